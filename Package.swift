@@ -1,0 +1,74 @@
+// swift-tools-version: 6.1
+// The architecture, in dependency order: a target may import only what stands above it.
+import PackageDescription
+
+/// The CPU that the kernels are compiled for. `native` is the machine that builds; a cluster of mixed
+/// nodes names its oldest one: `MURMUR_CPU=haswell swift build -c release`.
+let cpu = Context.environment["MURMUR_CPU"] ?? "native"
+
+/// Release only: under `-Ounchecked` a failed precondition is undefined, so debug builds keep the checks.
+let kernelSettings: [SwiftSetting] = [
+    .unsafeFlags(
+        ["-Ounchecked", "-Xcc", "-march=\(cpu)", "-Xcc", "-mprefer-vector-width=512"],
+        .when(configuration: .release))
+]
+
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "murmuration",
+    products: [.executable(name: "murmur", targets: ["murmur"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // 0: system libraries
+        .systemLibrary(name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+
+        // 1: arithmetic on pointers; text and tokens
+        .target(name: "Kernels", dependencies: ["COpenBLAS"], swiftSettings: kernelSettings),
+        .target(name: "Datasets", dependencies: [crypto]),
+
+        // 2: tensors, the tape, primitive operations
+        .target(name: "Tensors", dependencies: ["Kernels"]),
+
+        // 3: what models are made of; how ranks talk
+        .target(name: "Layers", dependencies: ["Tensors"]),
+        .target(name: "Communication", dependencies: ["CMPI", "Tensors"]),
+
+        // 4: models, optimizers, checkpoints
+        .target(name: "Models", dependencies: ["Layers"]),
+        .target(name: "Optimizers", dependencies: ["Layers", "Kernels"]),
+        .target(name: "Checkpointing", dependencies: ["Layers", "Communication", crypto]),
+
+        // 5: parallelism, applied to a finished model
+        .target(name: "Parallelism", dependencies: ["Models", "Optimizers", "Communication"]),
+
+        // 6: a run
+        .target(
+            name: "Training",
+            dependencies: ["Parallelism", "Checkpointing", "Datasets", logging, yams]),
+
+        // 7: the command line
+        .executableTarget(name: "murmur", dependencies: ["Training", argumentParser]),
+
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
+        .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+        .executableTarget(
+            name: "RankTests", dependencies: ["Communication"], path: "Tests/RankTests"),
+        .testTarget(name: "CommunicationTests", dependencies: ["Communication", "RankTests"]),
+        .testTarget(name: "CheckpointingTests", dependencies: ["Checkpointing"]),
+        .testTarget(name: "TrainingTests", dependencies: ["Training"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

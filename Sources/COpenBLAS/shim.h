@@ -1,0 +1,6 @@
+#ifndef MURMURATION_COPENBLAS_SHIM_H
+#define MURMURATION_COPENBLAS_SHIM_H
+
+#include <cblas.h>
+
+#endif

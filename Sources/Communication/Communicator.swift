@@ -1,0 +1,46 @@
+import Tensors
+
+/// A group of ranks and what they do together.
+///
+/// Every method is collective over the group unless it says otherwise: all ranks of the group call the
+/// same ones in the same order. A call submits the operation and returns; it makes progress while the
+/// caller computes, and `PendingOperation.wait()` ends it. Until then the buffer belongs to the
+/// operation. Sums are Float32, added in one order that depends on the number of ranks alone: the
+/// perfect binary tree over ranks in rank order, halving from the top while the count is even, then in
+/// order. Messages of any size are cut into chunks; no chunk border changes a bit.
+public protocol Communicator: AnyObject, Sendable {
+    var rank: Int { get }
+    var size: Int { get }
+
+    /// Sums `buffer` over the ranks; piece r, of `counts[r]` elements, is complete on rank r, in place.
+    /// The other pieces are undefined afterwards. `counts` is the same on all ranks and sums to
+    /// `buffer.count` (MPI 4.1 § 6.10, MPI_Reduce_scatter, with an order).
+    func reduceScatter(_ buffer: Buffer, counts: [Int]) -> PendingOperation
+
+    /// Rank r gives piece r, of `counts[r]` elements of any type, and receives the others, in place
+    /// (MPI 4.1 § 6.7, MPI_Allgatherv).
+    func allGather(_ buffer: Buffer, counts: [Int]) -> PendingOperation
+
+    /// Sums a Float32 buffer over the ranks, in place; the same bits on every rank.
+    func allReduce(_ buffer: Buffer) -> PendingOperation
+
+    /// Element-wise maximum of a Float32 buffer over the ranks, in place.
+    func allReduceMaximum(_ buffer: Buffer) -> PendingOperation
+
+    /// `buffer` of rank `root` to all.
+    func broadcast(_ buffer: Buffer, from root: Int) -> PendingOperation
+
+    /// Returns when every rank has called it.
+    func barrier() -> PendingOperation
+
+    /// To rank `peer`; matched by its `receive` with the same tag, in the order they were submitted.
+    func send(_ buffer: Buffer, to peer: Int, tag: Int) -> PendingOperation
+
+    func receive(_ buffer: Buffer, from peer: Int, tag: Int) -> PendingOperation
+
+    /// The ranks that give the same `color`, ordered by `key`, then by rank here.
+    func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator
+
+    /// Seconds the calling threads have spent in `wait()` so far, over all groups of this rank.
+    var secondsWaited: Double { get }
+}

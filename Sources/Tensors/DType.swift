@@ -1,0 +1,16 @@
+/// The type of a stored element. Arithmetic is Float32 whatever the storage.
+public enum DType: String, Sendable, CaseIterable {
+    case float32
+    case float16
+    case int32
+    case float64
+
+    /// Bytes an element takes.
+    public var size: Int {
+        switch self {
+        case .float16: 2
+        case .float32, .int32: 4
+        case .float64: 8
+        }
+    }
+}
