@@ -2,41 +2,9 @@ import Foundation
 import Testing
 import Training
 
-/// A valid configuration with every key, valued unlike its default where it can be.
-private let complete = """
-    # 12 sequences * 64 tokens = 768 tokens a step
-    run:         { directory: runs/example, seed: 7, steps: 2000, threads: 2, communication_timeout: 10.5 }
-    model:       { family: gpt, layers: 4, heads: 4, width: 128, context_length: 64, dropout: 0.1, vocabulary: 65, activation: gelu_erf, feed_forward: 500 }
-    data:        { text: ["a *.txt", b.txt], tokenizer: character, validation_fraction: 0.2, cache: elsewhere }
-    batch:       { sequences: 12, micro_batch: 3 }
-    numerics:    { slices: 8, groups: 2 }
-    optimizer:   { name: adamw, learning_rate: 1.0e-3, beta1: 0.8, beta2: 0.99, epsilon: 1e-7, weight_decay: 0.2, clip_norm: 0 }
-    schedule:    { warmup_steps: 100, decay: cosine, decay_steps: 1900, final_ratio: 0.2 }
-    precision:   { storage: float32, loss_scale: dynamic }
-    parallelism: { tensor: 1, bucket_bytes: 1_048_576 }
-    evaluation:  { every: 50, micro_batch: 4 }
-    checkpoint:  { every: 60, keep: 5 }
-    """
-
-private let minimal = """
-    run: { directory: runs/example, steps: 30 }
-    model: { family: gpt, layers: 4, heads: 4, width: 128, context_length: 64 }
-    batch: { sequences: 12, micro_batch: 3 }
-    optimizer: { learning_rate: 0.001 }
-    """
-
-private func problems(
-    _ yaml: String, _ overrides: [String] = []
-) -> [ConfigurationError.Problem] {
-    do {
-        _ = try RunConfiguration.parse(yaml: yaml, overrides: overrides)
-        return []
-    } catch { return error.problems }
-}
-
 @Suite struct ConfigurationTests {
     @Test func readsEveryKey() throws {
-        let configuration = try RunConfiguration.parse(yaml: complete)
+        let configuration = try RunConfiguration.parse(yaml: completeConfiguration)
         var expected = RunConfiguration(
             run: .init(directory: "runs/example", steps: 2000),
             model: .init(layers: 4, heads: 4, width: 128, contextLength: 64),
@@ -73,7 +41,7 @@ private func problems(
     }
 
     @Test func fillsInDefaults() throws {
-        let configuration = try RunConfiguration.parse(yaml: minimal)
+        let configuration = try RunConfiguration.parse(yaml: minimalConfiguration)
         let expected = RunConfiguration(
             run: .init(directory: "runs/example", steps: 30),
             model: .init(layers: 4, heads: 4, width: 128, contextLength: 64),
@@ -87,12 +55,79 @@ private func problems(
     }
 
     @Test func survivesItsOwnYAML() throws {
-        for text in [complete, minimal] {
+        for text in [completeConfiguration, minimalConfiguration] {
             var configuration = try RunConfiguration.parse(yaml: text)
             configuration.run.directory = "it's \"odd\": # \\ é\u{1}\u{2028}[*]\t"
             let again = try RunConfiguration.parse(yaml: configuration.yaml)
             #expect(again == configuration)
             #expect(again.yaml == configuration.yaml)
         }
+    }
+
+    @Test func leavesOutWhatAutoStandsFor() throws {
+        let overrides = ["schedule.decay_steps=auto", "numerics.groups=auto", "run.threads=auto"]
+        let configuration = try RunConfiguration.parse(
+            yaml: completeConfiguration, overrides: overrides)
+        #expect(configuration.schedule.decaySteps == 2000)
+        #expect(configuration.numerics.groups == 4)
+        #expect(configuration.run.threads == nil)
+    }
+
+    @Test func overridesWinInTheirOrder() throws {
+        let configuration = try RunConfiguration.parse(
+            yaml: minimalConfiguration,
+            overrides: [
+                "optimizer.learning_rate=3e-4", "data.text=[a.txt, \"b c.txt\"]", "run.steps=5",
+                "run.steps=6", "run.directory=\"a=b\"",
+            ])
+        #expect(configuration.optimizer.learningRate == 3e-4)
+        #expect(configuration.data.text == ["a.txt", "b c.txt"])
+        #expect(configuration.run.steps == 6)
+        #expect(configuration.schedule.decaySteps == 6)
+        #expect(configuration.run.directory == "a=b")
+    }
+
+    /// The largest power of two up to 8 that divides the micro-batches.
+    @Test(arguments: [(1, 1), (2, 2), (3, 1), (12, 4), (16, 8), (24, 8), (40, 8), (7, 1)])
+    func groupsFollowFromTheBatch(sequences: Int, groups: Int) throws {
+        let configuration = try RunConfiguration.parse(
+            yaml: minimalConfiguration,
+            overrides: ["batch.sequences=\(sequences)", "batch.micro_batch=1"])
+        #expect(configuration.numerics.groups == groups)
+    }
+
+    @Test func ranksMustDivideTheMicroBatches() throws {
+        var configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        #expect(try configuration.check(ranks: 1) == [])
+        #expect(try configuration.check(ranks: 2) == [])
+        let warnings = try configuration.check(ranks: 4)
+        #expect(warnings.count == 1)
+        #expect(warnings[0].contains("4 data-parallel ranks do not divide 2 groups"))
+        for ranks in [3, 5, 8, 12] {
+            #expect(throws: ConfigurationError.self) { try configuration.check(ranks: ranks) }
+        }
+        do {
+            _ = try configuration.check(ranks: 3)
+        } catch {
+            #expect(
+                error.problems[0].message
+                    == "expected a number of ranks that divides the 4 micro-batches (12 sequences "
+                    + "/ 3), found 3; use 1, 2, 4 ranks or change the batch")
+        }
+        configuration.data = .init()
+        #expect(throws: ConfigurationError.self) { try configuration.check(ranks: 1) }
+        #expect(try configuration.check(ranks: 1, readsData: false) == [])
+    }
+
+    @Test func threadsAreSharedAmongRanksOfAHost() {
+        var run = RunConfiguration.Run(directory: "d", steps: 1)
+        let processors = AvailableProcessors.count
+        #expect(processors >= 1 && processors <= AvailableProcessors.onMachine)
+        #expect(run.threadCount(ranksOnHost: 1) == processors)
+        #expect(run.threadCount(ranksOnHost: 2) == max(1, processors / 2))
+        #expect(run.threadCount(ranksOnHost: 2, isBound: true) == processors)
+        #expect(run.threadCount(ranksOnHost: 10_000) == 1)
+        run.threads = 3
+        #expect(run.threadCount(ranksOnHost: 10_000) == 3)
     }
 }

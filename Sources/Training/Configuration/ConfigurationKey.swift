@@ -1,5 +1,5 @@
 /// One key: where it stands, what it accepts, what it is when left out, whether it may change on resume.
-struct ConfigurationKey: Sendable {
+package struct ConfigurationKey: Sendable {
     enum Standard: Sendable {
         case required
         /// The initial value of its property.
@@ -8,11 +8,11 @@ struct ConfigurationKey: Sendable {
         case derived(String, @Sendable (inout RunConfiguration) -> Void)
     }
 
-    let path: String
+    package let path: String
     /// Completes "expected …".
     let expected: String
     let standard: Standard
-    let rule: ResumeRule
+    package let rule: ResumeRule
     /// One sentence for the documentation.
     let summary: String
     /// Stores a value; false where it is of another type or out of bounds.

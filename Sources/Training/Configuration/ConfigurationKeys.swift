@@ -1,6 +1,6 @@
 extension ConfigurationKey {
     /// Every key there is, in the order of the resolved file and of the documentation.
-    static let all: [ConfigurationKey] =
+    package static let all: [ConfigurationKey] =
         runKeys + modelKeys + dataKeys + batchKeys + optimizerKeys + scheduleKeys + machineKeys
         + recordKeys
 
