@@ -1,0 +1,219 @@
+// Threads. A process has one pool of pthreads; `parallelFor` hands it numbered pieces of work. What a
+// piece computes depends on its number alone, so the count of threads never shows in a result.
+
+import COpenBLAS
+import Glibc
+import Synchronization
+
+/// The size of the process-wide thread pool.
+package enum Threads {
+    /// Sets the number of threads that `parallelFor` uses, the calling one included (at least 1).
+    ///
+    /// The next `parallelFor` that finds the pool free brings it to that size, so a call never waits,
+    /// not even from inside a body.
+    package static func start(_ count: Int) {
+        precondition(count >= 1, "Threads.start: expected at least 1 thread, got \(count)")
+        BLAS.useOneThread()
+        ThreadPool.shared.wantedCount.store(count, ordering: .relaxed)
+    }
+
+    /// The number of threads asked for, the calling one included; 1 until `start` is called.
+    package static var count: Int { ThreadPool.shared.wantedCount.load(ordering: .relaxed) }
+}
+
+/// Calls `body(0)` … `body(count - 1)` once each, on the pool, in no particular order.
+///
+/// A nested call, and a call while another thread uses the pool, runs inline on the caller. Everything
+/// written by the bodies is visible when the call returns.
+package func parallelFor(_ count: Int, _ body: (Int) -> Void) {
+    let pool = ThreadPool.shared
+    if count > 1 && pool.wantedCount.load(ordering: .relaxed) > 1 && pool.run(count, body) {
+        return
+    }
+    for index in 0..<max(count, 0) { body(index) }
+}
+
+/// Workers spin for some tens of microseconds after a job, then sleep. A job does not wait for workers
+/// that are late: it is *open* while pieces may remain, a worker takes part by joining while it is open,
+/// and the caller, out of pieces itself, closes it and waits only for those that joined.
+private final class ThreadPool: @unchecked Sendable {
+    static let shared = ThreadPool()
+
+    let wantedCount = Atomic<Int>(1)
+
+    /// Held by the one caller whose job the pool runs; it alone touches the fields below it.
+    private let taken = Atomic<Bool>(false)
+    private var startedCount = 1
+    private var workers: [pthread_t] = []
+
+    /// The job: written while the gate is closed and nobody is inside.
+    private var body: UnsafePointer<(Int) -> Void>?
+    private var count = 0
+    private let next = Atomic<Int>(0)
+
+    /// Bits 0–31: workers inside the job; bit 32: open; above: the job's number.
+    private let gate = Atomic<UInt64>(0)
+    private static let open: UInt64 = 1 << 32
+    private static let number: UInt64 = 1 << 33
+
+    private let sleepers = Atomic<Int>(0)
+    private let callerSleeps = Atomic<Bool>(false)
+    private let ending = Atomic<Bool>(false)
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let jobOpened = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let jobLeft = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+    /// Some 30 µs: a pause is 40 to 140 cycles.
+    private static let spins = 1_000
+
+    private init() {
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(jobOpened, nil)
+        pthread_cond_init(jobLeft, nil)
+    }
+
+    // MARK: The caller
+
+    /// Runs a job; false, with nothing done, where the pool is in use.
+    func run(_ count: Int, _ body: (Int) -> Void) -> Bool {
+        guard !taken.exchange(true, ordering: .acquiring) else { return false }
+        defer { taken.store(false, ordering: .releasing) }
+        let wanted = wantedCount.load(ordering: .relaxed)
+        if wanted != startedCount { resize(wanted) }
+        withoutActuallyEscaping(body) { body in
+            withUnsafePointer(to: body) { pointer in
+                self.body = pointer
+                self.count = count
+                next.store(0, ordering: .relaxed)
+                let job = gate.load(ordering: .relaxed) & ~(Self.number - 1)
+                gate.store((job &+ Self.number) | Self.open, ordering: .sequentiallyConsistent)
+                wake(atMost: count - 1)
+                drain()
+                let inside = gate.bitwiseAnd(~Self.open, ordering: .sequentiallyConsistent)
+                if UInt32(truncatingIfNeeded: inside.newValue) != 0 { awaitLeavers() }
+            }
+        }
+        return true
+    }
+
+    private func wake(atMost limit: Int) {
+        guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }
+        pthread_mutex_lock(mutex)
+        for _ in 0..<min(limit, sleepers.load(ordering: .relaxed)) {
+            pthread_cond_signal(jobOpened)
+        }
+        pthread_mutex_unlock(mutex)
+    }
+
+    private var isEmpty: Bool {
+        UInt32(truncatingIfNeeded: gate.load(ordering: .sequentiallyConsistent)) == 0
+    }
+
+    private func awaitLeavers() {
+        for _ in 0..<Self.spins {
+            if isEmpty { return }
+            spin_pause()
+        }
+        pthread_mutex_lock(mutex)
+        callerSleeps.store(true, ordering: .sequentiallyConsistent)
+        while !isEmpty { pthread_cond_wait(jobLeft, mutex) }
+        callerSleeps.store(false, ordering: .relaxed)
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// Replaces the workers. No job runs, so each is spinning or asleep and ends at once. Where the
+    /// system gives fewer threads than asked for, those there are share the work.
+    private func resize(_ count: Int) {
+        pthread_mutex_lock(mutex)
+        ending.store(true, ordering: .sequentiallyConsistent)
+        pthread_cond_broadcast(jobOpened)
+        pthread_mutex_unlock(mutex)
+        for worker in workers { pthread_join(worker, nil) }
+        workers.removeAll()
+        ending.store(false, ordering: .sequentiallyConsistent)
+
+        // Signals belong to the threads that were there before: a handler may expect the main one.
+        var all = sigset_t()
+        var previous = sigset_t()
+        sigfillset(&all)
+        pthread_sigmask(SIG_BLOCK, &all, &previous)
+        defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
+        for _ in 1..<count {
+            var thread = pthread_t()
+            let status = pthread_create(
+                &thread, nil,
+                { _ in
+                    ThreadPool.shared.work()
+                    return nil
+                }, nil)
+            if status != 0 { break }
+            workers.append(thread)
+        }
+        startedCount = count
+    }
+
+    // MARK: Pieces
+
+    /// Never inlined, so that no reference to the body outlives the stay in the job.
+    @inline(never)
+    private func drain() {
+        guard let body else { return }
+        while true {
+            let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+            if index >= count { return }
+            body.pointee(index)
+        }
+    }
+
+    // MARK: A worker
+
+    private func work() {
+        var last: UInt64 = 0
+        while awaitJob(after: &last) {
+            drain()
+            leave()
+        }
+    }
+
+    /// Joins the next job; false at the end of the pool.
+    private func awaitJob(after last: inout UInt64) -> Bool {
+        while true {
+            for _ in 0..<Self.spins {
+                if ending.load(ordering: .acquiring) { return false }
+                if join(after: &last) { return true }
+                spin_pause()
+            }
+            pthread_mutex_lock(mutex)
+            sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            while !ending.load(ordering: .sequentiallyConsistent) && openJob(after: last) == nil {
+                pthread_cond_wait(jobOpened, mutex)
+            }
+            sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+            pthread_mutex_unlock(mutex)
+        }
+    }
+
+    /// The gate's value, if a job is open that the worker has not been in.
+    private func openJob(after last: UInt64) -> UInt64? {
+        let value = gate.load(ordering: .sequentiallyConsistent)
+        return value & Self.open != 0 && value / Self.number != last ? value : nil
+    }
+
+    private func join(after last: inout UInt64) -> Bool {
+        guard let value = openJob(after: last) else { return false }
+        let (joined, _) = gate.compareExchange(
+            expected: value, desired: value + 1, ordering: .sequentiallyConsistent)
+        if joined { last = value / Self.number }
+        return joined
+    }
+
+    private func leave() {
+        let value = gate.wrappingSubtract(1, ordering: .sequentiallyConsistent).newValue
+        guard value & Self.open == 0, UInt32(truncatingIfNeeded: value) == 0,
+            callerSleeps.load(ordering: .sequentiallyConsistent)
+        else { return }
+        pthread_mutex_lock(mutex)
+        pthread_cond_signal(jobLeft)
+        pthread_mutex_unlock(mutex)
+    }
+}
