@@ -1,0 +1,153 @@
+import Foundation
+import Yams
+
+/// The file as a flat list of keys and values with their lines; nothing is known yet of what keys mean.
+struct ConfigurationDocument {
+    struct Entry {
+        let line: Int?
+        /// Dotted path.
+        let key: String
+        let value: ConfigurationValue
+        let isOverride: Bool
+    }
+
+    static let sizeLimit = 1 << 20
+
+    private(set) var entries: [Entry] = []
+    private(set) var sectionLines: [String: Int] = [:]
+    private(set) var problems: [ConfigurationError.Problem] = []
+
+    /// The text of a file of at most `sizeLimit` bytes.
+    static func contents(of path: String) throws(ConfigurationError) -> String {
+        func refused(_ found: String) -> ConfigurationError {
+            let message = "expected a readable YAML file of at most 1 MiB, found \(found)"
+            return ConfigurationError(file: path, problems: [.init(key: "", message: message)])
+        }
+        guard let handle = FileHandle(forReadingAtPath: path) else {
+            throw refused(String(cString: strerror(errno)))
+        }
+        guard let bytes = try? handle.read(upToCount: sizeLimit + 1) else {
+            throw refused("a file that cannot be read")
+        }
+        guard bytes.count <= sizeLimit else { throw refused("a larger one") }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw refused("bytes that are not UTF-8")
+        }
+        return text
+    }
+
+    init(yaml text: String) {
+        guard let root = compose(text, key: "", isOverride: false) else { return }
+        guard case .mapping(let sections) = root else {
+            problems.append(
+                .init(line: root.mark?.line, key: "", message: "expected sections, found a value"))
+            return
+        }
+        for (name, content) in sections { addSection(name, content) }
+    }
+
+    /// Adds `key=value` from the command line; it takes the place of what the file says.
+    mutating func override(_ assignment: String) {
+        let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty else {
+            return refuse(
+                nil, "", "expected key=value, found \"\(assignment)\"", isOverride: true)
+        }
+        let key = String(parts[0])
+        guard let value = compose(String(parts[1]), key: key, isOverride: true) else {
+            if problems.last?.key != key {
+                refuse(nil, key, "expected a value, found nothing", isOverride: true)
+            }
+            return
+        }
+        entries.removeAll { $0.key == key }
+        entries.append(
+            Entry(line: nil, key: key, value: ConfigurationValue(value), isOverride: true))
+    }
+
+    private mutating func addSection(_ name: Node, _ content: Node) {
+        guard let section = name.scalar?.string else {
+            return refuse(name.mark?.line, "", "expected the name of a section, found no text")
+        }
+        sectionLines[section] = name.mark?.line
+        switch content {
+        case .mapping(let keys):
+            for (key, value) in keys {
+                guard let text = key.scalar?.string else {
+                    refuse(key.mark?.line, section, "expected the name of a key, found no text")
+                    continue
+                }
+                entries.append(
+                    Entry(
+                        line: key.mark?.line, key: "\(section).\(text)",
+                        value: ConfigurationValue(value), isOverride: false))
+            }
+        case .scalar, .sequence, .alias:
+            let value = ConfigurationValue(content)
+            if value != .nothing || !ConfigurationKey.sections.contains(section) {
+                entries.append(
+                    Entry(line: name.mark?.line, key: section, value: value, isOverride: false))
+            }
+        }
+    }
+
+    private mutating func compose(_ text: String, key: String, isOverride: Bool) -> Node? {
+        let refused = YAMLGuard.problems(in: text)
+        guard refused.isEmpty else {
+            for problem in refused {
+                refuse(
+                    isOverride ? nil : problem.line, key, problem.message, isOverride: isOverride)
+            }
+            return nil
+        }
+        do {
+            return try Parser(yaml: text, encoding: .utf8).singleRoot()
+        } catch {
+            let (line, message) = Self.described(error)
+            refuse(isOverride ? nil : line, key, message, isOverride: isOverride)
+            return nil
+        }
+    }
+
+    private mutating func refuse(
+        _ line: Int?, _ key: String, _ message: String, isOverride: Bool = false
+    ) {
+        problems.append(.init(line: line, key: key, message: message, isOverride: isOverride))
+    }
+
+    private static func described(_ error: any Error) -> (line: Int?, message: String) {
+        switch error as? YamlError {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            (mark.line, "expected YAML, found a fault: \(problem)")
+        case .reader(let problem, let offset, _, let text):
+            (
+                offset.map { 1 + text.prefix($0).count(where: \.isNewline) },
+                "expected YAML, found a fault: \(problem)"
+            )
+        case .duplicatedKeysInMapping(let names, let context):
+            (
+                context.mark.line,
+                "expected each key once, found several of \(names.joined(separator: ", "))"
+            )
+        case nil, .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded:
+            (nil, "expected YAML, found a fault: \(error)")
+        }
+    }
+}
+
+extension ConfigurationValue {
+    fileprivate init(_ node: Node) {
+        switch node {
+        case .scalar(let scalar):
+            let isPlain = scalar.style == .plain || scalar.style == .any
+            if isPlain, ["", "~", "null", "Null", "NULL"].contains(scalar.string) {
+                self = .nothing
+            } else {
+                self = isPlain ? .plain(scalar.string) : .quoted(scalar.string)
+            }
+        case .sequence(let elements): self = .list(elements.map { ConfigurationValue($0) })
+        case .mapping, .alias: self = .mapping
+        }
+    }
+}

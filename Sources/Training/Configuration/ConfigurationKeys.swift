@@ -1,0 +1,179 @@
+extension ConfigurationKey {
+    /// Every key there is, in the order of the resolved file and of the documentation.
+    package static let all: [ConfigurationKey] =
+        runKeys + modelKeys + dataKeys + batchKeys + optimizerKeys + scheduleKeys + machineKeys
+        + recordKeys
+
+    /// The sections, in order.
+    static let sections: [String] = all.reduce(into: []) { sections, key in
+        if sections.last != String(key.section) { sections.append(String(key.section)) }
+    }
+
+    private static let runKeys = [
+        ConfigurationKey(
+            "run.directory", \.run.directory, .text, .required, resume: .free,
+            "Folder of the run: metrics, resolved configuration, checkpoints."),
+        ConfigurationKey(
+            "run.seed", \.run.seed, .seed, resume: .free,
+            "Seed of initialisation, sample order and dropout."),
+        ConfigurationKey(
+            "run.steps", \.run.steps, .integer(1...1_000_000_000_000), .required, resume: .free,
+            "Optimizer steps of the whole run."),
+        ConfigurationKey(
+            "run.threads", \.run.threads, .automatic(.integer(1...1024)), resume: .free,
+            "Threads a rank; `auto`: the cores it may use, shared among the ranks that share them."),
+        ConfigurationKey(
+            "run.communication_timeout", \.run.communicationTimeout,
+            .number(from: .excluding(0), to: .including(604_800)), resume: .free,
+            "Seconds a peer may stay silent before the run ends with exit code 8."),
+    ]
+
+    private static let modelKeys = [
+        ConfigurationKey(
+            "model.family", \.model.family, .choice, .required, resume: .never,
+            "Kind of model."),
+        ConfigurationKey(
+            "model.layers", \.model.layers, .integer(1...10_000), .required, resume: .never,
+            "Transformer blocks."),
+        ConfigurationKey(
+            "model.heads", \.model.heads, .integer(1...65_536), .required, resume: .never,
+            "Attention heads; divides `model.width`."),
+        ConfigurationKey(
+            "model.width", \.model.width, .integer(1...1_048_576), .required, resume: .never,
+            "Features of the residual stream."),
+        ConfigurationKey(
+            "model.context_length", \.model.contextLength, .integer(1...16_777_216), .required,
+            resume: .never, "Tokens of a sequence."),
+        ConfigurationKey(
+            "model.dropout", \.model.dropout, .number(from: .including(0), to: .excluding(1)),
+            resume: .never, "Probability that a feature is dropped."),
+        ConfigurationKey(
+            "model.vocabulary", \.model.vocabulary, .automatic(.integer(1...1_073_741_824)),
+            resume: .never, "Symbols; `auto`: those of the tokenizer."),
+        ConfigurationKey(
+            "model.activation", \.model.activation, .choice, resume: .never,
+            "Activation of the feed-forward part: GELU in its tanh or its erf form."),
+        ConfigurationKey(
+            "model.feed_forward", \.model.feedForward, .integer(1...16_777_216),
+            .derived("4 · `model.width`", { $0.model.feedForward = 4 * $0.model.width }),
+            resume: .never, "Features between the two projections of a block."),
+    ]
+
+    private static let dataKeys = [
+        ConfigurationKey(
+            "data.text", \.data.text, .paths, resume: .override,
+            "Text files or globs, tokenised on first use."),
+        ConfigurationKey(
+            "data.tokenizer", \.data.tokenizer, .choice, resume: .never,
+            "How text becomes tokens."),
+        ConfigurationKey(
+            "data.validation_fraction", \.data.validationFraction,
+            .number(from: .excluding(0), to: .excluding(1)), resume: .override,
+            "Part of `data.text`, at its end, that is kept for validation."),
+        ConfigurationKey(
+            "data.train", \.data.train, .paths, resume: .override,
+            "Shards or globs that `murmur prepare` made; excludes `data.text`."),
+        ConfigurationKey(
+            "data.validation", \.data.validation, .paths, resume: .override,
+            "Shards or globs of the validation split; goes with `data.train`."),
+        ConfigurationKey(
+            "data.cache", \.data.cache, .text, resume: .free,
+            "Folder that keeps the shards made from `data.text`."),
+    ]
+
+    private static let batchKeys = [
+        ConfigurationKey(
+            "batch.sequences", \.batch.sequences, .integer(1...1_073_741_824), .required,
+            resume: .override, "Sequences of one optimizer step, over all ranks."),
+        ConfigurationKey(
+            "batch.micro_batch", \.batch.microBatch, .integer(1...1_073_741_824), .required,
+            resume: .override,
+            "Sequences of one forward and backward pass; divides `batch.sequences`."),
+        ConfigurationKey(
+            "numerics.slices", \.numerics.slices, .powerOfTwo(upTo: 256), resume: .override,
+            "Partial results of every sum that tensor parallelism may split."),
+        ConfigurationKey(
+            "numerics.groups", \.numerics.groups, .powerOfTwo(upTo: 1_048_576),
+            .derived(
+                "the largest power of two up to 8 that divides the micro-batches",
+                { $0.numerics.groups = $0.batch.defaultGroups }),
+            resume: .override,
+            "Groups of micro-batches whose gradients are added as a tree; as many ranks, or a divisor of it, give the same bits."
+        ),
+    ]
+
+    private static let optimizerKeys = [
+        ConfigurationKey(
+            "optimizer.name", \.optimizer.name, .choice, resume: .override, "Update rule."),
+        ConfigurationKey(
+            "optimizer.learning_rate", \.optimizer.learningRate,
+            .number(from: .excluding(0), to: .including(100)), .required, resume: .override,
+            "Learning rate at the peak of the schedule."),
+        ConfigurationKey(
+            "optimizer.beta1", \.optimizer.beta1, .number(from: .including(0), to: .excluding(1)),
+            resume: .override, "Decay of the first moment."),
+        ConfigurationKey(
+            "optimizer.beta2", \.optimizer.beta2, .number(from: .including(0), to: .excluding(1)),
+            resume: .override, "Decay of the second moment."),
+        ConfigurationKey(
+            "optimizer.epsilon", \.optimizer.epsilon,
+            .number(from: .excluding(0), to: .including(1)), resume: .override,
+            "Added to the root of the second moment."),
+        ConfigurationKey(
+            "optimizer.weight_decay", \.optimizer.weightDecay,
+            .number(from: .including(0), to: .including(100)), resume: .override,
+            "Decoupled weight decay; one-dimensional parameters have none."),
+        ConfigurationKey(
+            "optimizer.clip_norm", \.optimizer.clipNorm,
+            .number(from: .including(0), to: .including(1_000_000)), resume: .override,
+            "Largest Euclidean norm of all gradients together; 0 leaves them as they are."),
+    ]
+
+    private static let scheduleKeys = [
+        ConfigurationKey(
+            "schedule.warmup_steps", \.schedule.warmupSteps, .integer(0...1_000_000_000_000),
+            resume: .override, "Steps over which the learning rate rises to its peak."),
+        ConfigurationKey(
+            "schedule.decay", \.schedule.decay, .choice, resume: .override,
+            "Course of the learning rate after the warm-up."),
+        ConfigurationKey(
+            "schedule.decay_steps", \.schedule.decaySteps, .integer(1...1_000_000_000_000),
+            .derived("`run.steps`", { $0.schedule.decaySteps = $0.run.steps }), resume: .override,
+            "Step, counted from 0, at which the decay has ended."),
+        ConfigurationKey(
+            "schedule.final_ratio", \.schedule.finalRatio,
+            .number(from: .including(0), to: .including(1)), resume: .override,
+            "Learning rate after the decay, as a part of the peak."),
+    ]
+
+    private static let machineKeys = [
+        ConfigurationKey(
+            "precision.storage", \.precision.storage, .choice, resume: .free,
+            "Type of stored weights and activations; this version has float32."),
+        ConfigurationKey(
+            "precision.loss_scale", \.precision.lossScale, .choice, resume: .free,
+            "Scaling of the loss for float16 storage; has no effect on float32."),
+        ConfigurationKey(
+            "parallelism.tensor", \.parallelism.tensor, .integer(1...256), resume: .free,
+            "Ranks that share one copy of the model; this version has 1."),
+        ConfigurationKey(
+            "parallelism.bucket_bytes", \.parallelism.bucketBytes, .integer(1024...4_294_967_296),
+            resume: .free, "Bytes of gradients that are exchanged at once."),
+    ]
+
+    private static let recordKeys = [
+        ConfigurationKey(
+            "evaluation.every", \.evaluation.every, .integer(0...1_000_000_000_000), resume: .free,
+            "Steps between evaluations; 0: after the last step only."),
+        ConfigurationKey(
+            "evaluation.micro_batch", \.evaluation.microBatch, .integer(1...1_073_741_824),
+            .derived("`batch.micro_batch`", { $0.evaluation.microBatch = $0.batch.microBatch }),
+            resume: .free, "Sequences of one forward pass of an evaluation."),
+        ConfigurationKey(
+            "checkpoint.every", \.checkpoint.every, .integer(0...1_000_000_000_000), resume: .free,
+            "Steps between checkpoints; 0: after the last step only."),
+        ConfigurationKey(
+            "checkpoint.keep", \.checkpoint.keep, .integer(1...1_000_000), resume: .free,
+            "Newest checkpoints that stay on disk."),
+    ]
+}

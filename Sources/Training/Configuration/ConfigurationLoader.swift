@@ -1,0 +1,130 @@
+extension RunConfiguration {
+    /// Reads a configuration file, applies `--set` overrides (`key=value`), fills in defaults and checks
+    /// the whole.
+    ///
+    /// Throws every problem at once, each with its line.
+    public static func load(
+        file path: String, overrides: [String] = []
+    ) throws(ConfigurationError) -> RunConfiguration {
+        let text = try ConfigurationDocument.contents(of: path)
+        return try parse(yaml: text, file: path, overrides: overrides)
+    }
+
+    /// The same from a text; `file` is its name in errors.
+    public static func parse(
+        yaml text: String, file: String = "configuration", overrides: [String] = []
+    ) throws(ConfigurationError) -> RunConfiguration {
+        var document = ConfigurationDocument(yaml: text)
+        let isReadable = document.problems.isEmpty
+        for assignment in overrides { document.override(assignment) }
+        var loader = ConfigurationLoader(document)
+        // What a file that is no YAML leaves out is not worth a complaint.
+        if isReadable { loader.load() }
+        guard loader.problems.isEmpty else {
+            throw ConfigurationError(file: file, problems: loader.problems)
+        }
+        return loader.configuration
+    }
+
+    /// Every key with its value, in one order: `parse(yaml: x.yaml) == x`. Equal configurations give
+    /// the same bytes, so that a digest of it stands for the configuration.
+    public var yaml: String {
+        ConfigurationKey.sections.map { section in
+            let keys = ConfigurationKey.all.filter { $0.section == section }
+            return "\(section):\n" + keys.map { "  \($0.name): \($0.text(self))\n" }.joined()
+        }.joined()
+    }
+}
+
+/// Brings a document and the table of keys together.
+private struct ConfigurationLoader {
+    private let document: ConfigurationDocument
+    private(set) var problems: [ConfigurationError.Problem]
+    private(set) var configuration = RunConfiguration(
+        run: .init(directory: "", steps: 0),
+        model: .init(layers: 0, heads: 0, width: 0, contextLength: 0),
+        batch: .init(sequences: 0, microBatch: 0), optimizer: .init(learningRate: 0))
+    /// Keys whose value is not to be relied on.
+    private var refused: Set<String> = []
+
+    init(_ document: ConfigurationDocument) {
+        self.document = document
+        problems = document.problems
+    }
+
+    mutating func load() {
+        for entry in document.entries { read(entry) }
+        fillIn()
+        for check in ConfigurationCheck.all where refused.isDisjoint(with: check.keys) {
+            guard let message = check.complaint(configuration) else { continue }
+            let entry = check.keys.compactMap({ self.entry(of: $0) }).first
+            let key = entry?.key ?? check.keys[0]
+            problems.append(
+                .init(
+                    line: entry?.line, key: check.keys[0], message: message,
+                    isOverride: entry?.isOverride ?? false))
+            refused.insert(key)
+        }
+    }
+
+    private func entry(of key: String) -> ConfigurationDocument.Entry? {
+        document.entries.first { $0.key == key }
+    }
+
+    private mutating func read(_ entry: ConfigurationDocument.Entry) {
+        guard let key = ConfigurationKey.all.first(where: { $0.path == entry.key }) else {
+            return refuseUnknown(entry)
+        }
+        if case .derived = key.standard, entry.value == .plain("auto") { return }
+        if !key.read(entry.value, &configuration) {
+            refuse(entry, "expected \(key.expected), found \(entry.value.found)")
+        }
+    }
+
+    private mutating func fillIn() {
+        for key in ConfigurationKey.all {
+            let entry = entry(of: key.path)
+            switch key.standard {
+            case .required where entry == nil:
+                problems.append(
+                    .init(
+                        line: document.sectionLines[String(key.section)], key: key.path,
+                        message: "expected \(key.expected), found nothing"))
+                refused.insert(key.path)
+            case .derived(_, let derive) where entry == nil || entry?.value == .plain("auto"):
+                derive(&configuration)
+            case .required, .derived, .value: break
+            }
+        }
+    }
+
+    private mutating func refuse(_ entry: ConfigurationDocument.Entry, _ message: String) {
+        problems.append(
+            .init(
+                line: entry.line, key: entry.key, message: message, isOverride: entry.isOverride))
+        refused.insert(entry.key)
+    }
+
+    private mutating func refuseUnknown(_ entry: ConfigurationDocument.Entry) {
+        let sections = ConfigurationKey.sections
+        let section = String(entry.key.prefix { $0 != "." })
+        if sections.contains(entry.key) {
+            return refuse(entry, "expected a section with its keys, found \(entry.value.found)")
+        }
+        if !sections.contains(section), !entry.isOverride {
+            return refuse(
+                entry,
+                "expected a known section, found \(section); "
+                    + "the nearest is \(section.nearest(in: sections))")
+        }
+        let name = String(entry.key.dropFirst(section.count + 1))
+        let namesakes = ConfigurationKey.all.filter { $0.name == name }.map(\.path)
+        let neighbours = ConfigurationKey.all.filter { $0.section == section }.map(\.path)
+        let candidates =
+            [namesakes, neighbours].first { !$0.isEmpty } ?? ConfigurationKey.all.map(\.path)
+        refuse(
+            entry,
+            "expected a known key, found \(name.isEmpty ? section : name); "
+                + "the nearest is \(entry.key.nearest(in: candidates))")
+    }
+}

@@ -1,0 +1,71 @@
+/// Whether a key may have another value when a run goes on.
+public enum ResumeRule: String, Sendable, CaseIterable {
+    /// It may change.
+    case free
+    /// It may change where `--override KEY` names it; the log says so.
+    case override
+    /// It defines the model or its tokens.
+    case never
+}
+
+/// A key whose value differs between a saved configuration and the one given on resume.
+public struct ConfigurationDifference: Sendable, Equatable {
+    public let key: String
+    /// As YAML.
+    public let saved: String
+    public let given: String
+    public let rule: ResumeRule
+}
+
+extension RunConfiguration {
+    /// The keys whose values differ, in the order of the resolved file. `auto` stands for what the run
+    /// finds and differs from nothing.
+    public func differences(from saved: RunConfiguration) -> [ConfigurationDifference] {
+        ConfigurationKey.all.compactMap { key in
+            let (old, new) = (key.text(saved), key.text(self))
+            guard old != new, old != "auto", new != "auto" else { return nil }
+            return ConfigurationDifference(key: key.path, saved: old, given: new, rule: key.rule)
+        }
+    }
+
+    /// Checks a resume against the configuration that the checkpoint holds.
+    ///
+    /// `overrides` are the keys, or whole sections, named by `--override`. Returns the differences that
+    /// it allowed, for the log. Throws all the others, and every name in `overrides` that is no key.
+    public func checkResume(
+        from saved: RunConfiguration, overrides: [String]
+    ) throws(ConfigurationError) -> [ConfigurationDifference] {
+        let known = ConfigurationKey.all.map(\.path) + ConfigurationKey.sections
+        var problems = overrides.filter { !known.contains($0) }.map { name in
+            ConfigurationError.Problem(
+                key: "--override",
+                message: "expected a known key, found \(name); the nearest is "
+                    + name.nearest(in: known))
+        }
+        var allowed: [ConfigurationDifference] = []
+        for difference in differences(from: saved) {
+            let section = String(difference.key.prefix { $0 != "." })
+            let isNamed = overrides.contains(difference.key) || overrides.contains(section)
+            let hint: String
+            switch difference.rule {
+            case .free:
+                allowed.append(difference)
+                continue
+            case .override where isNamed:
+                allowed.append(difference)
+                continue
+            case .override: hint = "add --override \(difference.key) to change it on purpose"
+            case .never: hint = "a run keeps its model and its tokens; start a new run directory"
+            }
+            problems.append(
+                .init(
+                    key: difference.key,
+                    message: "expected \(difference.saved) as the checkpoint has it, "
+                        + "found \(difference.given); \(hint)"))
+        }
+        guard problems.isEmpty else {
+            throw ConfigurationError(file: "configuration", problems: problems)
+        }
+        return allowed
+    }
+}

@@ -1,0 +1,211 @@
+/// A value as the file or `--set` gives it, before anyone knows what its key expects.
+enum ConfigurationValue: Sendable, Equatable {
+    case nothing
+    case plain(String)
+    case quoted(String)
+    case list([ConfigurationValue])
+    case mapping
+
+    /// How an error names what was found.
+    var found: String {
+        switch self {
+        case .nothing: "nothing"
+        case .plain(let text): Self.shortened(text)
+        case .quoted(let text): "the text \"\(Self.shortened(text))\""
+        case .list(let elements): elements.isEmpty ? "an empty list" : "a list"
+        case .mapping: "a mapping"
+        }
+    }
+
+    private static func shortened(_ text: String) -> String {
+        let line = text.replacing("\n", with: " ")
+        return line.count > 60 ? "\(line.prefix(57))…" : line
+    }
+}
+
+/// How the values of one key are read, written and described.
+struct ValueFormat<Value: Sendable>: Sendable {
+    /// Completes "expected …": type and bounds.
+    let expected: String
+    /// Nil where the value is of another type or out of bounds.
+    let parse: @Sendable (ConfigurationValue) -> Value?
+    /// YAML that `parse` turns into the same value.
+    let text: @Sendable (Value) -> String
+}
+
+extension ValueFormat where Value == Int {
+    static func integer(_ bounds: ClosedRange<Int>) -> Self {
+        Self(
+            expected: "a whole number from \(bounds.lowerBound) to \(bounds.upperBound)",
+            parse: { value in
+                guard case .plain(let text) = value, let number = Int(decimal: text) else {
+                    return nil
+                }
+                return bounds.contains(number) ? number : nil
+            },
+            text: { String($0) })
+    }
+
+    static func powerOfTwo(upTo limit: Int) -> Self {
+        let whole = integer(1...limit)
+        return Self(
+            expected: "a power of two from 1 to \(limit)",
+            parse: { value in whole.parse(value).flatMap { $0 & ($0 - 1) == 0 ? $0 : nil } },
+            text: whole.text)
+    }
+}
+
+extension ValueFormat where Value == UInt64 {
+    static var seed: Self {
+        let whole = ValueFormat<Int>.integer(0...Int.max)
+        return Self(
+            expected: whole.expected, parse: { whole.parse($0).map { UInt64($0) } },
+            text: { String($0) })
+    }
+}
+
+extension ValueFormat where Value == Double {
+    enum Bound: Sendable {
+        case including(Double)
+        case excluding(Double)
+    }
+
+    static func number(from lower: Bound, to upper: Bound) -> Self {
+        let lowerText =
+            switch lower {
+            case .including(let bound): "from \(Self.text(of: bound))"
+            case .excluding(let bound): "above \(Self.text(of: bound))"
+            }
+        let upperText =
+            switch upper {
+            case .including(let bound): "to \(Self.text(of: bound))"
+            case .excluding(let bound): "below \(Self.text(of: bound))"
+            }
+        return Self(
+            expected: "a number \(lowerText) \(upperText)",
+            parse: { value in
+                guard case .plain(let text) = value, let number = Double(decimal: text) else {
+                    return nil
+                }
+                let isAbove =
+                    switch lower {
+                    case .including(let bound): number >= bound
+                    case .excluding(let bound): number > bound
+                    }
+                let isBelow =
+                    switch upper {
+                    case .including(let bound): number <= bound
+                    case .excluding(let bound): number < bound
+                    }
+                return isAbove && isBelow ? number : nil
+            },
+            text: { Self.text(of: $0) })
+    }
+
+    /// The shortest decimal that gives the same Double, whole numbers without a fraction.
+    private static func text(of number: Double) -> String {
+        Int(exactly: number).map(String.init) ?? "\(number)"
+    }
+}
+
+extension ValueFormat where Value == String {
+    static var text: Self {
+        Self(
+            expected: "text",
+            parse: { value in
+                switch value {
+                case .plain(let text), .quoted(let text): text.isEmpty ? nil : text
+                case .nothing, .list, .mapping: nil
+                }
+            },
+            text: { $0.yamlScalar })
+    }
+}
+
+extension ValueFormat where Value == [String] {
+    /// Path names or globs: a list, or one by itself.
+    static var paths: Self {
+        let one = ValueFormat<String>.text
+        return Self(
+            expected: "a list of paths",
+            parse: { value in
+                guard case .list(let elements) = value else { return one.parse(value).map { [$0] } }
+                let paths = elements.compactMap(one.parse)
+                return paths.count == elements.count ? paths : nil
+            },
+            text: { "[\($0.map(one.text).joined(separator: ", "))]" })
+    }
+}
+
+extension ValueFormat where Value: CaseIterable & RawRepresentable, Value.RawValue == String {
+    static var choice: Self {
+        let names = Value.allCases.map(\.rawValue)
+        return Self(
+            expected: names.count == 1 ? names[0] : "one of \(names.joined(separator: ", "))",
+            parse: { value in
+                switch value {
+                case .plain(let text), .quoted(let text): Value(rawValue: text)
+                case .nothing, .list, .mapping: nil
+                }
+            },
+            text: { $0.rawValue })
+    }
+}
+
+extension ValueFormat {
+    /// `auto` stands for nil.
+    static func automatic<Wrapped>(_ format: ValueFormat<Wrapped>) -> Self
+    where Value == Wrapped? {
+        Self(
+            expected: "auto or \(format.expected)",
+            parse: { value in
+                value == .plain("auto") ? .some(nil) : format.parse(value).map { .some($0) }
+            },
+            text: { $0.map(format.text) ?? "auto" })
+    }
+}
+
+extension Int {
+    /// Decimal digits with an optional minus sign; underscores may stand between digits, as in YAML.
+    fileprivate init?(decimal text: String) {
+        guard let first = text.first, first.isASCII, first.isNumber || first == "-",
+            text.last != "_", !text.contains("__"),
+            let number = Int(text.replacing("_", with: ""))
+        else { return nil }
+        self = number
+    }
+}
+
+extension Double {
+    /// A decimal number, in exponent notation or not: no hexadecimal, infinity or not-a-number.
+    fileprivate init?(decimal text: String) {
+        guard text.utf8.allSatisfy({ "+-.0123456789eE".utf8.contains($0) }),
+            let number = Double(text), number.isFinite
+        else { return nil }
+        self = number
+    }
+}
+
+extension String {
+    /// This text as a YAML scalar of one line that reads back as the same text.
+    fileprivate var yamlScalar: String {
+        let isPlain =
+            utf8.allSatisfy {
+                ("a"..."z").contains(Character(UnicodeScalar($0)))
+                    || ("A"..."Z").contains(Character(UnicodeScalar($0)))
+                    || "0123456789/._-".utf8.contains($0)
+            } && first?.isLetter == true && !["null", "Null", "NULL"].contains(self)
+        if isPlain { return self }
+        let escaped = unicodeScalars.map { scalar in
+            switch scalar {
+            case "\"": "\\\""
+            case "\\": "\\\\"
+            case _ where scalar.value < 0x20 || (0x7f...0xa0).contains(scalar.value):
+                "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+            case "\u{2028}", "\u{2029}", "\u{feff}": "\\u" + String(scalar.value, radix: 16)
+            default: String(scalar)
+            }
+        }
+        return "\"\(escaped.joined())\""
+    }
+}

@@ -1,0 +1,184 @@
+/// Everything that defines a run: a plain value, read from YAML by `load`, written by `yaml`.
+///
+/// Keys, types, bounds, defaults and what each means stand in one table, `ConfigurationKey.all`; the
+/// properties bear the same names in Swift's spelling. A value that `load` returned has been checked
+/// as a whole and has every default filled in.
+public struct RunConfiguration: Sendable, Equatable {
+    public var run: Run
+    public var model: Model
+    /// Empty in configurations that only time the machine.
+    public var data = DataSource()
+    public var batch: Batch
+    public var numerics: Numerics
+    public var optimizer: Optimizer
+    public var schedule: Schedule
+    public var precision = Precision()
+    public var parallelism = Parallelism()
+    public var evaluation: Evaluation
+    public var checkpoint = Checkpoint()
+
+    /// The other sections take their defaults, some of which follow from these.
+    public init(run: Run, model: Model, batch: Batch, optimizer: Optimizer) {
+        (self.run, self.model, self.batch, self.optimizer) = (run, model, batch, optimizer)
+        numerics = Numerics(groups: batch.defaultGroups)
+        schedule = Schedule(decaySteps: run.steps)
+        evaluation = Evaluation(microBatch: batch.microBatch)
+    }
+
+    public struct Run: Sendable, Equatable {
+        public var directory: String
+        public var seed: UInt64 = 1337
+        /// Optimizer steps of the whole run.
+        public var steps: Int
+        /// Threads a rank; nil is `auto` (see `threadCount(ranksOnHost:)`).
+        public var threads: Int?
+        /// Seconds a peer may stay silent.
+        public var communicationTimeout: Double = 120
+
+        public init(directory: String, steps: Int) {
+            (self.directory, self.steps) = (directory, steps)
+        }
+    }
+
+    public struct Model: Sendable, Equatable {
+        public enum Family: String, Sendable, CaseIterable { case gpt }
+        public enum Activation: String, Sendable, CaseIterable {
+            case geluTanh = "gelu_tanh"
+            case geluErf = "gelu_erf"
+        }
+
+        public var family = Family.gpt
+        public var layers: Int
+        public var heads: Int
+        /// Features of the residual stream.
+        public var width: Int
+        /// Tokens of a sequence.
+        public var contextLength: Int
+        public var dropout: Double = 0
+        /// Symbols; nil takes the tokenizer's.
+        public var vocabulary: Int?
+        public var activation = Activation.geluTanh
+        /// Features between the two projections of a block.
+        public var feedForward: Int
+
+        public init(layers: Int, heads: Int, width: Int, contextLength: Int) {
+            (self.layers, self.heads, self.width) = (layers, heads, width)
+            self.contextLength = contextLength
+            feedForward = 4 * width
+        }
+    }
+
+    /// Text that is tokenised on first use, or the shards that `murmur prepare` made of it.
+    public struct DataSource: Sendable, Equatable {
+        public enum Tokenizer: String, Sendable, CaseIterable { case byte, character }
+
+        public var text: [String] = []
+        public var tokenizer = Tokenizer.byte
+        /// Part of the text, at its end, that is kept for validation.
+        public var validationFraction: Double = 0.1
+        public var train: [String] = []
+        public var validation: [String] = []
+        /// Folder of the shards made from `text`.
+        public var cache = "cache"
+
+        public init() {}
+
+        public var isEmpty: Bool { text.isEmpty && train.isEmpty && validation.isEmpty }
+    }
+
+    public struct Batch: Sendable, Equatable {
+        /// Sequences of one optimizer step, over all ranks.
+        public var sequences: Int
+        /// Sequences of one forward and backward pass.
+        public var microBatch: Int
+
+        public init(sequences: Int, microBatch: Int) {
+            (self.sequences, self.microBatch) = (sequences, microBatch)
+        }
+
+        /// M: forward and backward passes of a step, over all ranks.
+        public var microBatches: Int { microBatch > 0 ? sequences / microBatch : 0 }
+
+        /// The largest power of two up to 8 that divides the micro-batches.
+        var defaultGroups: Int { min(8, max(1, microBatches & -microBatches)) }
+    }
+
+    public struct Numerics: Sendable, Equatable {
+        /// S: partial results of every sum that tensor parallelism may split.
+        public var slices = 4
+        /// G: groups of micro-batches whose gradients are added as a tree.
+        public var groups: Int
+
+        public init(groups: Int) { self.groups = groups }
+    }
+
+    public struct Optimizer: Sendable, Equatable {
+        public enum Name: String, Sendable, CaseIterable { case adamw }
+
+        public var name = Name.adamw
+        /// Peak of the schedule.
+        public var learningRate: Double
+        public var beta1: Double = 0.9
+        public var beta2: Double = 0.95
+        public var epsilon: Double = 1e-8
+        public var weightDecay: Double = 0.1
+        /// Largest Euclidean norm of all gradients together; 0 leaves them as they are.
+        public var clipNorm: Double = 1
+
+        public init(learningRate: Double) { self.learningRate = learningRate }
+    }
+
+    public struct Schedule: Sendable, Equatable {
+        public enum Decay: String, Sendable, CaseIterable {
+            case constant, linear, cosine, exponential
+            case inverseSquareRoot = "inverse_square_root"
+        }
+
+        public var warmupSteps = 0
+        public var decay = Decay.constant
+        /// Step, counted from 0, at which the decay has ended.
+        public var decaySteps: Int
+        /// Learning rate after the decay, as a part of the peak.
+        public var finalRatio: Double = 0.1
+
+        public init(decaySteps: Int) { self.decaySteps = decaySteps }
+    }
+
+    public struct Precision: Sendable, Equatable {
+        public enum Storage: String, Sendable, CaseIterable { case float32, float16 }
+        public enum LossScale: String, Sendable, CaseIterable { case none, dynamic }
+
+        public var storage = Storage.float32
+        /// Has no effect on Float32 storage.
+        public var lossScale = LossScale.none
+
+        public init() {}
+    }
+
+    public struct Parallelism: Sendable, Equatable {
+        /// T: ranks that share one copy of the model.
+        public var tensor = 1
+        /// Bytes of gradients that are exchanged at once.
+        public var bucketBytes = 25 << 20
+
+        public init() {}
+    }
+
+    public struct Evaluation: Sendable, Equatable {
+        /// Steps between evaluations; 0 evaluates after the last step only.
+        public var every = 250
+        /// Sequences of one forward pass.
+        public var microBatch: Int
+
+        public init(microBatch: Int) { self.microBatch = microBatch }
+    }
+
+    public struct Checkpoint: Sendable, Equatable {
+        /// Steps between checkpoints; 0 saves after the last step only.
+        public var every = 250
+        /// Newest checkpoints that stay on disk.
+        public var keep = 3
+
+        public init() {}
+    }
+}

@@ -1,0 +1,62 @@
+/// What ended a run, or kept it from starting: the kind that becomes the exit code, the message, and
+/// where it happened as far as that is known.
+///
+/// Libraries throw it; only the command line turns it into `line`s on standard error and an exit code.
+public struct RunError: Error, Sendable, Equatable {
+    /// The raw value is the exit code of the process, and of `mpirun` above it.
+    public enum Kind: Int32, Sendable, CaseIterable {
+        /// Usage or configuration.
+        case usage = 2
+        case data = 3
+        /// A checkpoint that is damaged, or of another model.
+        case checkpoint = 4
+        /// The file system: no space, read-only, an error of the device.
+        case inputOutput = 5
+        /// The numbers diverged.
+        case divergence = 6
+        case replicasDiffer = 7
+        /// A peer did not answer within the communication time-out.
+        case deadline = 8
+        case outOfMemory = 9
+        /// Stopped from outside after a committed checkpoint: start me again.
+        case preempted = 75
+    }
+
+    public var kind: Kind
+    /// `what: expected …, found …`, and `; hint` where there is one. Several problems found at once
+    /// (configuration, data) stand on a line each.
+    public var message: String
+    public var rank: Int?
+    public var host: String?
+    /// Completed steps.
+    public var step: Int?
+
+    public init(
+        _ kind: Kind, _ message: String, rank: Int? = nil, host: String? = nil, step: Int? = nil
+    ) {
+        (self.kind, self.message) = (kind, message)
+        (self.rank, self.host, self.step) = (rank, host, step)
+    }
+
+    public var exitCode: Int32 { kind.rawValue }
+
+    /// `error: rank R host H step S: message`, parts that are not known left out, one line a problem.
+    public var lines: [String] {
+        let places = [
+            rank.map { "rank \($0)" }, host.map { "host \($0)" }, step.map { "step \($0)" },
+        ].compactMap(\.self)
+        let prefix = places.isEmpty ? "error: " : "error: \(places.joined(separator: " ")): "
+        return message.split(separator: "\n").map { prefix + $0 }
+    }
+
+    /// The same error with the places it does not name yet filled in.
+    public func located(rank: Int? = nil, host: String? = nil, step: Int? = nil) -> RunError {
+        RunError(
+            kind, message, rank: self.rank ?? rank, host: self.host ?? host, step: self.step ?? step
+        )
+    }
+}
+
+extension RunError {
+    public init(_ error: ConfigurationError) { self.init(.usage, error.description) }
+}

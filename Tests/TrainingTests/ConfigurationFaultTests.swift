@@ -1,0 +1,259 @@
+import Foundation
+import Testing
+import Training
+
+private func problems(
+    _ yaml: String, _ overrides: [String] = []
+) -> [ConfigurationError.Problem] {
+    do {
+        _ = try RunConfiguration.parse(yaml: yaml, overrides: overrides)
+        return []
+    } catch { return error.problems }
+}
+
+/// Values of each key that are of its type and not allowed, or of a type that looks like it.
+private let outOfBounds: [String: [String]] = [
+    "run.directory": ["\"\"", "~"],
+    "run.seed": ["-1", "1.5", "99999999999999999999", "\"7\""],
+    "run.steps": ["0", "-5", "1e3", "1e300", "9223372036854775808", "soon"],
+    "run.threads": ["0", "-1", "1025", "2.0", "all"],
+    "run.communication_timeout": ["0", "-1", "1e300", ".inf", ".nan", "1 s"],
+    "model.family": ["bert", "\"\"", "3"],
+    "model.layers": ["0", "-1", "10001", "0x4", "4_", "four"],
+    "model.heads": ["0", "-4", "1e300", "true"],
+    "model.width": ["0", "-128", "1048577", "128.0"],
+    "model.context_length": ["0", "-64", "1e300"],
+    "model.dropout": ["1", "-0.1", "1e300", ".nan", "nan", "inf", "0x1p-1"],
+    "model.vocabulary": ["0", "-65", "1e300"],
+    "model.activation": ["relu", "GELU_TANH"],
+    "model.feed_forward": ["0", "-1", "1e300"],
+    "data.text": ["[1, [2]]", "[\"\"]", "~"],
+    "data.tokenizer": ["bpe", "1"],
+    "data.validation_fraction": ["0", "1", "-0.5", "1e300", "10%"],
+    "data.train": ["[~]", "[{a: b}]"],
+    "data.validation": ["[~]", "\"\""],
+    "data.cache": ["~", "\"\""],
+    "batch.sequences": ["0", "-12", "1e300", "12.5"],
+    "batch.micro_batch": ["0", "-3", "1e300"],
+    "numerics.slices": ["0", "3", "-4", "512"],
+    "numerics.groups": ["0", "3", "-2", "2097152"],
+    "optimizer.name": ["sgd", "~"],
+    "optimizer.learning_rate": ["0", "-0.001", "1e300", ".inf", "1e", "\"0.1\""],
+    "optimizer.beta1": ["1", "-0.1", "1e300"],
+    "optimizer.beta2": ["1", "1.01", "-1"],
+    "optimizer.epsilon": ["0", "-1e-8", "1e300"],
+    "optimizer.weight_decay": ["-0.1", "1e300", ".nan"],
+    "optimizer.clip_norm": ["-1", "1e300"],
+    "schedule.warmup_steps": ["-1", "0.5", "1e300"],
+    "schedule.decay": ["polynomial", "1"],
+    "schedule.decay_steps": ["0", "-1", "1e300"],
+    "schedule.final_ratio": ["-0.1", "1.1", "1e300"],
+    "precision.storage": ["bfloat16", "float16", "16"],
+    "precision.loss_scale": ["static", "65536"],
+    "parallelism.tensor": ["0", "-1", "2", "1e300"],
+    "parallelism.bucket_bytes": ["0", "-1", "1e300", "25 MiB"],
+    "evaluation.every": ["-1", "0.5", "1e300"],
+    "evaluation.micro_batch": ["0", "-1", "1e300"],
+    "checkpoint.every": ["-1", "1e300", "10m"],
+    "checkpoint.keep": ["0", "-1", "1e300"],
+]
+
+@Suite struct ConfigurationFaultTests {
+    /// The complete configuration with a key a line, and the number of the line of `key`.
+    private static func file(replacing key: String, with line: String) throws -> (String, Int) {
+        let configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        var lines = configuration.yaml.split(separator: "\n").map(String.init)
+        let (section, name) = (key.prefix { $0 != "." }, key.drop { $0 != "." }.dropFirst())
+        let start = try #require(lines.firstIndex(of: "\(section):"))
+        let index = try #require(lines[start...].firstIndex { $0.hasPrefix("  \(name): ") })
+        lines[index] = "  \(line)"
+        return (lines.joined(separator: "\n"), index + 1)
+    }
+
+    private static func name(of key: String) -> String {
+        String(key.drop { $0 != "." }.dropFirst())
+    }
+
+    @Test func everyKeyHasValuesToRefuse() {
+        #expect(Set(outOfBounds.keys) == Set(ConfigurationKey.all.map(\.path)))
+    }
+
+    @Test(arguments: ConfigurationKey.all.map(\.path))
+    func wrongTypesAndBoundsAreNamedWithTheirLine(key: String) throws {
+        for value in ["{ a: 1 }", "[[1]]"] + (outOfBounds[key] ?? []) {
+            let (text, line) = try Self.file(
+                replacing: key, with: "\(Self.name(of: key)): \(value)")
+            let found = problems(text)
+            #expect(found.count == 1, "\(key): \(value): \(found)")
+            #expect(found.first?.key == key)
+            #expect(found.first?.line == line)
+            #expect(found.first?.message.contains(/^expected .+, found .+/) == true)
+        }
+        for value in ["{ a: 1 }", "[[1]]"] + (outOfBounds[key] ?? []) {
+            let found = problems(completeConfiguration, ["\(key)=\(value)"])
+            #expect(found.count == 1, "--set \(key)=\(value): \(found)")
+            #expect(found.first?.key == key)
+            #expect(found.first?.isOverride == true)
+        }
+    }
+
+    @Test(arguments: ConfigurationKey.all.map(\.path))
+    func unknownNeighboursNameTheNearestKey(key: String) throws {
+        let (text, line) = try Self.file(
+            replacing: key, with: "\(Self.name(of: key))x: 1")
+        let found = problems(text)
+        let unknown = try #require(found.first { $0.key == "\(key)x" })
+        #expect(unknown.line == line)
+        #expect(
+            unknown.message
+                == "expected a known key, found \(Self.name(of: key))x; the nearest is \(key)")
+        let overridden = problems(completeConfiguration, ["\(key)x=1"])
+        #expect(overridden.map(\.message) == [unknown.message])
+        #expect(overridden.map(\.isOverride) == [true])
+    }
+
+    @Test func requiredKeysAreAskedFor() {
+        let found = problems("run: { seed: 1 }")
+        #expect(
+            found.map(\.key) == [
+                "run.directory", "run.steps", "model.family", "model.layers", "model.heads",
+                "model.width", "model.context_length", "batch.sequences", "batch.micro_batch",
+                "optimizer.learning_rate",
+            ])
+        #expect(found.map(\.line) == [1, 1] + Array(repeating: nil, count: 8))
+        #expect(problems("").count == 10)
+    }
+
+    @Test func everyProblemIsReportedAtOnce() {
+        let text = """
+            run: { directory: runs/x, steps: 0 }
+            model: { family: gpt, layers: 4, heads: 3, width: 128, context_length: 64 }
+            batch: { sequences: 10, micro_batch: 4, size: 3 }
+            optimizer:
+              learning_rate: fast
+              dropout: 0.1
+            shedule: { warmup_steps: 3 }
+            """
+        let found = problems(text, ["checkpoint.keep=0", "evaluation.evry=3", "nonsense"])
+        let lines = ConfigurationError(file: "x.yaml", problems: found).description
+        #expect(
+            lines == """
+                x.yaml:1: run.steps: expected a whole number from 1 to 1000000000000, found 0
+                x.yaml:2: model.width: expected a multiple of model.heads (3), found 128
+                x.yaml:3: batch.size: expected a known key, found size; the nearest is batch.sequences
+                x.yaml:3: batch.sequences: expected a multiple of batch.micro_batch (4), found 10
+                x.yaml:5: optimizer.learning_rate: expected a number above 0 to 100, found fast
+                x.yaml:6: optimizer.dropout: expected a known key, found dropout; the nearest is model.dropout
+                x.yaml:7: shedule: expected a known section, found shedule; the nearest is schedule
+                --set: expected key=value, found "nonsense"
+                --set: checkpoint.keep: expected a whole number from 1 to 1000000, found 0
+                --set: evaluation.evry: expected a known key, found evry; the nearest is evaluation.every
+                """)
+    }
+
+    /// Each case breaks one condition between keys.
+    @Test(arguments: [
+        ("model.width", ["model.width=130"]),
+        ("batch.sequences", ["batch.micro_batch=5", "numerics.groups=1"]),
+        ("numerics.groups", ["numerics.groups=8"]),
+        ("schedule.warmup_steps", ["schedule.warmup_steps=1901"]),
+        ("schedule.final_ratio", ["schedule.decay=exponential", "schedule.final_ratio=0"]),
+        ("data.text", ["data.train=[a]", "data.validation=[b]"]),
+        ("data.train", ["data.text=[]", "data.train=[a]"]),
+        ("precision.storage", ["precision.storage=float16"]),
+        ("parallelism.tensor", ["parallelism.tensor=2"]),
+    ])
+    func conditionsBetweenKeys(key: String, overrides: [String]) {
+        #expect(problems(completeConfiguration, overrides).map(\.key) == [key])
+    }
+
+    @Test(arguments: [
+        ("duplicate keys", "run: { steps: 3, steps: 4 }", 1, "several of steps"),
+        ("duplicate sections", "a: 1\nrun: {}\nrun: {}", 2, "several of run"),
+        ("anchor", "run:\n  directory: &here runs", 2, "no anchors"),
+        ("alias", "run: { directory: x }\ndata: { text: [*.txt] }", 2, "no aliases"),
+        ("merge key", "run:\n  <<: { steps: 3 }", 2, "no merge keys"),
+        ("tag", "run: { steps: !!int 3 }", 1, "no tags"),
+        ("quoted tag", "run:\n  directory: !!str \"a\"", 2, "no tags"),
+        ("block scalar", "run:\n  directory: |\n    x", 2, "found a block scalar"),
+        ("two documents", "run: {}\n---\nrun: {}", 2, "another document"),
+        ("open bracket", "run: { steps: 3\nmodel: {}", 2, "expected YAML"),
+        ("tab", "run:\n\tsteps: 3", 2, "expected YAML"),
+        ("a list", "- run", 1, "expected sections"),
+        ("a word", "run", 1, "expected sections"),
+        ("a section that is a number", "run: 3", 1, "expected a section with its keys, found 3"),
+        ("a section that is a list", "run: [3]", 1, "expected a section with its keys"),
+        ("deep", String(repeating: "[", count: 100), 1, "at most 32 levels"),
+        ("separator", "run: {} # \u{2028} &a", 1, "U+2028"),
+    ])
+    func structure(what: String, text: String, line: Int, message: String) {
+        let found = problems(text)
+        #expect(found.contains { $0.line == line && $0.message.contains(message) }, "\(found)")
+    }
+
+    @Test(arguments: [
+        "a & b.txt", "a*b", "it's", "x#y", "\"*.txt\"", "'*''s &c'", "\"\\\"&\"", "!notatag".quoted,
+        "x: y".quoted, "-&", "a!b",
+    ])
+    func whatOnlyLooksLikeAnAnchorIsText(value: String) throws {
+        for text in ["run:\n  directory: \(value) # &c *d !e [", "run: { directory: \(value) }"] {
+            let found = problems(text)
+            #expect(!found.contains { $0.key.isEmpty || $0.key == "run.directory" }, "\(found)")
+        }
+    }
+
+    /// Time is bounded by an order of magnitude more than it takes, for busy machines.
+    @Test(arguments: [
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+            + zip("bcdefghi", "abcdefgh").map { name, previous in
+                "\(name): &\(name) ["
+                    + Array(repeating: "*\(previous)", count: 9)
+                    .joined(separator: ", ") + "]\n"
+            }.joined() + "? *i\n: 1\n",
+        String(repeating: "[", count: 1 << 20), String(repeating: "- ", count: 1 << 19),
+        String(repeating: "{a: ", count: 1 << 18), String(repeating: "'", count: 1 << 20),
+        String(repeating: "? ", count: 1 << 19), String(repeating: "a: {}\n", count: 100),
+    ])
+    func hostileFilesAreRefusedAtOnce(text: String) {
+        let start = ContinuousClock.now
+        #expect(!problems(text).isEmpty)
+        #expect(ContinuousClock.now - start < .seconds(1))
+    }
+
+    @Test func overridesAreReadAsStrictlyAsTheFile() {
+        for value in ["&a 1", "*a", "!!int 3", "[1", "1\n---\n2"] {
+            let found = problems(completeConfiguration, ["run.steps=\(value)"])
+            #expect(found.map(\.key) == ["run.steps"], "\(value): \(found)")
+            #expect(found.map(\.isOverride) == [true])
+        }
+        #expect(problems(completeConfiguration, ["run={ steps: 3 }"]).map(\.key) == ["run"])
+        #expect(problems(completeConfiguration, ["run.steps="]).map(\.key) == ["run.steps"])
+        #expect(problems(completeConfiguration, ["=3"]).count == 1)
+    }
+
+    @Test func unreadableFilesAreNamed() throws {
+        let folder = FileManager.default.temporaryDirectory
+            .appending(path: "configuration-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func message(_ name: String, _ bytes: Data?) throws -> String {
+            let path = folder.appending(path: name)
+            try bytes?.write(to: path)
+            do {
+                _ = try RunConfiguration.load(file: path.path)
+                return "read"
+            } catch { return error.description }
+        }
+        #expect(try message("missing.yaml", nil).contains("No such file"))
+        let large = Data(repeating: UInt8(ascii: "#"), count: (1 << 20) + 1)
+        #expect(try message("large.yaml", large).contains("at most 1 MiB"))
+        #expect(try message("full.yaml", large.dropLast()).contains("run.steps"))
+        #expect(try message("latin.yaml", Data([0x61, 0xe9])).contains("not UTF-8"))
+        #expect(try message("good.yaml", Data(completeConfiguration.utf8)) == "read")
+        #expect(try message(".", nil).contains("expected a readable"))
+    }
+}
+
+extension String {
+    fileprivate var quoted: String { "\"\(self)\"" }
+}

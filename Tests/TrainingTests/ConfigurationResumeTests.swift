@@ -1,0 +1,101 @@
+import Testing
+import Training
+
+@Suite struct ConfigurationResumeTests {
+    /// For every key another value that is valid by itself.
+    private static let changes: [String: String] = [
+        "run.directory": "elsewhere", "run.seed": "8", "run.steps": "2001", "run.threads": "1",
+        "run.communication_timeout": "11", "model.layers": "5", "model.heads": "2",
+        "model.width": "64", "model.context_length": "32", "model.dropout": "0",
+        "model.vocabulary": "66", "model.activation": "gelu_tanh", "model.feed_forward": "512",
+        "data.text": "[c.txt]", "data.tokenizer": "byte", "data.validation_fraction": "0.3",
+        "data.cache": "here", "batch.sequences": "24", "batch.micro_batch": "6",
+        "numerics.slices": "4", "numerics.groups": "4", "optimizer.learning_rate": "0.002",
+        "optimizer.beta1": "0.9", "optimizer.beta2": "0.95", "optimizer.epsilon": "1e-8",
+        "optimizer.weight_decay": "0", "optimizer.clip_norm": "1", "schedule.warmup_steps": "10",
+        "schedule.decay": "linear", "schedule.decay_steps": "1800", "schedule.final_ratio": "0",
+        "precision.loss_scale": "none", "parallelism.bucket_bytes": "2048",
+        "evaluation.every": "51", "evaluation.micro_batch": "5", "checkpoint.every": "61",
+        "checkpoint.keep": "6",
+    ]
+    /// These have one value in this version, or none beside `data.text`.
+    private static let fixed: Set = [
+        "model.family", "optimizer.name", "precision.storage", "parallelism.tensor", "data.train",
+        "data.validation",
+    ]
+
+    @Test func everyKeyIsTried() {
+        #expect(
+            Set(Self.changes.keys).union(Self.fixed) == Set(ConfigurationKey.all.map(\.path)))
+    }
+
+    @Test(arguments: ConfigurationKey.all.filter { !fixed.contains($0.path) }.map(\.path))
+    func changesFollowTheRuleOfTheirKey(path: String) throws {
+        let key = try #require(ConfigurationKey.all.first { $0.path == path })
+        let saved = try RunConfiguration.parse(yaml: completeConfiguration)
+        let value = try #require(Self.changes[path])
+        let given = try RunConfiguration.parse(
+            yaml: completeConfiguration, overrides: ["\(path)=\(value)"])
+        let differences = given.differences(from: saved)
+        #expect(differences.map(\.key) == [path])
+        #expect(differences.map(\.rule) == [key.rule])
+        switch key.rule {
+        case .free:
+            #expect(try given.checkResume(from: saved, overrides: []) == differences)
+        case .override:
+            #expect(throws: ConfigurationError.self) {
+                try given.checkResume(from: saved, overrides: [])
+            }
+            #expect(try given.checkResume(from: saved, overrides: [path]) == differences)
+            let section = String(path.prefix { $0 != "." })
+            #expect(try given.checkResume(from: saved, overrides: [section]) == differences)
+        case .never:
+            #expect(throws: ConfigurationError.self) {
+                try given.checkResume(from: saved, overrides: [path])
+            }
+        }
+    }
+
+    @Test func rulesAreThoseOfTheDesign() {
+        let rules: [String: ResumeRule] = [
+            "run": .free, "checkpoint": .free, "evaluation": .free, "parallelism": .free,
+            "precision": .free, "data": .override, "batch": .override, "schedule": .override,
+            "optimizer": .override, "numerics": .override, "model": .never,
+        ]
+        let exceptions: [String: ResumeRule] = ["data.tokenizer": .never, "data.cache": .free]
+        for key in ConfigurationKey.all {
+            let section = String(key.path.prefix { $0 != "." })
+            #expect(key.rule == exceptions[key.path] ?? rules[section], "\(key.path)")
+        }
+    }
+
+    @Test func refusalsNameKeySavedAndGiven() throws {
+        let saved = try RunConfiguration.parse(yaml: completeConfiguration)
+        let given = try RunConfiguration.parse(
+            yaml: completeConfiguration,
+            overrides: ["model.layers=5", "optimizer.beta2=0.9", "run.threads=1"])
+        do {
+            _ = try given.checkResume(from: saved, overrides: ["optimizer.bta2"])
+            Issue.record("a resume with another model was let through")
+        } catch {
+            #expect(
+                error.problems.map { "\($0.key): \($0.message)" } == [
+                    "--override: expected a known key, found optimizer.bta2; "
+                        + "the nearest is optimizer.beta2",
+                    "model.layers: expected 4 as the checkpoint has it, found 5; "
+                        + "a run keeps its model and its tokens; start a new run directory",
+                    "optimizer.beta2: expected 0.99 as the checkpoint has it, found 0.9; "
+                        + "add --override optimizer.beta2 to change it on purpose",
+                ])
+        }
+    }
+
+    @Test func automaticValuesDifferFromNothing() throws {
+        let saved = try RunConfiguration.parse(yaml: completeConfiguration)
+        let given = try RunConfiguration.parse(
+            yaml: completeConfiguration,
+            overrides: ["model.vocabulary=auto", "run.threads=auto"])
+        #expect(given.differences(from: saved) == [])
+        #expect(saved.differences(from: given) == [])
+    }
+}
