@@ -23,7 +23,8 @@ extension ExchangeContext {
 
     /// A binomial tree with its root at `root`.
     func broadcast(_ buffer: Buffer, from root: Int) -> Broadcast {
-        let position = (rank - root + size) % size  // 0 is the root; the parent lacks the highest bit
+        // The root is at 0; a parent's position is its child's without the highest bit.
+        let position = (rank - root + size) % size
         let highestBit = position == 0 ? 0 : 1 << (Int.bitWidth - 1 - position.leadingZeroBitCount)
         var children: [Lane] = []
         var bit = max(1, highestBit << 1)
