@@ -1,9 +1,4 @@
-// Sixteen Float32 lanes: loads, stores and horizontal sums that become single instructions.
-// Tails use the same vector code on a padded register, so an element's bits never depend on where
-// a run was cut.
-
-/// One full register.
-typealias Vector = SIMD16<Float>
+// Registers that may be partly filled, and sums along a register in a fixed order.
 
 extension Vector {
     /// The smallest multiple of 16, the lanes of a register, that is not below `count`.
@@ -41,12 +36,6 @@ extension Vector {
 }
 
 extension UnsafePointer<Float> {
-    /// Elements `index ..< index + 16`.
-    @inline(__always)
-    func vector(at index: Int) -> Vector {
-        UnsafeRawPointer(self + index).loadUnaligned(as: Vector.self)
-    }
-
     /// Elements `index ..< index + count` (count ≤ 16), the other lanes filled.
     @inline(__always)
     func part(at index: Int, count: Int, fill: Float = 0) -> Vector {
@@ -58,20 +47,10 @@ extension UnsafePointer<Float> {
 }
 
 extension UnsafeMutablePointer<Float> {
-    /// Elements `index ..< index + 16`.
-    @inline(__always)
-    func vector(at index: Int) -> Vector { UnsafePointer(self).vector(at: index) }
-
     /// Elements `index ..< index + count` (count ≤ 16), the other lanes filled.
     @inline(__always)
     func part(at index: Int, count: Int, fill: Float = 0) -> Vector {
         UnsafePointer(self).part(at: index, count: count, fill: fill)
-    }
-
-    /// Stores all lanes at `index`.
-    @inline(__always)
-    func store(_ vector: Vector, at index: Int) {
-        UnsafeMutableRawPointer(self + index).storeBytes(of: vector, as: Vector.self)
     }
 
     /// Stores the first `count` lanes (≤ 16) at `index`.
@@ -91,16 +70,6 @@ func forEachVector(_ count: Int, _ body: (_ index: Int, _ count: Int) -> Void) {
         index += 16
     }
     if index < count { body(index, count - index) }
-}
-
-/// Lends `count` uninitialised floats, aligned to a cache line, to `body`.
-@inline(__always)
-func withScratch<Result>(
-    _ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Result
-) -> Result {
-    withUnsafeTemporaryAllocation(byteCount: max(count, 1) * 4, alignment: 64) { bytes in
-        body(bytes.baseAddress!.bindMemory(to: Float.self, capacity: max(count, 1)))
-    }
 }
 
 /// Cuts `rows` rows of `width` elements into runs worth a hand-off to another thread and runs
