@@ -1,0 +1,88 @@
+// Element-wise arithmetic on contiguous runs. Single-threaded: the caller gives each thread its runs.
+
+/// out = a + b; `out` may be either operand.
+package func add(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into out: UnsafeMutablePointer<Float>,
+    count: Int
+) {
+    map(a, b, into: out, count) { $0 + $1 }
+}
+
+/// target += source
+package func accumulate(
+    _ source: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>, count: Int
+) {
+    map(target, source, into: target, count) { $0 + $1 }
+}
+
+/// x *= factor
+package func scale(_ x: UnsafeMutablePointer<Float>, by factor: Float, count: Int) {
+    let factor = Vector(repeating: factor)
+    map(x, into: x, count) { $0 * factor }
+}
+
+/// x[r, c] += bias[c] over `rows` rows of `columns` elements, `stride` apart.
+package func addBias(
+    _ bias: UnsafePointer<Float>, to x: UnsafeMutablePointer<Float>, rows: Int, columns: Int,
+    stride: Int
+) {
+    for row in 0..<rows { accumulate(bias, into: x + row * stride, count: columns) }
+}
+
+/// Adds `slices` runs, `stride` apart, as a perfect binary tree; the root is `partials[0..<count]`, the
+/// other runs are overwritten. `slices` is a power of two.
+package func treeAdd(
+    _ partials: UnsafeMutablePointer<Float>, slices: Int, stride: Int, count: Int
+) {
+    precondition(
+        slices > 0 && slices & (slices - 1) == 0,
+        "treeAdd: expected a power of two of slices, got \(slices)")
+    let chunk = 1024  // all slices of a chunk stay in the first-level cache
+    var start = 0
+    while start < count {
+        let length = min(chunk, count - start)
+        var distance = 1
+        while distance < slices {
+            var slice = 0
+            while slice < slices {
+                let target = partials + slice * stride + start
+                accumulate(target + distance * stride, into: target, count: length)
+                slice += 2 * distance
+            }
+            distance *= 2
+        }
+        start += length
+    }
+}
+
+/// Σ x² in Float64, in a pattern that `count` alone fixes. Meant for the blocks of at most 4,096
+/// elements whose sums make a norm.
+package func sumOfSquares(_ x: UnsafePointer<Float>, count: Int) -> Double {
+    var low = SIMD8<Double>.zero
+    var high = SIMD8<Double>.zero
+    let whole = count & ~(lanes - 1)
+    var index = 0
+    while index < whole {
+        addSquares(x.vector(at: index), to: &low, &high)
+        index += lanes
+    }
+    if whole < count { addSquares(x.vector(at: whole, count: count - whole), to: &low, &high) }
+    let eight = low + high
+    let four = eight.lowHalf + eight.highHalf
+    let two = four.lowHalf + four.highHalf
+    return two[0] + two[1]
+}
+
+@inline(__always)
+private func addSquares(
+    _ x: Vector, to low: inout SIMD8<Double>, _ high: inout SIMD8<Double>
+) {
+    var first = SIMD8<Double>.zero
+    var second = SIMD8<Double>.zero
+    for lane in 0..<8 {
+        first[lane] = Double(x[lane])
+        second[lane] = Double(x[lane + 8])
+    }
+    low.addProduct(first, first)
+    high.addProduct(second, second)
+}

@@ -1,0 +1,57 @@
+// Working memory that a thread keeps: a kernel that needs a block of partial results takes it here, and
+// the second step allocates nothing.
+
+import Glibc
+
+/// Calls `body` with `count` floats of the calling thread's own, 64-byte aligned, not cleared.
+///
+/// Calls may nest, each level having its block. The memory is kept until the thread ends.
+package func withScratch<Result>(
+    _ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Result
+) -> Result {
+    let arena = ScratchArena.ofThisThread
+    let pointer = arena.enter(count)
+    defer { arena.leave() }
+    return body(pointer)
+}
+
+private final class ScratchArena {
+    private var blocks: [(pointer: UnsafeMutableRawPointer, count: Int)] = []
+    private var depth = 0
+
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        let status = pthread_key_create(&key) { raw in
+            if let raw { Unmanaged<ScratchArena>.fromOpaque(raw).release() }
+        }
+        precondition(status == 0, "ScratchArena: pthread_key_create returned \(status)")
+        return key
+    }()
+
+    static var ofThisThread: ScratchArena {
+        if let raw = pthread_getspecific(key) {
+            return Unmanaged<ScratchArena>.fromOpaque(raw).takeUnretainedValue()
+        }
+        let arena = ScratchArena()
+        pthread_setspecific(key, Unmanaged.passRetained(arena).toOpaque())
+        return arena
+    }
+
+    func enter(_ count: Int) -> UnsafeMutablePointer<Float> {
+        if depth == blocks.count { blocks.append((ScratchArena.allocate(0), 0)) }
+        if blocks[depth].count < count {
+            blocks[depth].pointer.deallocate()
+            blocks[depth] = (ScratchArena.allocate(count), count)
+        }
+        depth += 1
+        return blocks[depth - 1].pointer.assumingMemoryBound(to: Float.self)
+    }
+
+    func leave() { depth -= 1 }
+
+    private static func allocate(_ count: Int) -> UnsafeMutableRawPointer {
+        .allocate(byteCount: max(count, 1) * MemoryLayout<Float>.stride, alignment: 64)
+    }
+
+    deinit { for block in blocks { block.pointer.deallocate() } }
+}
