@@ -57,7 +57,7 @@ package func rescaleSums(
     for slice in 0..<slices {
         let offset = slice * rows
         forEachVector(rows) { row, count in
-            let scale = exponential(
+            let scale = totalExponential(
                 maxima.part(at: offset + row, count: count)
                     - reference(global.part(at: row, count: count)))
             sums.storePart(
@@ -141,7 +141,7 @@ package func crossEntropyBackward(
             let targetLogit = held ? x[target] : 0
             scaledSoftmax(x, columns, offset: offset, scale: scale)
             if held {
-                let probability = exponential(Vector(repeating: targetLogit - offset))[0]
+                let probability = totalExponential(Vector(repeating: targetLogit - offset))[0]
                 x[target] = (probability - 1) * scale
             }
         }
@@ -155,14 +155,14 @@ private func scaledSoftmax(
 ) {
     var index = 0
     while index + 32 <= count {
-        let a = exponential(x.vector(at: index) - offset) * scale
-        let b = exponential(x.vector(at: index + 16) - offset) * scale
+        let a = totalExponential(x.vector(at: index) - offset) * scale
+        let b = totalExponential(x.vector(at: index + 16) - offset) * scale
         x.store(a, at: index)
         x.store(b, at: index + 16)
         index += 32
     }
     forEachVector(count - index) { rest, count in
-        let a = exponential(x.part(at: index + rest, count: count) - offset) * scale
+        let a = totalExponential(x.part(at: index + rest, count: count) - offset) * scale
         x.storePart(a, at: index + rest, count: count)
     }
 }
@@ -200,13 +200,13 @@ private func sumOfExponentials(_ x: UnsafePointer<Float>, _ count: Int, maximum:
     var (a, b) = (Vector.zero, Vector.zero)
     var index = 0
     while index + 32 <= count {
-        a += exponential(x.vector(at: index) - maximum)
-        b += exponential(x.vector(at: index + 16) - maximum)
+        a += totalExponential(x.vector(at: index) - maximum)
+        b += totalExponential(x.vector(at: index + 16) - maximum)
         index += 32
     }
     while index < count {
         let part = x.part(at: index, count: min(16, count - index), fill: -.infinity)
-        a += exponential(part - maximum)
+        a += totalExponential(part - maximum)
         index += 16
     }
     return (a + b).treeSum()

@@ -5,7 +5,7 @@
 /// exp(x), within 2 units in the last place; exactly 0 below −87 (so also for −∞), +∞ above 88.72,
 /// not-a-number stays so.
 @inline(__always)
-func exponential(_ x: Vector) -> Vector {
+func totalExponential(_ x: Vector) -> Vector {
     // Adding 1.5·2²³ leaves the rounded integer in the low bits of the sum.
     let rounder = Vector(repeating: 12_582_912)
     let shifted = rounder.addingProduct(x, Vector(repeating: 1.442_695_04))
