@@ -67,24 +67,25 @@ public func attention(
     bias: Leaf? = nil, dropout: AttentionDropout? = nil, tape: Tape?
 ) -> Tensor {
     let batch = query.tensor.shape[0]
+    let (queryHeads, keyHeads) = (query.headOffsets.count, key.headOffsets.count)
     let geometry = AttentionGeometry(
-        batch: batch, queryHeads: query.headOffsets.count, keyHeads: key.headOffsets.count,
+        batch: batch, queryHeads: queryHeads, keyHeads: keyHeads,
         queryLength: query.length, keyLength: key.length, headDimension: headDimension,
         scale: scale)
     precondition(
-        geometry.queryHeads % max(1, geometry.keyHeads) == 0
-            && value.headOffsets.count == geometry.keyHeads,
-        "attention: \(geometry.queryHeads) query, \(geometry.keyHeads) key, \(value.headOffsets.count) value heads")
+        queryHeads % max(1, keyHeads) == 0
+            && value.headOffsets.count == keyHeads,
+        "attention: \(queryHeads) query, \(keyHeads) key, \(value.headOffsets.count) value heads")
     let mask = AttentionMask(
         causal: visibility.causal, queryOffset: visibility.queryOffset, window: visibility.window,
         keyRanges: visibility.keyRanges,
         querySegments: segments.map { UnsafePointer($0.queries.buffer.integers) },
         keySegments: segments.map { UnsafePointer($0.keys.buffer.integers) })
     let output = Tensor(
-        uninitialized: [batch, query.length, geometry.queryHeads * headDimension])
+        uninitialized: [batch, query.length, queryHeads * headDimension])
     let result = AttentionOperand(
-        output, headOffsets: (0..<geometry.queryHeads).map { $0 * headDimension })
-    let logSumExp = Tensor(uninitialized: [batch, geometry.queryHeads, query.length])
+        output, headOffsets: (0..<queryHeads).map { $0 * headDimension })
+    let logSumExp = Tensor(uninitialized: [batch, queryHeads, query.length])
     attentionForward(
         geometry, query: query.view(of: query.tensor), key: key.view(of: key.tensor),
         value: value.view(of: value.tensor), mask: mask,

@@ -144,7 +144,7 @@ struct LinearProduct {
     /// y[rows, outputs] = x[rows, inputs]·W[outputs, inputs]ᵀ; `epilogue` once for each finished block.
     func forward(
         _ x: UnsafePointer<Float>, _ weight: UnsafePointer<Float>, into output: Buffer,
-        epilogue: (Range<Int>, Range<Int>) -> Void
+        epilogue: @escaping (Range<Int>, Range<Int>) -> Void
     ) {
         let y = output.floats
         switch split {

@@ -80,15 +80,3 @@ extension RunConfiguration {
         6 * Double(parameters) + 12 * Double(model.layers * model.contextLength * model.width)
     }
 }
-
-extension Batch {
-    /// The same as tensors.
-    var modelInput: ModelInput {
-        ModelInput(
-            integers: Dictionary(
-                uniqueKeysWithValues: fields.map {
-                    ($0.name, Tensor($0.values, shape: [$0.rows, $0.columns]))
-                }),
-            weights: Tensor(weights, shape: [weights.count]))
-    }
-}

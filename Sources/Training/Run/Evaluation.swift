@@ -26,11 +26,15 @@ func evaluate(
     try communicator.together(host) { () throws(RunError) in
         for index in borders[rank]..<borders[rank + 1] {
             let batch: Batch
-            do { batch = try source.evaluationBatch(index) } catch { throw RunError(error) }
+            do throws(DatasetError) {
+                batch = try source.evaluationBatch(index)
+            } catch {
+                throw RunError(error)
+            }
             sums.doubles[index] = model.loss(of: batch.modelInput, Pass()).buffer.doubles[0]
         }
     }
-    do {
+    do throws(CommunicationError) {
         let counts = zip(borders, borders.dropFirst()).map { $1 - $0 }
         try communicator.allGather(sums, counts: counts).wait()
     } catch {

@@ -24,6 +24,8 @@ final class Trainer<Network: Model> {
     private(set) var step = 0
     private let schedule: Optimizers.Schedule
     private let groups: [Range<Int>]
+    /// A metrics row that could not be written: told to the others at the end of the next step.
+    private var metricsFailure: RunError?
 
     init(
         _ configuration: RunConfiguration, world: World, replica: DataParallel<Network>,
@@ -52,13 +54,15 @@ final class Trainer<Network: Model> {
             let learningRate = schedule.learningRate(at: step)
 
             // All ranks: their micro-batches; gradients are reduced while the last backward pass runs.
-            var failure: RunError?
-            let losses = trainMicroBatches(batches, scale: Float(1 / targets), failure: &failure)
+            var failure = metricsFailure
+            let losses = try trainMicroBatches(batches, scale: Float(1 / targets), failure: &failure)
 
             // All ranks: one agreement on loss, gradient norm, errors and signals.
             let record = StepRecord(
                 error: failure?.exitCode ?? 0, signal: StopSignal.number, losses: losses)
-            let agreement = try communicating { try replica.agree(on: record.values) }
+            let agreement = try communicating { () throws(CommunicationError) in
+                try replica.agree(on: record.values)
+            }
             let records = agreement.records.map { StepRecord(values: $0) }
             if records.contains(where: { $0.error != 0 }) {
                 try world.communicator.together(world.placement.hostName) { () throws(RunError) in
@@ -70,7 +74,7 @@ final class Trainer<Network: Model> {
             if agreement.isFinite {
                 let clip = GradientNorm.clipFactor(
                     norm: agreement.gradientNorm, limit: configuration.optimizer.clipNorm)
-                try communicating {
+                try communicating { () throws(CommunicationError) in
                     try replica.update(learningRate: learningRate, gradientScale: Float(clip))
                 }
             }
@@ -78,11 +82,11 @@ final class Trainer<Network: Model> {
 
             let seconds = ContinuousClock.now - clock
             var row = MetricsRow(
-                step: step, loss: Float(records.flatMap(\.losses).reduce(0, +) / targets),
+                step: step, loss: Float(records.flatMap { $0.losses }.reduce(0, +) / targets),
                 learningRate: learningRate, gradientNorm: agreement.gradientNorm,
                 tokensPerSecond: targets / seconds.inSeconds, seconds: seconds.inSeconds,
                 isSkipped: !agreement.isFinite)
-            let stop = records.map(\.signal).max() ?? 0
+            let stop = records.map { $0.signal }.max() ?? 0
             let isLast = step == last || stop != 0
 
             // All ranks: the whole validation split.
@@ -91,10 +95,8 @@ final class Trainer<Network: Model> {
                     replica.model, on: evaluation, communicator: world.communicator,
                     host: world.placement.hostName)
             }
-            // The first rank: metrics and console. A full disk ends the run on all of them.
-            try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-                try metrics?.append(row)
-            }
+            // The first rank: metrics and console. A full disk ends the run at the next agreement.
+            do throws(RunError) { try metrics?.append(row) } catch { metricsFailure = error }
             console.report(
                 row, last: last, stepsDone: step - first,
                 communicationShare: (world.communicator.secondsWaited - waited)
@@ -102,6 +104,11 @@ final class Trainer<Network: Model> {
 
             // All ranks: the state.
             if isDue(configuration.checkpoint.every) || isLast { try save(console) }
+            if isLast {
+                try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+                    if let metricsFailure { throw metricsFailure }
+                }
+            }
             if stop != 0 && step < last {
                 throw RunError(
                     .preempted, "signal \(stop): stopped; go on with --resume", step: step)
@@ -109,13 +116,17 @@ final class Trainer<Network: Model> {
         }
     }
 
-    /// Fills the state from the newest sound checkpoint. Collective.
-    ///
-    /// - Returns: its step; nil where there is none.
-    func resume(from checkpoint: Checkpoint) throws(RunError) {
-        let progress = checkpoint.manifest.progress
-        do { try checkpoint.restore(into: replica.state) } catch { throw RunError(error) }
-        try communicating { try replica.restore(updates: progress.optimizerUpdates) }
+    /// Fills the state from a checkpoint, whatever the layout of the run that saved it. Collective.
+    func resume(from checkpoint: CheckpointReader) throws(RunError) {
+        let progress = checkpoint.progress
+        do throws(CheckpointError) {
+            try checkpoint.restore(into: replica.state, communicator: world.communicator)
+        } catch {
+            throw RunError(error)
+        }
+        try communicating { () throws(CommunicationError) in
+            try replica.restore(updates: progress.optimizerUpdates)
+        }
         step = progress.step
     }
 
@@ -125,32 +136,19 @@ final class Trainer<Network: Model> {
     ///   part as nothing, so that no other rank waits for this one; `failure` says why.
     private func trainMicroBatches(
         _ batches: BatchPrefetcher, scale: Float, failure: inout RunError?
-    ) -> [Double] {
-        replica.beginStep()
-        var losses: [Double] = []
-        for group in groups {
-            replica.beginGroup()
-            for microBatch in group {
-                let batch: Batch
-                do {
-                    batch = try batches.next()
-                } catch {
-                    failure = failure ?? RunError(error)
-                    batch = .nothing(
-                        rows: configuration.batch.microBatch,
-                        columns: configuration.model.contextLength)
-                }
-                losses.append(
-                    replica.accumulate(
-                        batch.modelInput,
-                        randomness: Pass.Randomness(
-                            seed: configuration.run.seed, step: step,
-                            firstSequence: batch.firstSequence),
-                        scale: scale,
-                        isLast: microBatch == groups.last!.upperBound - 1))
+    ) throws(RunError) -> [Double] {
+        try replica.accumulate(
+            groups, seed: configuration.run.seed, step: step, scale: scale
+        ) { () throws(RunError) in
+            do throws(DatasetError) {
+                return try batches.next()
+            } catch {
+                failure = failure ?? RunError(error)
+                return .nothing(
+                    rows: configuration.batch.microBatch,
+                    columns: configuration.model.contextLength)
             }
         }
-        return losses
     }
 
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
@@ -159,15 +157,16 @@ final class Trainer<Network: Model> {
         let progress = TrainingProgress(
             step: step, optimizerUpdates: replica.updates,
             samples: step * configuration.batch.sequences, identity: identity)
-        do {
-            try CheckpointWriter.save(
-                state: replica.state, progress: progress,
-                into: configuration.run.directory, keep: configuration.checkpoint.keep,
-                communicator: world.communicator)
+        do throws(CheckpointError) {
+            let writer = CheckpointWriter(
+                runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep)
+            let saved = try writer.save(
+                replica.state, progress: progress, communicator: world.communicator)
+            for warning in saved.warnings { console.note("warning: \(warning)") }
+            console.note("saved \(saved.path)")
         } catch {
             throw RunError(error).located(step: step)
         }
-        console.note("checkpoint of step \(step) saved")
     }
 
     private func openMetrics() throws(RunError) -> MetricsFile? {
@@ -180,7 +179,11 @@ final class Trainer<Network: Model> {
     private func communicating<Result>(
         _ body: () throws(CommunicationError) -> Result
     ) throws(RunError) -> Result {
-        do { return try body() } catch { throw RunError(error).located(step: step) }
+        do throws(CommunicationError) {
+            return try body()
+        } catch {
+            throw RunError(error).located(step: step)
+        }
     }
 }
 
@@ -203,17 +206,6 @@ private struct StepRecord {
     }
 
     var values: [Double] { [Double(error), Double(signal)] + losses }
-}
-
-/// The micro-batches of one rank, group by group (docs/numerics.md): M micro-batches form G groups of
-/// consecutive ones, rank r of D holds G/D of them. Where D does not divide G, a rank's M/D micro-batches
-/// form as many groups as a power of two allows, at most G.
-func microBatchGroups(count: Int, groups: Int, rank: Int, ranks: Int) -> [Range<Int>] {
-    let own = count / ranks
-    var local = groups % ranks == 0 ? groups / ranks : groups
-    while own % local != 0 { local /= 2 }
-    let size = own / local
-    return (0..<local).map { rank * own + $0 * size..<rank * own + ($0 + 1) * size }
 }
 
 extension Duration {

@@ -23,7 +23,7 @@ public struct World: Sendable {
             }
             return World(communicator: InProcess.alone(), placement: .alone, environment: nil)
         }
-        do {
+        do throws(CommunicationError) {
             var options = CommunicationOptions()
             options.deadline = .seconds(timeout)
             let environment = try MPIEnvironment.start(options: options)
@@ -54,7 +54,11 @@ public struct World: Sendable {
 
     /// Leaves MPI. Collective.
     public func leave() throws(RunError) {
-        do { try environment?.finish() } catch { throw RunError(error) }
+        do throws(CommunicationError) {
+            try environment?.finish()
+        } catch {
+            throw RunError(error)
+        }
     }
 
     /// Ends the processes of all ranks with this exit code.
@@ -71,7 +75,11 @@ extension Communicator {
         _ host: String, _ body: () throws(RunError) -> Result
     ) throws(RunError) -> Result {
         let outcome: Swift.Result<Result, RunError>
-        do { outcome = .success(try body()) } catch { outcome = .failure(error) }
+        do throws(RunError) {
+            outcome = .success(try body())
+        } catch {
+            outcome = .failure(error)
+        }
         try shareFailure(host) { () throws(RunError) in _ = try outcome.get() }
         return try outcome.get()
     }
@@ -86,7 +94,11 @@ extension Communicator {
             failure = "\(error.kind.rawValue)\n\(error.host ?? host)\n\(error.message)"
         }
         let failures: [String]
-        do { failures = try gatherAll(failure) } catch { throw RunError(error) }
+        do throws(CommunicationError) {
+            failures = try gatherAll(failure)
+        } catch {
+            throw RunError(error)
+        }
         guard let rank = failures.firstIndex(where: { !$0.isEmpty }) else { return }
         let parts = failures[rank].split(
             separator: "\n", maxSplits: 2, omittingEmptySubsequences: false)
