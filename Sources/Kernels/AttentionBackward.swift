@@ -216,11 +216,8 @@ private struct BackwardHead {
         let weights = weights + row * tileWidth
         let gradients = scoreGradients + row * tileWidth
         let firstKey = tile * tileWidth
-        if context.dropout != nil {
-            context.dropoutScales(
-                into: dropoutScales + registers.lowerBound * 16, head: rows.head, query: query,
-                key: firstKey + registers.lowerBound * 16, count: registers.count * 16)
-        }
+        context.dropoutScales(
+            into: dropoutScales, head: rows.head, query: query, tile: tile, registers: registers)
         for register in registers {
             let column = register * 16
             let score = context.scores(

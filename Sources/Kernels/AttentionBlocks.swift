@@ -43,7 +43,8 @@ struct QueryBlock {
     func registers(group: Int, tile: Int) -> Range<Int> {
         let first = tile * tileWidth
         let keys = groupKeys[group].clamped(to: first..<first + tileWidth)
-        return keys.isEmpty ? 0..<0 : (keys.lowerBound - first) / 16..<(keys.upperBound - first) / 16
+        return keys.isEmpty
+            ? 0..<0 : (keys.lowerBound - first) / 16..<(keys.upperBound - first) / 16
     }
 }
 
@@ -100,15 +101,20 @@ struct AttentionContext {
         return visibility.hide(result, query: query, range: range, key: key)
     }
 
-    /// Writes 0 or 1/(1 − rate) for the `count` pairs of `query` and the keys from `key` on.
+    /// Writes 0 or 1/(1 − rate) for the pairs of `query` and some registers of a tile, at their places in
+    /// `scales` `[64]`; where there is no dropout, nothing.
     func dropoutScales(
-        into scales: UnsafeMutablePointer<Float>, head: Int, query: Int, key: Int, count: Int
+        into scales: UnsafeMutablePointer<Float>, head: Int, query: Int, tile: Int,
+        registers: Range<Int>
     ) {
-        guard let dropout else { return }
+        guard let dropout, !registers.isEmpty else { return }
         let row = dropout.firstIndex(
             sequence: sequence, head: head, position: query + queryOffset)
+        // Pairs of registers: the generator makes 32 numbers at a time.
+        let first = registers.lowerBound & ~1
         dropout.stream.dropoutScales(
-            into: scales, count: count, firstIndex: row + UInt64(key), rate: dropout.rate)
+            into: scales + first * 16, count: (((registers.upperBound + 1) & ~1) - first) * 16,
+            firstIndex: row + UInt64(tile * tileWidth + first * 16), rate: dropout.rate)
     }
 }
 

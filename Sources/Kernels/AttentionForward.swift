@@ -167,14 +167,12 @@ private struct ForwardHead {
                 sum += weight
                 scores.store(weight, at: register * 16)
             }
-            if context.dropout != nil && !registers.isEmpty {
-                context.dropoutScales(
-                    into: dropoutScales, head: head, query: query,
-                    key: tile * tileWidth + registers.lowerBound * 16, count: registers.count * 16)
-                for (index, register) in registers.enumerated() {
-                    let kept = dropoutScales.vector(at: index * 16)
-                    scores.store(scores.vector(at: register * 16) * kept, at: register * 16)
-                }
+            if context.dropout == nil { continue }
+            context.dropoutScales(
+                into: dropoutScales, head: head, query: query, tile: tile, registers: registers)
+            for register in registers {
+                let kept = dropoutScales.vector(at: register * 16)
+                scores.store(scores.vector(at: register * 16) * kept, at: register * 16)
             }
         }
         return sum.treeSum()
