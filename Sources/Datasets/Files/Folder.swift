@@ -1,0 +1,72 @@
+import Foundation
+
+/// The few operations on folders that preparing a dataset needs.
+enum Folder {
+    /// Makes `path` and its parents where they are missing.
+    static func create(_ path: String) throws(DatasetError) {
+        do {
+            try FileManager.default.createDirectory(
+                atPath: path, withIntermediateDirectories: true)
+        } catch {
+            throw DatasetError(
+                .inputOutput, "\(path): expected to make this folder, found: \(reason(error))")
+        }
+    }
+
+    /// Writes a whole small file and makes it durable.
+    static func write(_ bytes: [UInt8], to path: String) throws(DatasetError) {
+        var file = try FileDescriptor(creating: path)
+        try file.append(bytes)
+        try file.synchronize()
+        try file.close()
+    }
+
+    /// Reads a whole file of at most `limit` bytes.
+    static func read(_ path: String, limit: Int) throws(DatasetError) -> [UInt8] {
+        let file = try FileDescriptor(reading: path)
+        let byteCount = try file.byteCount()
+        guard byteCount <= limit else {
+            throw DatasetError(
+                .corrupt, "\(path): expected at most \(limit) bytes, found \(byteCount)")
+        }
+        return try file.readExactly(byteCount, at: 0)
+    }
+
+    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Renames `source` to `destination` at once and durably; false where `destination` is taken by
+    /// another file or by a folder with something in it.
+    static func publish(_ source: String, as destination: String) throws(DatasetError) -> Bool {
+        try FileDescriptor(folder: source).synchronize()
+        if rename(source, destination) != 0 {
+            if errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR { return false }
+            throw FileDescriptor.error(destination, "rename \(source) to")
+        }
+        try FileDescriptor(folder: parent(of: destination)).synchronize()
+        return true
+    }
+
+    /// Removes a folder and what is in it. Failing does no harm: it only leaves a temporary folder.
+    static func discard(_ path: String) {
+        try? FileManager.default.removeItem(atPath: path)
+    }
+
+    static func parent(of path: String) -> String {
+        let parent = (path as NSString).deletingLastPathComponent
+        return parent.isEmpty ? "." : parent
+    }
+
+    /// A name beside `path` that no other process uses.
+    static func temporary(beside path: String) -> String {
+        let name = (path as NSString).lastPathComponent
+        return join(parent(of: path), ".tmp-\(name)-\(UUID().uuidString.lowercased())")
+    }
+
+    static func join(_ folder: String, _ name: String) -> String {
+        (folder as NSString).appendingPathComponent(name)
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        (error as NSError).localizedDescription
+    }
+}

@@ -1,0 +1,42 @@
+import Crypto
+import Foundation
+
+/// Shards made from text on first use and found again by what they were made of.
+public enum DatasetCache {
+    /// Where caches live unless a configuration says otherwise, relative to the current directory.
+    public static let defaultFolder = "cache"
+
+    /// The dataset of `text`, from the folder `<cache>/<key>`, which is made where it is missing.
+    ///
+    /// The key is a digest of tokenizer kind, split, and paths, sizes and content of the files, so text
+    /// that changed is another dataset. Any number of processes may ask at once: each builds in a folder
+    /// of its own, the first to finish gives its folder the name, the others use that one.
+    public static func dataset(
+        text: [String], tokenizer: Tokenizer.Kind, validationFraction: Double,
+        cache: String = defaultFolder
+    ) throws(DatasetError) -> PreparedDataset {
+        let corpus = try TextCorpus(patterns: text, kind: tokenizer)
+        let key = key(of: corpus, validationFraction: validationFraction)
+        let folder = Folder.join(cache, key)
+        if !Folder.exists(folder) {
+            return try DatasetBuilder.build(
+                corpus, validationFraction: validationFraction, output: folder)
+        }
+        do throws(DatasetError) {
+            return try PreparedDataset(folder: folder)
+        } catch {
+            throw DatasetError(
+                error.kind, error.message + "; remove \(folder) to have it made again")
+        }
+    }
+
+    private static func key(of corpus: TextCorpus, validationFraction: Double) -> String {
+        let description =
+            [
+                "murmuration dataset \(DatasetIndex.version) \(TokenShardHeader.version)",
+                corpus.tokenizer.digest, String(validationFraction.bitPattern),
+            ] + corpus.sources.map { "\($0.bytes) \($0.sha256) \($0.path)" }
+        let digest = SHA256.hash(data: Array(description.joined(separator: "\n").utf8))
+        return String(Array(digest).hexadecimal.prefix(32))
+    }
+}

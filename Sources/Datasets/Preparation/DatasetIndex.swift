@@ -1,0 +1,60 @@
+/// `dataset.json`: what a prepared folder holds and what it was made of. No times, no machine: the same
+/// text gives the same bytes.
+struct DatasetIndex: Codable, Equatable, Sendable {
+    struct Shard: Codable, Equatable, Sendable {
+        let file: String
+        let tokens: Int
+        /// See `TokenShard.fingerprint`.
+        let fingerprint: String
+    }
+
+    static let fileName = "dataset.json"
+    static let version = 1
+    static let byteLimit = 64 << 20
+    private static let keys: Set<String> = [
+        "version", "tokenizer", "tokenizer_digest", "vocabulary", "validation_fraction", "sources",
+        "train", "validation",
+    ]
+
+    let version: Int
+    let tokenizer: Tokenizer.Kind
+    let tokenizerDigest: String
+    let vocabulary: Int
+    let validationFraction: Double
+    let sources: [TextCorpus.Source]
+    let train: [Shard]
+    let validation: [Shard]
+
+    enum CodingKeys: String, CodingKey {
+        case version, tokenizer, vocabulary, sources, train, validation
+        case tokenizerDigest = "tokenizer_digest"
+        case validationFraction = "validation_fraction"
+    }
+
+    static func load(folder: String) throws(DatasetError) -> DatasetIndex {
+        let path = Folder.join(folder, fileName)
+        let bytes = try Folder.read(path, limit: byteLimit)
+        let index = try JSONFile.decode(DatasetIndex.self, from: bytes, name: path, keys: keys)
+        guard index.version == version else {
+            throw DatasetError(
+                .corrupt, "\(path): version: expected \(version), found \(index.version)")
+        }
+        for (split, shards) in [("train", index.train), ("validation", index.validation)] {
+            for (number, shard) in shards.enumerated() {
+                let expected = shardName(split: split, number: number)
+                guard shard.file == expected else {
+                    throw DatasetError(
+                        .corrupt,
+                        "\(path): \(split)[\(number)].file: expected \(expected), found "
+                            + shard.file.debugDescription)
+                }
+            }
+        }
+        return index
+    }
+
+    static func shardName(split: String, number: Int) -> String {
+        let digits = String(number)
+        return "\(split)-\(String(repeating: "0", count: max(0, 5 - digits.count)))\(digits).tokens"
+    }
+}

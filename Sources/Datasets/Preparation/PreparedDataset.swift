@@ -1,0 +1,76 @@
+import Crypto
+import Foundation
+
+/// Token shards of a training and a validation split with the tokenizer that made them.
+public struct PreparedDataset: Sendable {
+    public let tokenizer: Tokenizer
+    public let train: TokenStream
+    /// Nil where everything trains.
+    public let validation: TokenStream?
+
+    /// SHA-256 that names tokenizer, content and order of all tokens: 64 hexadecimal digits. A run that
+    /// resumes with another one would not see the data it started on.
+    public var fingerprint: String {
+        let parts = [tokenizer.digest, train.fingerprint, validation?.fingerprint ?? ""]
+        return Array(SHA256.hash(data: Array(parts.joined(separator: "\n").utf8))).hexadecimal
+    }
+
+    /// Opens a folder that `DatasetBuilder` made and checks it against its index.
+    public init(folder: String) throws(DatasetError) {
+        let index = try DatasetIndex.load(folder: folder)
+        guard !index.train.isEmpty else {
+            throw DatasetError(
+                .corrupt,
+                "\(Folder.join(folder, DatasetIndex.fileName)): train: expected at least 1 shard, found 0"
+            )
+        }
+        func open(_ shards: [DatasetIndex.Shard]) throws(DatasetError) -> TokenStream? {
+            if shards.isEmpty { return nil }
+            let stream = try TokenStream(paths: shards.map { Folder.join(folder, $0.file) })
+            for (number, shard) in shards.enumerated() {
+                guard stream.shardFingerprints[number] == shard.fingerprint,
+                    stream.shardCounts[number] == shard.tokens
+                else {
+                    throw DatasetError(
+                        .mismatch,
+                        "\(stream.paths[number]): fingerprint: expected \(shard.fingerprint) of "
+                            + "\(DatasetIndex.fileName), found \(stream.shardFingerprints[number])")
+                }
+            }
+            return stream
+        }
+        let tokenizer = try Tokenizer.load(Folder.join(folder, Tokenizer.fileName))
+        guard let train = try open(index.train) else {
+            preconditionFailure("PreparedDataset: expected shards, got none")
+        }
+        try self.init(tokenizer: tokenizer, train: train, validation: open(index.validation))
+    }
+
+    /// Opens shards by file names or patterns; the tokenizer is the `tokenizer.json` beside the first.
+    public init(train: [String], validation: [String]) throws(DatasetError) {
+        let trainStream = try TokenStream(patterns: train)
+        let validationStream = validation.isEmpty ? nil : try TokenStream(patterns: validation)
+        let folder = Folder.parent(of: trainStream.paths[0])
+        try self.init(
+            tokenizer: Tokenizer.load(Folder.join(folder, Tokenizer.fileName)),
+            train: trainStream, validation: validationStream)
+    }
+
+    init(
+        tokenizer: Tokenizer, train: TokenStream, validation: TokenStream?
+    ) throws(DatasetError) {
+        for stream in [train, validation].compactMap({ $0 }) {
+            guard
+                stream.tokenizerDigest == tokenizer.digest,
+                stream.vocabularySize == tokenizer.vocabularySize
+            else {
+                throw DatasetError(
+                    .mismatch,
+                    "\(stream.paths[0]): tokenizer: expected \(tokenizer.digest) (\(tokenizer.kind), "
+                        + "\(tokenizer.vocabularySize) tokens), found \(stream.tokenizerDigest) "
+                        + "(\(stream.vocabularySize) tokens)")
+            }
+        }
+        (self.tokenizer, self.train, self.validation) = (tokenizer, train, validation)
+    }
+}

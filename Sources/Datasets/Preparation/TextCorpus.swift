@@ -1,0 +1,143 @@
+import Crypto
+import Foundation
+
+/// Text files read once: their digests, their tokenizer, and how many tokens they become.
+struct TextCorpus: Sendable {
+    /// A text file as it was read.
+    struct Source: Sendable, Equatable, Codable {
+        /// As the configuration names it.
+        let path: String
+        let bytes: Int
+        let sha256: String
+    }
+
+    let sources: [Source]
+    let tokenizer: Tokenizer
+    let tokenCount: Int
+
+    /// Reads the files that `patterns` name, sorted by path. Every problem of every file is reported.
+    init(patterns: [String], kind: Tokenizer.Kind) throws(DatasetError) {
+        var (sources, errors): ([Source], [DatasetError]) = ([], [])
+        var survey = CharacterSurvey()
+        for path in try FilePattern.expand(patterns) {
+            do throws(DatasetError) {
+                if kind == .character { survey.begin(path) }
+                let source = try TextCorpus.read(path) { chunk throws(DatasetError) in
+                    if kind == .character { try survey.add(chunk) }
+                }
+                if kind == .character { try survey.end() }
+                guard source.bytes > 0 else {
+                    throw DatasetError(.invalidText, "\(path): expected text, found an empty file")
+                }
+                sources.append(source)
+            } catch {
+                errors.append(error)
+            }
+        }
+        if !errors.isEmpty { throw DatasetError(all: errors) }
+        self.sources = sources
+        switch kind {
+        case .byte:
+            tokenizer = .byte(ByteTokenizer())
+            tokenCount = sources.reduce(0) { $0 + $1.bytes + 1 }
+        case .character:
+            tokenizer = .character(try CharacterTokenizer(characters: survey.characters))
+            tokenCount = survey.scalarCount
+        }
+    }
+
+    /// Hands the tokens of all files, in order, to `consume`.
+    ///
+    /// At byte level a document is preceded by end-of-text (as llm.c does), so that the token which
+    /// generation starts from has been trained; at character level documents follow each other directly.
+    func forEachChunk(
+        _ consume: (ArraySlice<Int32>) throws(DatasetError) -> Void
+    ) throws(DatasetError) {
+        var tokens: [Int32] = []
+        for source in sources {
+            if let endOfText = tokenizer.endOfText { try consume([Int32(endOfText)]) }
+            var decoder = UTF8StreamDecoder()
+            let found = try TextCorpus.read(source.path) { chunk throws(DatasetError) in
+                tokens.removeAll(keepingCapacity: true)
+                switch tokenizer {
+                case .byte: for byte in chunk { tokens.append(Int32(byte)) }
+                case .character(let tokenizer):
+                    for byte in chunk {
+                        if case .scalar(let value) = decoder.next(byte) {
+                            tokens.append(tokenizer.rawIdentifier(of: value))
+                        }
+                    }
+                }
+                // A file that changed since it was surveyed: refused here, where the writer would trap.
+                if tokens.contains(where: { $0 < 0 }) { throw TextCorpus.changed(source) }
+                try consume(tokens[...])
+            }
+            if found != source { throw TextCorpus.changed(source) }
+        }
+    }
+
+    private static func changed(_ source: Source) -> DatasetError {
+        DatasetError(
+            .inputOutput,
+            "\(source.path): expected the same text at its second reading, found it changed; "
+                + "start again when nothing writes to it")
+    }
+
+    private static func read(
+        _ path: String, _ consume: (ArraySlice<UInt8>) throws(DatasetError) -> Void
+    ) throws(DatasetError) -> Source {
+        let file = try FileDescriptor(reading: path)
+        let chunkByteCount = 1 << 20
+        var hash = SHA256()
+        var buffer = [UInt8](repeating: 0, count: chunkByteCount)
+        var offset = 0
+        while true {
+            let count = try file.read(chunkByteCount, at: offset, into: &buffer)
+            if count == 0 { break }
+            buffer.withUnsafeBytes { hash.update(bufferPointer: .init(rebasing: $0[..<count])) }
+            try consume(buffer[..<count])
+            offset += count
+        }
+        return Source(path: path, bytes: offset, sha256: Array(hash.finalize()).hexadecimal)
+    }
+}
+
+/// Collects the distinct Unicode scalars of files and counts them all.
+private struct CharacterSurvey {
+    private var isPresent = [Bool](repeating: false, count: 0x11_0000)
+    private(set) var scalarCount = 0
+    private var decoder = UTF8StreamDecoder()
+    private var (path, offset) = ("", 0)
+
+    var characters: [Unicode.Scalar] {
+        isPresent.indices.filter { isPresent[$0] }.compactMap { Unicode.Scalar(UInt32($0)) }
+    }
+
+    mutating func begin(_ path: String) {
+        (decoder, self.path, offset) = (UTF8StreamDecoder(), path, 0)
+    }
+
+    mutating func add(_ chunk: ArraySlice<UInt8>) throws(DatasetError) {
+        for byte in chunk {
+            switch decoder.next(byte) {
+            case .scalar(let value):
+                isPresent[Int(value)] = true
+                scalarCount += 1
+            case .incomplete: break
+            case .invalid: throw invalid("byte 0x\([byte].hexadecimal)")
+            }
+            offset += 1
+        }
+    }
+
+    func end() throws(DatasetError) {
+        if !decoder.isComplete { throw invalid("the end of the file within a character") }
+    }
+
+    private func invalid(_ found: String) -> DatasetError {
+        DatasetError(
+            .invalidText,
+            "\(path): byte offset \(offset): expected UTF-8 text, found \(found); "
+                + "convert it to UTF-8 or use the byte tokenizer")
+    }
+}

@@ -1,0 +1,80 @@
+import Foundation
+
+/// Writes a token shard as the tokens come, with memory for one block. The file appears under its name,
+/// complete and durable, at `finish`; without it nothing appears.
+package struct TokenShardWriter: ~Copyable {
+    package static let defaultBlockByteCount = 1 << 20
+
+    private let path: String
+    private let temporaryPath: String
+    private var file: FileDescriptor
+    private let vocabularySize: Int
+    private let tokenizerDigest: [UInt8]
+    private let blockByteCount: Int
+    private let width: Int
+    private var block: [UInt8] = []
+    private var checksums: [UInt8] = []
+    /// Tokens appended so far.
+    package private(set) var tokenCount = 0
+
+    package init(
+        path: String, vocabularySize: Int, tokenizerDigest: [UInt8],
+        blockByteCount: Int = defaultBlockByteCount
+    ) throws(DatasetError) {
+        precondition(
+            TokenShardHeader.isValid(blockByteCount: blockByteCount),
+            "TokenShardWriter: expected a block of a multiple of 4 bytes, got \(blockByteCount)")
+        let temporaryPath = Folder.temporary(beside: path)
+        let file = try FileDescriptor(creating: temporaryPath)
+        try file.append([UInt8](repeating: 0, count: TokenShardHeader.byteCount))
+        (self.path, self.temporaryPath) = (path, temporaryPath)
+        self.file = file
+        self.vocabularySize = vocabularySize
+        self.tokenizerDigest = tokenizerDigest
+        self.blockByteCount = blockByteCount
+        width = TokenShardHeader.tokenWidth(vocabularySize: vocabularySize)
+        block.reserveCapacity(blockByteCount)
+    }
+
+    /// Appends `tokens`, each of which must be an id of the vocabulary.
+    package mutating func append(_ tokens: ArraySlice<Int32>) throws(DatasetError) {
+        for token in tokens {
+            precondition(
+                token >= 0 && Int(token) < vocabularySize,
+                "TokenShardWriter: expected a token below \(vocabularySize), got \(token)")
+            switch width {
+            case 1: block.append(UInt8(truncatingIfNeeded: token))
+            case 2: block.append(littleEndian: UInt16(truncatingIfNeeded: token))
+            default: block.append(littleEndian: UInt32(truncatingIfNeeded: token))
+            }
+            tokenCount += 1
+            if block.count == blockByteCount { try endBlock() }
+        }
+    }
+
+    /// Writes checksums and header, makes the file durable and gives it its name.
+    package consuming func finish() throws(DatasetError) {
+        precondition(tokenCount > 0, "TokenShardWriter: expected at least 1 token, got none")
+        if !block.isEmpty { try endBlock() }
+        checksums.append(littleEndian: CRC32C.checksum(of: checksums))
+        try file.append(checksums)
+        let header = TokenShardHeader(
+            tokenCount: tokenCount, vocabularySize: vocabularySize, blockByteCount: blockByteCount,
+            tokenizerDigest: tokenizerDigest)
+        try file.overwriteStart(header.encoded())
+        try file.synchronize()
+        try file.close()
+        if rename(temporaryPath, path) != 0 {
+            throw FileDescriptor.error(path, "rename \(temporaryPath) to")
+        }
+    }
+
+    /// Removes what is not finished; after `finish` the temporary name is gone and this does nothing.
+    deinit { unlink(temporaryPath) }
+
+    private mutating func endBlock() throws(DatasetError) {
+        checksums.append(littleEndian: CRC32C.checksum(of: block))
+        try file.append(block)
+        block.removeAll(keepingCapacity: true)
+    }
+}
