@@ -3,6 +3,8 @@
 #define MURMURATION_CMPI_SHIM_H
 
 #include <mpi.h>
+#include <signal.h>
+#include <sys/prctl.h>
 
 #define MURMURATION_GETTER(type, name)                                         \
     static inline type murmuration_##name(void)                                \
@@ -17,4 +19,12 @@ MURMURATION_GETTER(MPI_Errhandler, MPI_ERRORS_RETURN)
 MURMURATION_GETTER(MPI_Info, MPI_INFO_NULL)
 
 #undef MURMURATION_GETTER
+
+// prctl takes variable arguments, which Swift cannot call: the kernel kills this process when its
+// parent ends. Returns 0, or -1 and sets errno.
+static inline int murmuration_die_with_parent(void)
+    __attribute__((swift_name("dieWithParent()")));
+static inline int murmuration_die_with_parent(void) {
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+}
 #endif

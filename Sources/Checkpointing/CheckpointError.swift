@@ -1,0 +1,36 @@
+import Communication
+
+/// A fault met while a checkpoint is written, read or compared with the state that asks for it.
+public struct CheckpointError: Error, Sendable, CustomStringConvertible {
+    public enum Kind: Sendable {
+        /// A checkpoint, or a safetensors file, is damaged or not one at all.
+        case unusable
+        /// A sound checkpoint of another model or another run.
+        case mismatch
+        /// The file system refused an operation.
+        case io
+        /// The network or a peer failed while ranks saved or loaded together.
+        case communication(CommunicationError)
+    }
+
+    public let kind: Kind
+    /// `file: tensor: expected …, found …; hint`.
+    public let message: String
+
+    public init(_ kind: Kind, _ message: String) { (self.kind, self.message) = (kind, message) }
+
+    init(_ error: CommunicationError) { self.init(.communication(error), error.message) }
+
+    public var description: String { message }
+}
+
+extension String {
+    /// One line of at most 100 characters whatever was read, for messages that quote a hostile name.
+    var printable: String {
+        let scalars = unicodeScalars.prefix(100).map {
+            $0.value < 0x20 || (0x7f..<0xa0).contains($0.value) || $0.value == 0x2028
+                || $0.value == 0x2029 ? "\u{FFFD}" : Character($0)
+        }
+        return String(scalars) + (unicodeScalars.count > 100 ? "…" : "")
+    }
+}

@@ -1,0 +1,301 @@
+import Layers
+import Tensors
+
+extension CheckpointManifest {
+    static let longest = 1 << 26
+
+    /// Reads `manifest.json` of a folder: its digest first, then every member. The texts of the
+    /// configuration and the tokenizer are left empty: they are files of their own.
+    init(reading file: InputFile) throws(CheckpointError) {
+        let path = file.path.printable
+        guard file.byteCount <= CheckpointManifest.longest else {
+            throw CheckpointError(
+                .unusable, "\(path): expected at most \(CheckpointManifest.longest) bytes, "
+                    + "found \(file.byteCount)")
+        }
+        let text = try file.bytes(at: 0, count: file.byteCount)
+        let suffixCount = CheckpointManifest.lastLine(after: []).count
+        let body = Array(text.dropLast(suffixCount))
+        guard text.count >= suffixCount,
+            Array(text.suffix(suffixCount)) == CheckpointManifest.lastLine(after: body)
+        else {
+            throw CheckpointError(
+                .unusable, "\(path): expected a last line with the digest of those before it, "
+                    + "found another; the file is torn or was changed")
+        }
+        var reader = JSONReader(subject: file.path, text: text)
+        self = try CheckpointManifest.read(&reader)
+    }
+
+    private static func read(
+        _ reader: inout JSONReader
+    ) throws(CheckpointError) -> CheckpointManifest {
+        var identity: TrainingProgress.Identity?
+        var counters: Counters?
+        var files: [File]?
+        var tensors: [Entry]?
+        try reader.object { (reader, key) throws(CheckpointError) in
+            reader.context = key.printable
+            switch key {
+            case "format":
+                let found = try reader.string(limit: 256)
+                try reader.require(found == format, expected: format, found: found.printable)
+            case "version":
+                let found = try reader.integer()
+                try reader.require(
+                    found == version, expected: "format version \(version)", found: "\(found)")
+            case "run": identity = try readIdentity(&reader)
+            case "counters": counters = try Counters(&reader)
+            case "files": files = try readFiles(&reader)
+            case "tensors": tensors = try readTensors(&reader)
+            case "digest": _ = try reader.string(limit: 256)
+            default: throw reader.failure(expected: "a known key", found: key.printable)
+            }
+        }
+        reader.context = ""
+        try reader.end { $0 == 0x0a }
+        guard let identity, let counters, let files, let tensors else {
+            throw reader.failure(
+                expected: "run, counters, files and tensors", found: "one of them missing")
+        }
+        let progress = TrainingProgress(
+            step: counters.step, optimizerUpdates: counters.updates, samples: counters.samples,
+            lossScale: counters.scale, identity: identity)
+        return CheckpointManifest(progress: progress, files: files, tensors: tensors)
+    }
+
+    private static func readIdentity(
+        _ reader: inout JSONReader
+    ) throws(CheckpointError) -> TrainingProgress.Identity {
+        let members = try reader.members(
+            strings: [
+                "uuid", "configuration_digest", "tokenizer_digest", "dataset_digest", "build",
+                "blas",
+            ])
+        return TrainingProgress.Identity(
+            run: members.strings[0], configuration: "", configurationDigest: members.strings[1],
+            tokenizer: "", tokenizerDigest: members.strings[2], datasetDigest: members.strings[3],
+            build: members.strings[4], blas: members.strings[5])
+    }
+
+    private struct Counters {
+        var step = 0
+        var updates = 0
+        var samples = 0
+        var scale: TrainingProgress.LossScale?
+
+        init(_ reader: inout JSONReader) throws(CheckpointError) {
+            var found: [String: Int] = [:]
+            var scale: [Int]?
+            try reader.object { (reader, key) throws(CheckpointError) in
+                guard key != "loss_scale" else {
+                    scale = try reader.members(
+                        integers: ["scale", "good_steps", "hysteresis"]
+                    ).integers
+                    return
+                }
+                found[key] = try reader.integer()
+            }
+            guard let step = found["step"], let updates = found["optimizer_updates"],
+                let samples = found["samples"], found.count == 3
+            else {
+                throw reader.failure(
+                    expected: "step, optimizer_updates, samples",
+                    found: found.keys.sorted().joined(separator: ", ").printable)
+            }
+            (self.step, self.updates, self.samples) = (step, updates, samples)
+            self.scale = scale.map { .init(scale: $0[0], goodSteps: $0[1], hysteresis: $0[2]) }
+        }
+    }
+
+    private static func readFiles(_ reader: inout JSONReader) throws(CheckpointError) -> [File] {
+        var files: [File] = []
+        var names = Set<String>()
+        try reader.array { (reader) throws(CheckpointError) in
+            let members = try reader.members(
+                strings: ["name", "digest"], integers: ["bytes", "digested_bytes"])
+            let (name, digest) = (members.strings[0], members.strings[1])
+            try reader.require(
+                isFileName(name), expected: "a file name of letters, digits, '.', '_' and '-'",
+                found: name.printable)
+            try reader.require(
+                names.insert(name).inserted, expected: "every file once",
+                found: "\(name.printable) twice")
+            try reader.requireDigest(digest)
+            try reader.require(
+                members.integers[1] <= members.integers[0],
+                expected: "digested_bytes of at most \(members.integers[0])",
+                found: "\(members.integers[1])")
+            files.append(
+                File(
+                    name: name, byteCount: members.integers[0],
+                    digestedByteCount: members.integers[1], digest: digest))
+        }
+        return files
+    }
+
+    private static func isFileName(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.count <= 255 && !name.hasPrefix(".")
+            && name != fileName
+            && name.utf8.allSatisfy {
+                (0x30...0x39).contains($0) || (0x41...0x5a).contains($0)
+                    || (0x61...0x7a).contains($0) || [0x2e, 0x5f, 0x2d].contains($0)
+            }
+    }
+
+    private static func readTensors(
+        _ reader: inout JSONReader
+    ) throws(CheckpointError) -> [Entry] {
+        var tensors: [Entry] = []
+        try reader.array { (reader) throws(CheckpointError) in
+            reader.context = "tensors"
+            let entry = try readTensor(&reader)
+            let isNext =
+                tensors.last.map { $0.name.utf8.lexicographicallyPrecedes(entry.name.utf8) }
+                ?? true
+            try reader.require(
+                isNext, expected: "tensors in ascending order of their names, each once",
+                found: "\(entry.name.printable) out of order")
+            tensors.append(entry)
+        }
+        return tensors
+    }
+
+    private static func readTensor(_ reader: inout JSONReader) throws(CheckpointError) -> Entry {
+        var name: String?
+        var extents: [Int]?
+        var sharding: Sharding?
+        var parts: [Part]?
+        try reader.object { (reader, key) throws(CheckpointError) in
+            switch key {
+            case "name":
+                name = try reader.string(limit: 4096)
+                reader.context = "tensor \(name!.printable)"
+            case "dtype":
+                let type = try reader.string(limit: 64)
+                try reader.require(
+                    type == "float32", expected: "dtype float32", found: type.printable)
+            case "shape": extents = try reader.integers(limit: SafetensorsHeader.mostAxes)
+            case "sharding": sharding = try Sharding(&reader)
+            case "parts": parts = try readParts(&reader)
+            default: throw reader.failure(expected: "a known key", found: key.printable)
+            }
+        }
+        guard let name, let extents, let parts else {
+            throw reader.failure(expected: "name, shape and parts", found: "one of them missing")
+        }
+        guard let byteCount = checkedProduct(extents + [DType.float32.size]) else {
+            throw reader.failure(expected: "a size below 2^63", found: "shape \(extents)")
+        }
+        let covered = parts.reduce(0 as Int?) {
+            $1.elements.lowerBound == $0 ? $1.elements.upperBound : nil
+        }
+        try reader.require(
+            !parts.isEmpty && covered == byteCount / DType.float32.size,
+            expected: "parts that cover \(byteCount / DType.float32.size) elements in order",
+            found: "others")
+        let spec = try sharding?.spec(of: Shape(extents), &reader)
+        return Entry(name: name, spec: spec ?? ShardSpec(replicated: Shape(extents)), parts: parts)
+    }
+
+    private struct Sharding {
+        private var axis: Int?
+        private var segments: [ShardSpec.Segment] = []
+        private var extent = 0
+        private var slices: Int?
+
+        init(_ reader: inout JSONReader) throws(CheckpointError) {
+            try reader.object { (reader, key) throws(CheckpointError) in
+                switch key {
+                case "axis": axis = try reader.integer()
+                case "slices": slices = try reader.integer()
+                case "segments":
+                    try reader.array { (reader) throws(CheckpointError) in try add(&reader) }
+                default: throw reader.failure(expected: "a known key", found: key.printable)
+                }
+            }
+        }
+
+        private mutating func add(_ reader: inout JSONReader) throws(CheckpointError) {
+            let pair = try reader.integers(limit: 2)
+            guard pair.count == 2, segments.count < 1024, let count = checkedProduct(pair),
+                case let (sum, overflow) = extent.addingReportingOverflow(count), !overflow
+            else {
+                throw reader.failure(expected: "segments of units and unit size", found: "\(pair)")
+            }
+            extent = sum
+            segments.append(ShardSpec.Segment(units: pair[0], unitSize: pair[1]))
+        }
+
+        func spec(
+            of shape: Shape, _ reader: inout JSONReader
+        ) throws(CheckpointError) -> ShardSpec {
+            guard let axis, let slices, axis < shape.rank, extent == shape[axis],
+                (1...1 << 20).contains(slices)
+            else {
+                throw reader.failure(
+                    expected: "a sharding whose segments cover an axis of \(shape)",
+                    found: "another")
+            }
+            return ShardSpec(shape, axis: axis, segments: segments, slices: slices)
+        }
+    }
+
+    private static func readParts(_ reader: inout JSONReader) throws(CheckpointError) -> [Part] {
+        var parts: [Part] = []
+        try reader.array { (reader) throws(CheckpointError) in
+            var file: String?
+            var digest: String?
+            var elements: [Int] = []
+            try reader.object { (reader, key) throws(CheckpointError) in
+                switch key {
+                case "file": file = try reader.string(limit: 256)
+                case "digest": digest = try reader.string(limit: 256)
+                case "elements": elements = try reader.integers(limit: 2)
+                default: throw reader.failure(expected: "a known key", found: key.printable)
+                }
+            }
+            guard let file, let digest, elements.count == 2, elements[0] <= elements[1] else {
+                throw reader.failure(
+                    expected: "a part's file, digest and elements", found: "others")
+            }
+            try reader.requireDigest(digest)
+            parts.append(Part(file: file, elements: elements[0]..<elements[1], digest: digest))
+        }
+        return parts
+    }
+}
+
+extension JSONReader {
+    func require(_ holds: Bool, expected: String, found: String) throws(CheckpointError) {
+        if !holds { throw failure(expected: expected, found: found) }
+    }
+
+    func requireDigest(_ text: String) throws(CheckpointError) {
+        try require(
+            ContentDigest.isLabelled(text), expected: "a digest sha256:…", found: text.printable)
+    }
+
+    /// Reads an object that has exactly the named members; values in the order of the names.
+    mutating func members(
+        strings: [String] = [], integers: [String] = []
+    ) throws(CheckpointError) -> (strings: [String], integers: [Int]) {
+        var texts: [String: String] = [:]
+        var numbers: [String: Int] = [:]
+        try object { (reader, key) throws(CheckpointError) in
+            if strings.contains(key) {
+                texts[key] = try reader.string(limit: 1 << 16)
+            } else if integers.contains(key) {
+                numbers[key] = try reader.integer()
+            } else {
+                throw reader.failure(
+                    expected: (strings + integers).joined(separator: ", "), found: key.printable)
+            }
+        }
+        guard texts.count == strings.count, numbers.count == integers.count else {
+            throw failure(
+                expected: (strings + integers).joined(separator: ", "), found: "one of them missing")
+        }
+        return (strings.compactMap { texts[$0] }, integers.compactMap { numbers[$0] })
+    }
+}

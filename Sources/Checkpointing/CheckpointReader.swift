@@ -1,0 +1,273 @@
+import Communication
+import Layers
+import Tensors
+
+/// A checkpoint opened for reading. Its manifest, its texts and the headers and sizes of all of its files
+/// are checked; the tensors' bytes are by `verify()`.
+public final class CheckpointReader: Sendable {
+    public let path: String
+    public let manifest: CheckpointManifest
+    public var progress: TrainingProgress { manifest.progress }
+
+    private let manifestDigest: [UInt8]
+    private let files: [String: SafetensorsReader]
+    private let indices: [String: Int]
+
+    /// Opens the folder of one checkpoint. Throws `unusable` with everything that is wrong.
+    public init(path: String) throws(CheckpointError) {
+        self.path = path
+        let folder = try InputFolder(path)
+        let manifestFile = try folder.open(CheckpointManifest.fileName)
+        var manifest = try CheckpointManifest(reading: manifestFile)
+        manifestDigest = Array(try manifestFile.digest(of: 0..<manifestFile.byteCount).utf8)
+
+        let opened = try CheckpointReader.open(manifest.files, in: folder)
+        var files: [String: SafetensorsReader] = [:]
+        for file in manifest.files where file.name.hasSuffix(".safetensors") {
+            files[file.name] = try opened[file.name].map { (file) throws(CheckpointError) in
+                try SafetensorsReader(file)
+            }
+        }
+        manifest.progress.identity.configuration = try CheckpointReader.text(
+            CheckpointManifest.configurationName, of: opened, path)
+        manifest.progress.identity.tokenizer = try CheckpointReader.text(
+            CheckpointManifest.tokenizerName, of: opened, path)
+        (self.manifest, self.files) = (manifest, files)
+        indices = Dictionary(
+            uniqueKeysWithValues: manifest.tensors.enumerated().map { ($1.name, $0) })
+        try checkParts()
+    }
+
+    /// The entry of a tensor; nil where the checkpoint has none of this name.
+    public func entry(named name: String) -> CheckpointManifest.Entry? {
+        indices[name].map { manifest.tensors[$0] }
+    }
+
+    // MARK: Verification
+
+    /// Reads every byte of every tensor and compares it with its digest.
+    public func verify() throws(CheckpointError) { try verify(share: 0, of: 1) }
+
+    /// Verifies the tensors of one of `shareCount` shares, which have about the same number of bytes.
+    func verify(share: Int, of shareCount: Int) throws(CheckpointError) {
+        var loads = [Int](repeating: 0, count: shareCount)
+        let order = manifest.tensors.enumerated().sorted {
+            ($1.element.spec.shape.count, $0.offset) < ($0.element.spec.shape.count, $1.offset)
+        }
+        for (_, entry) in order {
+            let lightest = loads.indices.min { loads[$0] < loads[$1] } ?? 0
+            loads[lightest] += entry.spec.shape.count + 1
+            if lightest == share { try verify(entry) }
+        }
+    }
+
+    private func verify(_ entry: CheckpointManifest.Entry) throws(CheckpointError) {
+        for part in entry.parts {
+            guard let file = files[part.file], let stored = file.entry(named: entry.name) else {
+                preconditionFailure("CheckpointReader: parts are checked when it is opened")
+            }
+            let digest = try file.digest(of: stored)
+            guard digest == part.digest else {
+                throw CheckpointError(
+                    .unusable,
+                    "\(file.path.printable): tensor \(entry.name.printable): expected \(part.digest), "
+                        + "found \(digest)")
+            }
+        }
+    }
+
+    /// A digest of the whole state, 64 hexadecimal digits, that is the same however the state was cut;
+    /// see docs/checkpoint-format.md. Verifies every tensor.
+    public func digest() throws(CheckpointError) -> String {
+        try verify()
+        var digests: [(name: String, shape: Shape, digest: String)] = []
+        for entry in manifest.tensors {
+            let digest = entry.parts.count == 1 ? entry.parts[0].digest : try logicalDigest(of: entry)
+            digests.append((entry.name, entry.spec.shape, digest))
+        }
+        return stateDigest(of: progress, tensors: digests)
+    }
+
+    private func logicalDigest(
+        of entry: CheckpointManifest.Entry
+    ) throws(CheckpointError) -> String {
+        var digest = ContentDigest()
+        let block = Buffer(count: min(entry.spec.shape.count, 1 << 20))
+        var position = 0
+        while position < entry.spec.shape.count {
+            let count = min(block.count, entry.spec.shape.count - position)
+            try read(entry, elements: position..<position + count, into: block[0..<count])
+            digest.update(block[0..<count])
+            position += count
+        }
+        return digest.labelled()
+    }
+
+    // MARK: Loading
+
+    /// A whole tensor in logical order, Float32.
+    public func loadTensor(_ name: String) throws(CheckpointError) -> Tensor {
+        guard let entry = entry(named: name) else {
+            throw CheckpointError(
+                .mismatch, "\(path.printable): expected tensor \(name.printable), found none of that name")
+        }
+        let tensor = Tensor(uninitialized: entry.spec.shape)
+        try read(entry, elements: 0..<tensor.shape.count, into: tensor.buffer)
+        return tensor
+    }
+
+    /// Fills the pieces that a rank holds, whatever the layout of the run that saved them.
+    ///
+    /// Throws `mismatch` before anything is changed where names or shapes are not those of `state`.
+    public func restore(into state: [StateTensor]) throws(CheckpointError) {
+        try checkTensors(of: state)
+        for tensor in state {
+            guard let entry = entry(named: tensor.name) else { continue }
+            let pieces = tensor.pieces.enumerated().map {
+                PieceLocation(owner: 0, piece: $0.offset, range: $0.element.range)
+            }
+            let fragments = fragments(of: pieces, spec: tensor.spec)
+            for window in windows(fragments, span: 1 << 20, gap: 1 << 10) {
+                let block = Buffer(count: window.range.count)
+                try read(entry, elements: window.range, into: block)
+                for fragment in window.fragments {
+                    let source = fragment.logicalOffset - window.range.lowerBound
+                    tensor.pieces[fragment.piece].buffer[
+                        fragment.offset..<fragment.offset + fragment.count
+                    ].copy(from: block[source..<source + fragment.count])
+                }
+            }
+        }
+    }
+
+    /// `restore(into:)` on every rank; throws the same on all. Collective over `communicator`.
+    public func restore(
+        into state: [StateTensor], communicator: any Communicator
+    ) throws(CheckpointError) {
+        _ = try communicator.agree(Result { () throws(CheckpointError) in
+            try restore(into: state)
+            return manifestDigest
+        })
+    }
+
+    /// What ranks compare to know that they have opened the same checkpoint.
+    var identity: [UInt8] { manifestDigest }
+
+    /// Fills `buffer` with elements of a tensor in logical order.
+    private func read(
+        _ entry: CheckpointManifest.Entry, elements range: Range<Int>, into buffer: Buffer
+    ) throws(CheckpointError) {
+        for part in entry.parts {
+            let wanted = part.elements.clamped(to: range)
+            guard !wanted.isEmpty, let file = files[part.file],
+                let stored = file.entry(named: entry.name)
+            else { continue }
+            let start = wanted.lowerBound - part.elements.lowerBound
+            let target = wanted.lowerBound - range.lowerBound
+            try file.read(
+                stored, elements: start..<start + wanted.count,
+                into: buffer[target..<target + wanted.count])
+        }
+    }
+}
+
+extension CheckpointReader {
+    /// Opens the files of a manifest, and compares their sizes and what their digests cover. Names all
+    /// that are missing or of another size at once.
+    private static func open(
+        _ files: [CheckpointManifest.File], in folder: InputFolder
+    ) throws(CheckpointError) -> [String: InputFile] {
+        var opened: [String: InputFile] = [:]
+        var problems: [String] = []
+        for file in files {
+            do throws(CheckpointError) {
+                let input = try folder.open(file.name)
+                guard input.byteCount == file.byteCount else {
+                    throw CheckpointError(
+                        .unusable, "\(input.path.printable): expected \(file.byteCount) bytes, "
+                            + "found \(input.byteCount)")
+                }
+                let digest = try input.digest(of: 0..<file.digestedByteCount)
+                guard digest == file.digest else {
+                    throw CheckpointError(
+                        .unusable, "\(input.path.printable): expected \(file.digest), found \(digest)")
+                }
+                opened[file.name] = input
+            } catch {
+                guard case .unusable = error.kind else { throw error }
+                problems.append(error.message)
+            }
+        }
+        guard problems.isEmpty else {
+            throw CheckpointError(.unusable, problems.joined(separator: "; "))
+        }
+        return opened
+    }
+
+    private static func text(
+        _ name: String, of files: [String: InputFile], _ path: String
+    ) throws(CheckpointError) -> String {
+        guard let file = files[name] else {
+            throw CheckpointError(
+                .unusable, "\(path.printable): expected a file \(name), found none in the manifest")
+        }
+        guard file.byteCount <= CheckpointManifest.longest else {
+            throw CheckpointError(
+                .unusable, "\(file.path.printable): expected at most \(CheckpointManifest.longest) "
+                    + "bytes, found \(file.byteCount)")
+        }
+        let bytes = try file.bytes(at: 0, count: file.byteCount)
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw CheckpointError(.unusable, "\(file.path.printable): expected UTF-8")
+        }
+        return text
+    }
+
+    /// Compares every part of the manifest with the headers of the safetensors files.
+    private func checkParts() throws(CheckpointError) {
+        var counts: [String: Int] = [:]
+        for entry in manifest.tensors {
+            for part in entry.parts {
+                let stored = files[part.file]?.entry(named: entry.name)
+                guard let stored, stored.type == .float32,
+                    stored.shape.count == part.elements.count
+                else {
+                    let found = stored.map { "\($0.type.rawValue) \($0.shape)" } ?? "none"
+                    throw CheckpointError(
+                        .unusable,
+                        "\(path.printable)/\(part.file.printable): tensor \(entry.name.printable): "
+                            + "expected \(part.elements.count) elements of F32, found \(found)")
+                }
+                counts[part.file, default: 0] += 1
+            }
+        }
+        for (name, file) in files.sorted(by: { $0.key < $1.key })
+        where counts[name, default: 0] != file.entries.count {
+            throw CheckpointError(
+                .unusable, "\(file.path.printable): expected \(counts[name, default: 0]) tensors, "
+                    + "found \(file.entries.count)")
+        }
+    }
+
+    /// Names and shapes of a state against those of the checkpoint.
+    private func checkTensors(of state: [StateTensor]) throws(CheckpointError) {
+        var problems: [String] = []
+        for tensor in state {
+            let found = entry(named: tensor.name)?.spec.shape
+            if found != tensor.spec.shape {
+                problems.append(
+                    "tensor \(tensor.name): expected \(tensor.spec.shape), "
+                        + "found \(found.map(\.description) ?? "no tensor of that name")")
+            }
+        }
+        let wanted = Set(state.map(\.name))
+        for entry in manifest.tensors where !wanted.contains(entry.name) {
+            problems.append(
+                "tensor \(entry.name.printable): expected none of that name, found \(entry.spec.shape)")
+        }
+        guard let first = problems.first else { return }
+        let more = problems.count > 1 ? " (and \(problems.count - 1) more)" : ""
+        throw CheckpointError(
+            .mismatch, "\(path.printable): \(first)\(more); it is a checkpoint of another model")
+    }
+}

@@ -1,0 +1,79 @@
+import Communication
+
+/// The newest usable checkpoint of a run.
+public struct FoundCheckpoint: Sendable {
+    public let reader: CheckpointReader
+    /// Why newer ones were passed over, one line each.
+    public let warnings: [String]
+}
+
+extension CheckpointReader {
+    /// Finds, opens and verifies the newest usable checkpoint.
+    ///
+    /// `path` is a checkpoint or the directory of a run; nil is returned where that has no checkpoint yet.
+    /// Throws `unusable` where it has some and none can be used. Collective over `communicator`, if there
+    /// is one: each rank verifies a share of the tensors, all take the same checkpoint.
+    public static func newest(
+        in path: String, communicator: (any Communicator)? = nil
+    ) throws(CheckpointError) -> FoundCheckpoint? {
+        let listing = try agree(communicator) { () throws(CheckpointError) in
+            Array(try candidates(in: path).joined(separator: "\n").utf8)
+        }
+        let names = String(decoding: listing[0], as: UTF8.self).split(separator: "\n")
+        var warnings: [String] = []
+        for name in names {
+            let folder = name == "." ? path : "\(path)/checkpoints/\(name)"
+            do throws(CheckpointError) {
+                let reader = try openTogether(folder, communicator)
+                return FoundCheckpoint(reader: reader, warnings: warnings)
+            } catch {
+                guard case .unusable = error.kind else { throw error }
+                warnings.append(error.message)
+            }
+        }
+        guard !names.isEmpty else { return nil }
+        throw CheckpointError(
+            .unusable,
+            "\(path.printable): expected a usable checkpoint, found none among \(names.count): "
+                + warnings.joined(separator: "; "))
+    }
+
+    /// Folders that may be checkpoints, newest first; `.` is `path` itself.
+    private static func candidates(in path: String) throws(CheckpointError) -> [String] {
+        let name = path.split(separator: "/").last ?? ""
+        if CheckpointFolder.step(ofName: name) != nil
+            || exists("\(path)/\(CheckpointManifest.fileName)")
+        {
+            return ["."]
+        }
+        return try CheckpointFolder(run: path).steps().map { CheckpointFolder.name(ofStep: $0) }
+    }
+
+    private static func openTogether(
+        _ path: String, _ communicator: (any Communicator)?
+    ) throws(CheckpointError) -> CheckpointReader {
+        var opened: CheckpointReader?
+        let identities = try agree(communicator) { () throws(CheckpointError) in
+            let reader = try CheckpointReader(path: path)
+            try reader.verify(share: communicator?.rank ?? 0, of: communicator?.size ?? 1)
+            opened = reader
+            return reader.identity
+        }
+        if let other = identities.firstIndex(where: { $0 != identities[0] }) {
+            throw CheckpointError(
+                .unusable,
+                "\(path.printable): expected the same manifest on every rank, "
+                    + "found another on rank \(other) than on rank 0")
+        }
+        guard let opened else { preconditionFailure("CheckpointReader: agreed on, but not opened") }
+        return opened
+    }
+
+    private static func agree(
+        _ communicator: (any Communicator)?,
+        _ body: () throws(CheckpointError) -> [UInt8]
+    ) throws(CheckpointError) -> [[UInt8]] {
+        guard let communicator else { return [try body()] }
+        return try communicator.agree(Result(catching: body))
+    }
+}

@@ -1,0 +1,147 @@
+import Layers
+import Tensors
+
+/// What is to be written: the tensors of each file, in the order of their bytes.
+struct CheckpointLayout {
+    struct File {
+        let name: String
+        let tensors: [StateTensor]
+    }
+
+    let files: [File]
+
+    /// Weights by themselves, so that other programs read them as they are; all else beside them.
+    init(_ state: [StateTensor]) {
+        let sorted = state.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+        for (tensor, next) in zip(sorted, sorted.dropFirst()) {
+            precondition(tensor.name != next.name, "CheckpointWriter: two tensors \(tensor.name)")
+        }
+        let isOptimizers = { (tensor: StateTensor) in tensor.name.hasPrefix("optimizer.") }
+        files = [
+            File(name: "model.safetensors", tensors: sorted.filter { !isOptimizers($0) }),
+            File(name: "optimizer.safetensors", tensors: sorted.filter(isOptimizers)),
+        ].filter { !$0.tensors.isEmpty }
+    }
+}
+
+/// The end of a save that touches the disk: takes the elements of all tensors in the layout's order.
+///
+/// After its first failure it takes and drops the rest, so that the ranks that send need not know.
+final class CheckpointSink {
+    private let layout: CheckpointLayout
+    private let progress: TrainingProgress
+    private let folder: CheckpointFolder
+    private let operations: FileOperations
+    private var transaction: CheckpointTransaction?
+    private var writer: SafetensorsWriter?
+    private var files: [CheckpointManifest.File] = []
+    private var tensors: [CheckpointManifest.Entry] = []
+    private var failure: CheckpointError?
+
+    init(
+        _ layout: CheckpointLayout, progress: TrainingProgress, folder: CheckpointFolder,
+        operations: FileOperations
+    ) {
+        (self.layout, self.progress) = (layout, progress)
+        (self.folder, self.operations) = (folder, operations)
+        attempt { () throws(CheckpointError) in
+            try refuseForeignStep()
+            transaction = try CheckpointTransaction(
+                in: folder, step: progress.step, operations: operations)
+        }
+    }
+
+    func begin(_ file: CheckpointLayout.File) {
+        attempt { () throws(CheckpointError) in
+            guard let path = transaction?.temporaryPath else { return }
+            writer = try SafetensorsWriter(
+                creating: "\(path)/\(file.name)",
+                file.tensors.map { SafetensorsWriter.Item(name: $0.name, shape: $0.spec.shape) },
+                operations: operations)
+        }
+    }
+
+    func append(_ buffer: Buffer) {
+        attempt { () throws(CheckpointError) in try writer?.append(buffer) }
+    }
+
+    func end(_ file: CheckpointLayout.File) {
+        attempt { () throws(CheckpointError) in
+            guard let writer else { return }
+            try writer.finish()
+            files.append(
+                CheckpointManifest.File(
+                    name: file.name, byteCount: writer.byteCount,
+                    digestedByteCount: writer.headerByteCount, digest: writer.headerDigest))
+            for (tensor, digest) in zip(file.tensors, writer.digests) {
+                let part = CheckpointManifest.Part(
+                    file: file.name, elements: 0..<tensor.spec.shape.count, digest: digest)
+                tensors.append(
+                    CheckpointManifest.Entry(name: tensor.name, spec: tensor.spec, parts: [part]))
+            }
+            self.writer = nil
+        }
+    }
+
+    /// Writes texts and manifest and commits. A usable checkpoint of the same state stays as it is.
+    func commit() -> Result<Void, CheckpointError> {
+        attempt { () throws(CheckpointError) in
+            try write(progress.identity.configuration, as: CheckpointManifest.configurationName)
+            try write(progress.identity.tokenizer, as: CheckpointManifest.tokenizerName)
+            tensors.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+            let manifest = CheckpointManifest(progress: progress, files: files, tensors: tensors)
+            try transaction?.write(manifest.encoded(), as: CheckpointManifest.fileName)
+            if try !isCommitted(manifest) { try transaction.take()?.commit() }
+        }
+        return failure.map { .failure($0) } ?? .success(())
+    }
+
+    private func attempt(_ body: () throws(CheckpointError) -> Void) {
+        guard failure == nil else { return }
+        do throws(CheckpointError) {
+            try body()
+        } catch {
+            failure = error
+        }
+        if failure != nil {
+            writer = nil
+            transaction = nil
+        }
+    }
+
+    private func write(_ text: String, as name: String) throws(CheckpointError) {
+        let bytes = Array(text.utf8)
+        try transaction?.write(bytes, as: name)
+        files.append(
+            CheckpointManifest.File(
+                name: name, byteCount: bytes.count, digestedByteCount: bytes.count,
+                digest: ContentDigest.labelled(bytes)))
+    }
+
+    private func refuseForeignStep() throws(CheckpointError) {
+        let path = folder.path(ofStep: progress.step)
+        guard exists(path), let reader = try? CheckpointReader(path: path),
+            reader.progress.identity.run != progress.identity.run
+        else { return }
+        throw CheckpointError(
+            .mismatch,
+            "\(path): expected no checkpoint, or one of run \(progress.identity.run), "
+                + "found one of run \(reader.progress.identity.run.printable); "
+                + "choose another run directory")
+    }
+
+    /// Whether this step already has a usable checkpoint of this state.
+    private func isCommitted(_ manifest: CheckpointManifest) throws(CheckpointError) -> Bool {
+        let path = folder.path(ofStep: progress.step)
+        guard exists(path), let reader = try? CheckpointReader(path: path),
+            let found = try? reader.digest()
+        else { return false }
+        guard found == manifest.claimedStateDigest else {
+            throw CheckpointError(
+                .mismatch,
+                "\(path): expected no checkpoint, or one of the same state, found one of another; "
+                    + "move it away to save this one")
+        }
+        return true
+    }
+}

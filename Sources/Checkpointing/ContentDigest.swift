@@ -1,0 +1,51 @@
+import Crypto
+import Tensors
+
+/// A SHA-256 taken while bytes go by (FIPS 180-4).
+package struct ContentDigest: Sendable {
+    private var function = SHA256()
+
+    package init() {}
+
+    package mutating func update(_ bytes: RawSpan) {
+        bytes.withUnsafeBytes { function.update(bufferPointer: $0) }
+    }
+
+    package mutating func update(_ bytes: [UInt8]) { function.update(data: bytes) }
+
+    package mutating func update(_ buffer: Buffer) { buffer.withRawSpan { update($0) } }
+
+    /// 64 lower-case hexadecimal digits.
+    package func hexadecimal() -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        let text = function.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// The digest of `bytes`, as a manifest writes it: `sha256:` and 64 hexadecimal digits.
+    package static func labelled(_ bytes: [UInt8]) -> String {
+        var digest = ContentDigest()
+        digest.update(bytes)
+        return digest.labelled()
+    }
+
+    package func labelled() -> String { ContentDigest.label + hexadecimal() }
+
+    static let label = "sha256:"
+
+    /// Whether `text` is a digest as `labelled()` makes them.
+    static func isLabelled(_ text: String) -> Bool {
+        let digits = text.utf8.dropFirst(label.utf8.count)
+        return text.hasPrefix(label) && digits.count == 64
+            && digits.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    }
+}
+
+extension Buffer {
+    /// Calls `body` with the bytes of the buffer.
+    func withRawSpan<Failure: Error>(
+        _ body: (RawSpan) throws(Failure) -> Void
+    ) throws(Failure) {
+        try body(UnsafeRawBufferPointer(start: bytes, count: byteCount).bytes)
+    }
+}

@@ -1,0 +1,131 @@
+import Tensors
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A folder opened for reading, so that its files are taken from it and from nowhere else.
+final class InputFolder: Sendable {
+    let path: String
+    private let descriptor: Int32
+
+    /// Throws where `path` is no folder, or a link to one.
+    init(_ path: String) throws(CheckpointError) {
+        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw .opening(path, as: "a folder")
+        }
+        (self.path, self.descriptor) = (path, descriptor)
+    }
+
+    deinit { close(descriptor) }
+
+    /// Opens a regular file of this folder; `name` is one path component.
+    func open(_ name: String) throws(CheckpointError) -> InputFile {
+        let path = "\(self.path)/\(name)"
+        let file = openat(descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        guard file >= 0 else {
+            throw .opening(path, as: "a file")
+        }
+        return try InputFile(path: path, descriptor: file)
+    }
+}
+
+/// A regular file opened for reading at any offset, by any thread.
+final class InputFile: Sendable {
+    let path: String
+    let byteCount: Int
+    private let descriptor: Int32
+
+    convenience init(_ path: String) throws(CheckpointError) {
+        let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .opening(path, as: "a file") }
+        try self.init(path: path, descriptor: descriptor)
+    }
+
+    fileprivate init(path: String, descriptor: Int32) throws(CheckpointError) {
+        var status = stat()
+        let known = fstat(descriptor, &status) == 0
+        guard known, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw CheckpointError(.unusable, "\(path.printable): expected a regular file")
+        }
+        (self.path, self.descriptor, byteCount) = (path, descriptor, Int(status.st_size))
+    }
+
+    deinit { close(descriptor) }
+
+    /// Bytes `offset` ..< `offset` + `count`.
+    func bytes(at offset: Int, count: Int) throws(CheckpointError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var target = bytes.mutableSpan
+        var rawTarget = target.mutableBytes
+        try fill(&rawTarget, at: offset)
+        return bytes
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    func read(into buffer: Buffer, at offset: Int) throws(CheckpointError) {
+        var target = UnsafeMutableRawBufferPointer(
+            start: buffer.bytes, count: buffer.byteCount
+        ).mutableBytes
+        try fill(&target, at: offset)
+    }
+
+    /// The digest of bytes `range`, read in blocks of a MiB.
+    func digest(of range: Range<Int>) throws(CheckpointError) -> String {
+        var digest = ContentDigest()
+        let block = Buffer(storage: Storage(byteCount: 1 << 20), count: 1 << 18)
+        var position = range.lowerBound
+        while position + block.byteCount <= range.upperBound {
+            try read(into: block, at: position)
+            digest.update(block)
+            position += block.byteCount
+        }
+        let rest = try bytes(at: position, count: range.upperBound - position)
+        digest.update(rest)
+        return digest.labelled()
+    }
+
+    private func fill(
+        _ target: inout MutableRawSpan, at offset: Int
+    ) throws(CheckpointError) {
+        let count = target.byteCount
+        let (filled, code) = target.withUnsafeMutableBytes { target -> (Int, Int32) in
+            var filled = 0
+            while filled < count {
+                let status = pread(
+                    descriptor, target.baseAddress! + filled, count - filled,
+                    off_t(offset + filled))
+                if status < 0 && errno == EINTR { continue }
+                if status < 0 { return (filled, errno) }
+                if status == 0 { break }
+                filled += status
+            }
+            return (filled, 0)
+        }
+        guard code != EIO else {
+            throw CheckpointError(
+                .unusable, "\(path.printable): expected to read at \(offset), found an I/O error")
+        }
+        guard code == 0 else { throw .system("read", path.printable, code) }
+        guard filled == count else {
+            throw CheckpointError(
+                .unusable,
+                "\(path.printable): expected \(count) bytes at offset \(offset), found \(filled)")
+        }
+    }
+}
+
+extension CheckpointError {
+    /// What is not there, or not what it should be, makes a checkpoint unusable; the rest is I/O.
+    fileprivate static func opening(
+        _ path: String, as expected: String, _ code: Int32 = errno
+    ) -> CheckpointError {
+        let isDamage = [ENOENT, ELOOP, ENOTDIR, EISDIR, EIO, ENXIO].contains(code)
+        let reason = String(cString: strerror(code))
+        return CheckpointError(
+            isDamage ? .unusable : .io,
+            "\(path.printable): expected \(expected), found: \(reason)")
+    }
+}

@@ -1,0 +1,67 @@
+// What ranks tell each other when they save and load together.
+
+import Communication
+import Tensors
+
+extension Communicator {
+    /// Gives every rank the bytes of each, in rank order. Collective.
+    func exchange(_ bytes: [UInt8]) throws(CheckpointError) -> [[UInt8]] {
+        let lengths = Buffer(count: size, dtype: .int32)
+        lengths.clear()
+        lengths.integers[rank] = Int32(bytes.count)
+        try finish(allGather(lengths, counts: Array(repeating: 1, count: size)))
+        let byteCounts = (0..<size).map { Int(lengths.integers[$0]) }
+        let wordCounts = byteCounts.map { ($0 + 3) / 4 }
+        let starts = wordCounts.reduce(into: [0]) { $0.append($0.last! + $1) }
+        let words = Buffer(count: starts[size], dtype: .int32)
+        words.clear()
+        bytes.withUnsafeBytes { source in
+            if let base = source.baseAddress {
+                (words.bytes + starts[rank] * 4).copyMemory(from: base, byteCount: source.count)
+            }
+        }
+        try finish(allGather(words, counts: wordCounts))
+        return (0..<size).map {
+            Array(UnsafeRawBufferPointer(start: words.bytes + starts[$0] * 4, count: byteCounts[$0]))
+        }
+    }
+
+    /// Tells every rank how it went on each: returns the ranks' values, or throws the same error, the one
+    /// of the first rank that failed, on all. Collective.
+    func agree(
+        _ outcome: Result<[UInt8], CheckpointError>
+    ) throws(CheckpointError) -> [[UInt8]] {
+        let message: [UInt8]
+        switch outcome {
+        case .success(let value): message = [0] + value
+        case .failure(let error):
+            switch error.kind {
+            case .unusable: message = [1] + error.message.utf8
+            case .mismatch: message = [2] + error.message.utf8
+            case .io: message = [3] + error.message.utf8
+            case .communication: throw error
+            }
+        }
+        let messages = try exchange(message)
+        for message in messages {
+            let kind: CheckpointError.Kind
+            switch message[0] {
+            case 0: continue
+            case 1: kind = .unusable
+            case 2: kind = .mismatch
+            default: kind = .io
+            }
+            throw CheckpointError(kind, String(decoding: message.dropFirst(), as: UTF8.self))
+        }
+        return messages.map { Array($0.dropFirst()) }
+    }
+
+    /// Waits for an operation.
+    func finish(_ operation: PendingOperation) throws(CheckpointError) {
+        do throws(CommunicationError) {
+            try operation.wait()
+        } catch {
+            throw CheckpointError(error)
+        }
+    }
+}

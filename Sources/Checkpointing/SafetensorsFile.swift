@@ -1,0 +1,141 @@
+import Tensors
+
+/// A safetensors file opened for reading; nothing in it is trusted, and no tensor read until asked for.
+package final class SafetensorsReader: Sendable {
+    package var path: String { file.path }
+    /// In the order of their bytes.
+    package var entries: [SafetensorsEntry] { header.entries }
+    package var metadata: [String: String] { header.metadata }
+
+    let file: InputFile
+    let header: SafetensorsHeader
+    private let indices: [String: Int]
+
+    package convenience init(path: String) throws(CheckpointError) {
+        try self.init(InputFile(path))
+    }
+
+    init(_ file: InputFile) throws(CheckpointError) {
+        self.file = file
+        header = try SafetensorsHeader(reading: file)
+        indices = Dictionary(
+            uniqueKeysWithValues: header.entries.enumerated().map { ($1.name, $0) })
+    }
+
+    package func entry(named name: String) -> SafetensorsEntry? {
+        indices[name].map { header.entries[$0] }
+    }
+
+    /// Fills `buffer` with elements `range` of a tensor, in row-major order; the types must agree.
+    package func read(
+        _ entry: SafetensorsEntry, elements range: Range<Int>, into buffer: Buffer
+    ) throws(CheckpointError) {
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= entry.shape.count
+                && range.count == buffer.count,
+            "SafetensorsReader: elements \(range) of \(entry.shape) into \(buffer.count)")
+        guard entry.type.dtype == buffer.dtype else {
+            throw CheckpointError(
+                .mismatch,
+                "\(path.printable): tensor \(entry.name.printable): expected \(buffer.dtype), "
+                    + "found \(entry.type.rawValue)")
+        }
+        try file.read(into: buffer, at: offset(of: entry) + range.lowerBound * entry.type.size)
+    }
+
+    /// The digest of a tensor's bytes.
+    package func digest(of entry: SafetensorsEntry) throws(CheckpointError) -> String {
+        let start = offset(of: entry)
+        return try file.digest(of: start..<start + entry.bytes.count)
+    }
+
+    private func offset(of entry: SafetensorsEntry) -> Int {
+        header.byteCount + entry.bytes.lowerBound
+    }
+}
+
+/// Writes a safetensors file of tensors whose types and shapes are known beforehand, one after the other.
+package final class SafetensorsWriter {
+    /// A tensor to be written.
+    package struct Item: Sendable {
+        package let name: String
+        package let type: SafetensorsType
+        package let shape: Shape
+
+        package init(name: String, type: SafetensorsType = .float32, shape: Shape) {
+            (self.name, self.type, self.shape) = (name, type, shape)
+        }
+
+        var byteCount: Int { shape.count * type.size }
+    }
+
+    /// Bytes before the first tensor, and their digest.
+    package let headerByteCount: Int
+    package let headerDigest: String
+    /// Of each tensor that is complete, in order, the digest of its bytes.
+    package private(set) var digests: [String] = []
+    package var byteCount: Int { file.byteCount }
+
+    private let items: [Item]
+    private let file: OutputFile
+    private var digest = ContentDigest()
+    private var written = 0
+
+    /// Creates the file and writes its header; the tensors lie in it in the order of `items`.
+    package init(
+        creating path: String, _ items: [Item], metadata: [(String, String)] = [("format", "pt")],
+        operations: FileOperations = FileOperations()
+    ) throws(CheckpointError) {
+        let header = SafetensorsWriter.header(items, metadata: metadata)
+        (self.items, headerByteCount) = (items, header.count)
+        headerDigest = ContentDigest.labelled(header)
+        file = try operations.createFile(path)
+        try file.write(header.span.bytes)
+        closeEmptyItems()
+    }
+
+    /// Writes the next elements of the tensor that is not complete.
+    package func append(_ buffer: Buffer) throws(CheckpointError) {
+        guard buffer.byteCount > 0 else { return }
+        precondition(
+            digests.count < items.count
+                && written + buffer.byteCount <= items[digests.count].byteCount,
+            "SafetensorsWriter: \(buffer.byteCount) bytes more than the header announced")
+        digest.update(buffer)
+        try buffer.withRawSpan { (bytes) throws(CheckpointError) in try file.write(bytes) }
+        written += buffer.byteCount
+        closeEmptyItems()
+    }
+
+    /// Makes the file durable. All tensors must be complete.
+    package func finish() throws(CheckpointError) {
+        precondition(
+            digests.count == items.count,
+            "SafetensorsWriter: \(digests.count) of \(items.count) tensors are complete")
+        try file.finish()
+    }
+
+    private func closeEmptyItems() {
+        while digests.count < items.count, written == items[digests.count].byteCount {
+            digests.append(digest.labelled())
+            (digest, written) = (ContentDigest(), 0)
+        }
+    }
+
+    private static func header(_ items: [Item], metadata: [(String, String)]) -> [UInt8] {
+        let texts = metadata.map { "\($0.0.json):\($0.1.json)" }
+        var members = ["\"__metadata__\":{\(texts.joined(separator: ","))}"]
+        var position = 0
+        for item in items {
+            let end = position + item.byteCount
+            let shape = item.shape.extents.map(String.init).joined(separator: ",")
+            members.append(
+                "\(item.name.json):{\"dtype\":\"\(item.type.rawValue)\",\"shape\":[\(shape)],"
+                    + "\"data_offsets\":[\(position),\(end)]}")
+            position = end
+        }
+        var json = Array("{\(members.joined(separator: ","))}".utf8)
+        json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
+        return (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json
+    }
+}

@@ -1,0 +1,60 @@
+/// What a run is and how far it has come: all of its state that is no tensor.
+public struct TrainingProgress: Sendable, Equatable {
+    /// The dynamic loss scale (Micikevicius et al. 2018), a power of two.
+    public struct LossScale: Sendable, Equatable {
+        public var scale: Int
+        /// Steps without overflow since the scale last changed.
+        public var goodSteps: Int
+        /// Overflows that are still tolerated before the scale is halved.
+        public var hysteresis: Int
+
+        public init(scale: Int, goodSteps: Int, hysteresis: Int) {
+            (self.scale, self.goodSteps, self.hysteresis) = (scale, goodSteps, hysteresis)
+        }
+    }
+
+    /// What stays the same from a run's first step to its last, whatever the layout.
+    public struct Identity: Sendable, Equatable {
+        public var run: String
+        /// The resolved configuration, as text; `configuration.yaml` of a checkpoint.
+        public var configuration: String
+        public var configurationDigest: String
+        /// The tokenizer, as JSON; `tokenizer.json` of a checkpoint.
+        public var tokenizer: String
+        public var tokenizerDigest: String
+        public var datasetDigest: String
+        /// The program that wrote the checkpoint: version, CPU it was built for.
+        public var build: String
+        /// The matrix product it used: library, version, kernel.
+        public var blas: String
+
+        public init(
+            run: String, configuration: String, configurationDigest: String, tokenizer: String,
+            tokenizerDigest: String, datasetDigest: String, build: String, blas: String
+        ) {
+            self.run = run
+            (self.configuration, self.configurationDigest) = (configuration, configurationDigest)
+            (self.tokenizer, self.tokenizerDigest) = (tokenizer, tokenizerDigest)
+            self.datasetDigest = datasetDigest
+            (self.build, self.blas) = (build, blas)
+        }
+    }
+
+    /// Completed steps, skipped ones included.
+    public var step: Int
+    /// Updates the optimizer made: Adam's count.
+    public var optimizerUpdates: Int
+    /// Position in the global sample order.
+    public var samples: Int
+    /// nil in a run without loss scaling.
+    public var lossScale: LossScale?
+    public var identity: Identity
+
+    public init(
+        step: Int, optimizerUpdates: Int, samples: Int, lossScale: LossScale? = nil,
+        identity: Identity
+    ) {
+        (self.step, self.optimizerUpdates, self.samples) = (step, optimizerUpdates, samples)
+        (self.lossScale, self.identity) = (lossScale, identity)
+    }
+}

@@ -1,0 +1,41 @@
+/// How a world of ranks communicates. No value here changes a bit of any result; the sizes must be the
+/// same on all ranks.
+public struct CommunicationOptions: Sendable {
+    /// How long `PendingOperation.wait()` puts up with silence: the time since the wait began or since
+    /// the operation's last progress, whichever is later.
+    public var deadline: Duration = .seconds(120)
+
+    /// Bytes of the longest message: everything longer is cut, so that counts fit MPI's `int`, receive
+    /// buffers stay small and operations make progress side by side.
+    public var chunkBytes = 512 << 10
+
+    /// An all-reduce in which a rank sends at most so many bytes goes directly to every rank, in one
+    /// step; a longer one is a reduce-scatter and an all-gather.
+    public var directBytes = 128 << 10
+
+    /// The largest message tag used, where the library's own limit is higher.
+    package var tagLimit = Int(Int32.max)
+
+    /// Bytes of receive buffer that one reduce-scatter may take, however many ranks there are.
+    static let scratchBytes = 8 << 20
+
+    public init() {}
+
+    func validate() {
+        precondition(
+            deadline > .zero, "CommunicationOptions: expected a deadline above 0, got \(deadline)")
+        precondition(
+            (1...Int(Int32.max)).contains(chunkBytes),
+            "CommunicationOptions: expected chunkBytes in 1...\(Int32.max), got \(chunkBytes)")
+        precondition(
+            (TagSpace.smallestLimit...Int(Int32.max)).contains(tagLimit),
+            "CommunicationOptions: expected tagLimit of at least \(TagSpace.smallestLimit), got \(tagLimit)"
+        )
+    }
+
+    /// Float32 elements of one message of a reduce-scatter over `size` ranks.
+    func reductionChunk(size: Int) -> Int {
+        let share = CommunicationOptions.scratchBytes / (Lane.window * max(1, size - 1))
+        return max(1, min(chunkBytes, share) / 4)
+    }
+}

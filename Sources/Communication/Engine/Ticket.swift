@@ -1,0 +1,41 @@
+import Synchronization
+import Tensors
+
+/// An operation on its way through the engine.
+final class Ticket: @unchecked Sendable {
+    /// What it is called in messages: "all-reduce 17 of group 0, 4096 bytes".
+    let name: String
+    let exchange: any Exchange
+    /// A tag that no other operation may use meanwhile; none for point-to-point, which is ordered.
+    let exclusiveTag: Int?
+
+    /// Set once by the engine, after `error`.
+    let isDone = Atomic(false)
+    let isAwaited = Atomic(false)
+    /// Read by the waiter after it has seen `isDone`.
+    var error: CommunicationError?
+    /// Engine's thread only: the time of the last progress, or of the first look at an awaited one.
+    var lastProgress: UInt64 = 0
+    var wasAwaited = false
+
+    init(name: String, exchange: any Exchange, exclusiveTag: Int?) {
+        (self.name, self.exchange, self.exclusiveTag) = (name, exchange, exclusiveTag)
+    }
+
+    /// Which peers have not answered, and what is missing from them.
+    ///
+    /// Receives tell who is silent; a stuck send may only mean that its receiver waits for another.
+    func silence(_ deadline: Duration) -> CommunicationError {
+        let underWay = exchange.lanes.filter(\.isUnderWay)
+        let receives = underWay.filter { $0.direction == .receive }
+        let lanes = receives.isEmpty ? underWay : receives
+        let peers = Set(lanes.map(\.peer)).sorted().map(String.init).joined(separator: ", ")
+        let bytes = lanes.reduce(0) { $0 + $1.outstandingBytes }
+        let direction = receives.isEmpty ? "to" : "from"
+        return CommunicationError(
+            .deadline,
+            "\(name): expected progress within \(deadline), found \(bytes) bytes outstanding "
+                + "\(direction) rank \(peers); that process is stopped, stuck or cut off, "
+                + "or in another operation")
+    }
+}

@@ -1,0 +1,96 @@
+// Element-wise reductions over ranks, in the one canonical order.
+
+import Tensors
+
+/// How two elements become one.
+enum Reduction {
+    case sum
+    /// Not a number where any operand is.
+    case maximum
+
+    /// Reduces `parts`, one a rank in rank order, element by element into `result`, which may be one
+    /// of them. Every part may be overwritten.
+    ///
+    /// The tree over n parts: two halves while n is even, from the first to the last otherwise. The sum
+    /// of four is (0+1)+(2+3), of three (0+1)+2, of six ((0+1)+2)+((3+4)+5).
+    func reduce(_ parts: [Buffer], into result: Buffer) {
+        let pointers = parts.map(\.floats)
+        let target = result.floats
+        for start in stride(from: 0, to: result.count, by: Reduction.block) {
+            let tree = ReductionTree(
+                parts: pointers, start: start, count: min(Reduction.block, result.count - start),
+                reduction: self)
+            tree.reduce(0..<pointers.count, into: target)
+        }
+    }
+
+    /// Elements handled at a time: a block of each part stays in the first-level cache.
+    private static let block = 1024
+}
+
+private struct ReductionTree {
+    let parts: [UnsafeMutablePointer<Float>]
+    let start: Int
+    let count: Int
+    let reduction: Reduction
+
+    func reduce(_ ranks: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+        if ranks.count == 1 {
+            let source = parts[ranks.lowerBound]
+            if source != target { (target + start).update(from: source + start, count: count) }
+        } else if ranks.count.isMultiple(of: 2) {
+            let middle = ranks.lowerBound + ranks.count / 2
+            let left = partial(ranks.lowerBound..<middle)
+            combine(left, partial(middle..<ranks.upperBound), into: target)
+        } else {
+            let first = parts[ranks.lowerBound]
+            for rank in ranks.dropFirst().dropLast() { combine(first, parts[rank], into: first) }
+            combine(first, parts[ranks.upperBound - 1], into: target)
+        }
+    }
+
+    /// The reduction of `ranks`, left in the memory of the first of them.
+    private func partial(_ ranks: Range<Int>) -> UnsafeMutablePointer<Float> {
+        reduce(ranks, into: parts[ranks.lowerBound])
+        return parts[ranks.lowerBound]
+    }
+
+    private func combine(
+        _ a: UnsafeMutablePointer<Float>, _ b: UnsafeMutablePointer<Float>,
+        into c: UnsafeMutablePointer<Float>
+    ) {
+        switch reduction {
+        case .sum: add(a + start, b + start, into: c + start, count: count)
+        case .maximum: maximum(a + start, b + start, into: c + start, count: count)
+        }
+    }
+}
+
+/// c = a + b. Tails of the vector loop are single additions, which round alike.
+private func add(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
+    count: Int
+) {
+    typealias Vector = SIMD16<Float>
+    let (rawA, rawB) = (UnsafeRawPointer(a), UnsafeRawPointer(b))
+    let rawC = UnsafeMutableRawPointer(c)
+    var i = 0
+    while i &+ 16 <= count {
+        let sum =
+            rawA.loadUnaligned(fromByteOffset: i &* 4, as: Vector.self)
+            + rawB.loadUnaligned(fromByteOffset: i &* 4, as: Vector.self)
+        rawC.storeBytes(of: sum, toByteOffset: i &* 4, as: Vector.self)
+        i &+= 16
+    }
+    while i < count {
+        c[i] = a[i] + b[i]
+        i &+= 1
+    }
+}
+
+private func maximum(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
+    count: Int
+) {
+    for i in 0..<count { c[i] = a[i] > b[i] || a[i].isNaN ? a[i] : b[i] }
+}

@@ -1,0 +1,110 @@
+import Communication
+import Glibc
+import Tensors
+
+/// More operations than there are sequence numbers when the tag limit is the standard's least, some
+/// hundreds in flight.
+@Sendable func many(_ world: any Communicator) throws {
+    for batch in 0..<3 {
+        let buffers = (0..<700).map { index in
+            Buffer(samples(rank: world.rank, count: 3, salt: batch * 700 + index))
+        }
+        let pending = buffers.map { world.allReduce($0) }
+        for operation in pending.reversed() { try operation.wait() }
+        for (index, buffer) in buffers.enumerated() {
+            try expectBits(
+                buffer.array, summed(ranks: world.size, count: 3, salt: batch * 700 + index),
+                "all-reduce \(index) of many")
+        }
+    }
+}
+
+/// Several chunks a piece at the default size. Rank 0 prints a digest of the sum, which must not
+/// depend on chunks, thresholds or backend.
+@Sendable func large(_ world: any Communicator) throws {
+    let count = 1_000_003
+    let values = samples(rank: world.rank, count: count)
+    let sum = Buffer(values)
+    try world.allReduce(sum).wait()
+    let found = sum.array
+    for index in stride(from: 0, to: count, by: 997) {
+        let expected = canonicalSum((0..<world.size).map { sample(rank: $0, index: index) })
+        try expectBits([found[index]], [expected], "large all-reduce, element \(index)")
+    }
+    if world.rank == 0 { print("DIGEST \(digest(found))") }
+    try expectSame(digest(found), world)
+
+    let copy = Buffer(values)
+    try world.broadcast(copy, from: world.size - 1).wait()
+    let last = sample(rank: world.size - 1, index: count - 1)
+    try expectBits([copy.array[count - 1]], [last], "large broadcast")
+}
+
+private func expectSame(_ text: String, _ world: any Communicator) throws {
+    let all = try world.gatherAll(text)
+    try expect(Set(all).count == 1, "expected one digest on all ranks, found \(all)")
+}
+
+/// The last rank computes on and never calls: the others are told its name in time.
+@Sendable func silent(_ world: any Communicator) throws {
+    let buffer = Buffer(samples(rank: world.rank, count: 64))
+    try world.barrier().wait()
+    if world.rank == world.size - 1 {
+        sleep(8)
+    } else {
+        try world.allReduce(buffer).wait()
+    }
+}
+
+/// The ranks do not agree about a size.
+@Sendable func mismatch(_ world: any Communicator) throws {
+    try world.broadcast(Buffer(count: world.rank == 0 ? 10 : 12), from: 0).wait()
+}
+
+/// A rank gives up, and the others are not left to wait for it.
+@Sendable func leaves(_ world: any Communicator) throws {
+    try world.barrier().wait()
+    if world.rank == world.size - 1 { throw ScenarioFailure("this rank has had enough") }
+    try world.barrier().wait()
+}
+
+/// Scenarios about processes and their launcher.
+let launchedScenarios: [String: @Sendable (MPIEnvironment) throws -> Void] = [
+    "placement": placement, "abort": abort, "exits": exits, "stays": stays,
+]
+
+/// All ranks are on this host, and each knows its place there.
+@Sendable func placement(_ ranks: MPIEnvironment) throws {
+    let (world, found) = (ranks.world, ranks.placement)
+    try expect(
+        found.localRank == world.rank && found.localSize == world.size,
+        "placement: expected \(world.rank) of \(world.size), found \(found)")
+    let hosts = try world.gatherAll(found.hostName)
+    try expect(Set(hosts).count == 1 && !hosts[0].isEmpty, "expected one host, found \(hosts)")
+}
+
+/// One rank ends the job with a code of its own while the others wait.
+@Sendable func abort(_ ranks: MPIEnvironment) throws {
+    try ranks.world.barrier().wait()
+    if ranks.world.rank == ranks.world.size - 1 { ranks.abort(code: 75) }
+    try ranks.world.barrier().wait()
+}
+
+/// One process is gone from one moment to the next.
+@Sendable func exits(_ ranks: MPIEnvironment) throws {
+    try ranks.world.barrier().wait()
+    if ranks.world.rank == ranks.world.size - 1 { _exit(3) }
+    try ranks.world.barrier().wait()
+}
+
+/// Says which processes they are, and waits for a minute to be ended.
+@Sendable func stays(_ ranks: MPIEnvironment) throws {
+    print("PROCESS \(getpid())")
+    fflush(nil)
+    if ranks.world.rank == 0 {
+        try ranks.world.barrier().wait()
+    } else {
+        sleep(60)
+        try ranks.world.barrier().wait()
+    }
+}
