@@ -9,7 +9,10 @@ let cpu = Context.environment["MURMUR_CPU"] ?? "native"
 /// Release only: under `-Ounchecked` a failed precondition is undefined, so debug builds keep the checks.
 let kernelSettings: [SwiftSetting] = [
     .unsafeFlags(
-        ["-Ounchecked", "-Xcc", "-march=\(cpu)", "-Xcc", "-mprefer-vector-width=512"],
+        [
+            "-Ounchecked", "-Xcc", "-march=\(cpu)", "-Xcc", "-mprefer-vector-width=512",
+            "-Xcc", "-fno-math-errno",  // a square root is an instruction
+        ],
         .when(configuration: .release))
 ]
 

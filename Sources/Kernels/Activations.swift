@@ -1,0 +1,91 @@
+// The Gaussian error linear unit (Hendrycks and Gimpel 2016) in its two forms, and their derivatives.
+//
+// x: input; y: value; σ: logistic function; Φ, φ: distribution function and density of the normal
+// distribution. Beyond |x| = 9 both forms are 0 or x to all digits of Float32, so that σ and Φ are taken
+// at the limited x, where nothing overflows.
+
+/// The activation between the two halves of a feed-forward layer.
+package enum Activation: Sendable {
+    /// x · σ(2u), u = √(2/π) · (x + 0.044715 · x³): the tanh form, ½x(1 + tanh u), of GPT-2.
+    case geluTanh
+    /// x · Φ(x): the exact form.
+    case geluErf
+}
+
+/// y = f(x); `y` may be `x`.
+package func activate(
+    _ kind: Activation, _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int
+) {
+    switch kind {
+    case .geluTanh: map(x, into: y, count) { $0 * GELUTanh(at: $0).sigmoid }
+    case .geluErf: map(x, into: y, count) { $0 * GELUErf(at: $0).distribution }
+    }
+}
+
+/// dx = dy · f′(x), x being the input of `activate`; `dx` may be `dy`.
+package func activateBackward(
+    _ kind: Activation, _ x: UnsafePointer<Float>, gradient dy: UnsafePointer<Float>,
+    into dx: UnsafeMutablePointer<Float>, count: Int
+) {
+    switch kind {
+    case .geluTanh: map(x, dy, into: dx, count) { $1 * GELUTanh(at: $0).derivative }
+    case .geluErf: map(x, dy, into: dx, count) { $1 * GELUErf(at: $0).derivative }
+    }
+}
+
+private let limit: Float = 9
+
+private struct GELUTanh {
+    let x: Vector
+    let square: Vector
+    /// e^(−2u)
+    let decay: Vector
+    /// σ(2u)
+    let sigmoid: Vector
+
+    @inline(__always)
+    init(at input: Vector) {
+        x = input.limited(to: limit).raised(to: -limit)
+        square = x * x
+        // −2u = −x · (2√(2/π) + 2√(2/π) · 0.044715 · x²)
+        let slope = Vector(repeating: -0.0713548163).times(square, plus: -1.59576912)
+        decay = exponential(x * slope)
+        sigmoid = 1 / (1 + decay)
+    }
+
+    /// σ + x · σ · (1 − σ) · (2u)′; 1 − σ = σ · e^(−2u), without cancellation.
+    @inline(__always)
+    var derivative: Vector {
+        let slope = Vector(repeating: 0.214064449).times(square, plus: 1.59576912)
+        return sigmoid.addingProduct(x * slope * sigmoid, decay * sigmoid)
+    }
+}
+
+private struct GELUErf {
+    let x: Vector
+    /// e^(−x²/2)
+    let bell: Vector
+    /// Φ(x)
+    let distribution: Vector
+
+    @inline(__always)
+    init(at input: Vector) {
+        x = input.limited(to: limit).raised(to: -limit)
+        bell = exponential(x * x * Vector(repeating: -0.5))
+        // The tail 1 − Φ(|x|) = e^(−x²/2) · t · P(t), t = 1 / (1 + 0.3·|x|).
+        let magnitude = Vector(bits: x.bits & Bits(repeating: 0x7FFF_FFFF))
+        let t = 1 / Vector(repeating: 0.3).times(magnitude, plus: 1)
+        let factor = Vector(repeating: 0.03753569)
+            .times(t, plus: -0.16501956).times(t, plus: 0.21997109).times(t, plus: -0.06640244)
+            .times(t, plus: 0.1354201).times(t, plus: 0.09778398).times(t, plus: 0.12110569)
+            .times(t, plus: 0.11960549)
+        let tail = bell * t * factor
+        distribution = tail.replacing(with: 1 - tail, where: x .> Vector.zero)
+    }
+
+    /// Φ(x) + x · φ(x)
+    @inline(__always)
+    var derivative: Vector {
+        distribution.addingProduct(x * Vector(repeating: 0.398942280), bell)
+    }
+}
