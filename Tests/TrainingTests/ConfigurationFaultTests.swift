@@ -142,9 +142,9 @@ private let outOfBounds: [String: [String]] = [
                 x.yaml:2: model.width: expected a multiple of model.heads (3), found 128
                 x.yaml:3: batch.size: expected a known key, found size; the nearest is batch.sequences
                 x.yaml:3: batch.sequences: expected a multiple of batch.micro_batch (4), found 10
-                x.yaml:5: optimizer.learning_rate: expected a number above 0 to 100, found fast
+                x.yaml:5: optimizer.learning_rate: expected a number above 0 and at most 100, found fast
                 x.yaml:6: optimizer.dropout: expected a known key, found dropout; the nearest is model.dropout
-                x.yaml:7: shedule: expected a known section, found shedule; the nearest is schedule
+                x.yaml:7: expected a known section, found shedule; the nearest is schedule
                 --set: expected key=value, found "nonsense"
                 --set: checkpoint.keep: expected a whole number from 1 to 1000000, found 0
                 --set: evaluation.evry: expected a known key, found evry; the nearest is evaluation.every

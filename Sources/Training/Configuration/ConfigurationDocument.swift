@@ -13,6 +13,8 @@ struct ConfigurationDocument {
 
     static let sizeLimit = 1 << 20
 
+    /// Whether the file was YAML with sections.
+    private(set) var isParsed = false
     private(set) var entries: [Entry] = []
     private(set) var sectionLines: [String: Int] = [:]
     private(set) var problems: [ConfigurationError.Problem] = []
@@ -37,12 +39,18 @@ struct ConfigurationDocument {
     }
 
     init(yaml text: String) {
-        guard let root = compose(text, key: "", isOverride: false) else { return }
+        guard let root = compose(text, key: "", isOverride: false),
+            ConfigurationValue(root) != .nothing
+        else {
+            isParsed = problems.isEmpty
+            return
+        }
         guard case .mapping(let sections) = root else {
             problems.append(
                 .init(line: root.mark?.line, key: "", message: "expected sections, found a value"))
             return
         }
+        isParsed = true
         for (name, content) in sections { addSection(name, content) }
     }
 
@@ -69,6 +77,12 @@ struct ConfigurationDocument {
         guard let section = name.scalar?.string else {
             return refuse(name.mark?.line, "", "expected the name of a section, found no text")
         }
+        guard ConfigurationKey.sections.contains(section) else {
+            return refuse(
+                name.mark?.line, "",
+                "expected a known section, found \(section); the nearest is "
+                    + section.nearest(in: ConfigurationKey.sections))
+        }
         sectionLines[section] = name.mark?.line
         switch content {
         case .mapping(let keys):
@@ -84,7 +98,7 @@ struct ConfigurationDocument {
             }
         case .scalar, .sequence, .alias:
             let value = ConfigurationValue(content)
-            if value != .nothing || !ConfigurationKey.sections.contains(section) {
+            if value != .nothing {
                 entries.append(
                     Entry(line: name.mark?.line, key: section, value: value, isOverride: false))
             }

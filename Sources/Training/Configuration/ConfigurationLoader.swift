@@ -15,11 +15,10 @@ extension RunConfiguration {
         yaml text: String, file: String = "configuration", overrides: [String] = []
     ) throws(ConfigurationError) -> RunConfiguration {
         var document = ConfigurationDocument(yaml: text)
-        let isReadable = document.problems.isEmpty
         for assignment in overrides { document.override(assignment) }
         var loader = ConfigurationLoader(document)
         // What a file that is no YAML leaves out is not worth a complaint.
-        if isReadable { loader.load() }
+        if document.isParsed { loader.load() }
         guard loader.problems.isEmpty else {
             throw ConfigurationError(file: file, problems: loader.problems)
         }
@@ -106,16 +105,9 @@ private struct ConfigurationLoader {
     }
 
     private mutating func refuseUnknown(_ entry: ConfigurationDocument.Entry) {
-        let sections = ConfigurationKey.sections
         let section = String(entry.key.prefix { $0 != "." })
-        if sections.contains(entry.key) {
+        if ConfigurationKey.sections.contains(entry.key) {
             return refuse(entry, "expected a section with its keys, found \(entry.value.found)")
-        }
-        if !sections.contains(section), !entry.isOverride {
-            return refuse(
-                entry,
-                "expected a known section, found \(section); "
-                    + "the nearest is \(section.nearest(in: sections))")
         }
         let name = String(entry.key.dropFirst(section.count + 1))
         let namesakes = ConfigurationKey.all.filter { $0.name == name }.map(\.path)

@@ -73,16 +73,16 @@ extension ValueFormat where Value == Double {
     static func number(from lower: Bound, to upper: Bound) -> Self {
         let lowerText =
             switch lower {
-            case .including(let bound): "from \(Self.text(of: bound))"
+            case .including(let bound): "at least \(Self.text(of: bound))"
             case .excluding(let bound): "above \(Self.text(of: bound))"
             }
         let upperText =
             switch upper {
-            case .including(let bound): "to \(Self.text(of: bound))"
+            case .including(let bound): "at most \(Self.text(of: bound))"
             case .excluding(let bound): "below \(Self.text(of: bound))"
             }
         return Self(
-            expected: "a number \(lowerText) \(upperText)",
+            expected: "a number \(lowerText) and \(upperText)",
             parse: { value in
                 guard case .plain(let text) = value, let number = Double(decimal: text) else {
                     return nil

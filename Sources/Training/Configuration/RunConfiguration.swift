@@ -1,3 +1,5 @@
+import Datasets
+
 /// Everything that defines a run: a plain value, read from YAML by `load`, written by `yaml`.
 ///
 /// Keys, types, bounds, defaults and what each means stand in one table, `ConfigurationKey.all`; the
@@ -70,16 +72,14 @@ public struct RunConfiguration: Sendable, Equatable {
 
     /// Text that is tokenised on first use, or the shards that `murmur prepare` made of it.
     public struct DataSource: Sendable, Equatable {
-        public enum Tokenizer: String, Sendable, CaseIterable { case byte, character }
-
         public var text: [String] = []
-        public var tokenizer = Tokenizer.byte
+        public var tokenizer = Tokenizer.Kind.byte
         /// Part of the text, at its end, that is kept for validation.
         public var validationFraction: Double = 0.1
         public var train: [String] = []
         public var validation: [String] = []
         /// Folder of the shards made from `text`.
-        public var cache = "cache"
+        public var cache = DatasetCache.defaultFolder
 
         public init() {}
 
