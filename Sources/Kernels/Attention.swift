@@ -123,7 +123,7 @@ package struct AttentionBias {
 /// The pair (query position p, key j) of global head h in global sequence n takes the random word at
 /// index (n·globalHeadCount + h)·2⁴⁰ + p·2²⁰ + j of the stream, p being t + queryOffset: positions stay
 /// below 2²⁰, sequence·head pairs below 2²⁴.
-package struct AttentionDropout {
+public struct AttentionDropout {
     let rate: Float
     let stream: RandomStream
     let firstSequence: Int
