@@ -67,6 +67,8 @@ let package = Package(
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+        .testTarget(
+            name: "ModelsTests", dependencies: ["Parallelism", "Checkpointing"]),
         .executableTarget(
             name: "RankTests", dependencies: ["Communication"], path: "Tests/RankTests"),
         .testTarget(name: "CommunicationTests", dependencies: ["Communication", "RankTests"]),
