@@ -90,6 +90,7 @@ private func expectSame(_ text: String, _ world: any Communicator) throws {
 /// Scenarios about processes and their launcher.
 let launchedScenarios: [String: @Sendable (MPIEnvironment) throws -> Void] = [
     "placement": placement, "abort": abort, "exits": exits, "stays": stays,
+    "freezes": freezes,
 ]
 
 /// All ranks are on this host, and each knows its place there.
@@ -126,4 +127,13 @@ let launchedScenarios: [String: @Sendable (MPIEnvironment) throws -> Void] = [
         sleep(60)
         try ranks.world.barrier().wait()
     }
+}
+
+/// One process is stopped in the middle of the run, as by a debugger or a memory thrashing host.
+@Sendable func freezes(_ ranks: MPIEnvironment) throws {
+    print("PROCESS \(getpid())")
+    fflush(nil)
+    try ranks.world.barrier().wait()
+    if ranks.world.rank == ranks.world.size - 1 { kill(getpid(), SIGSTOP) }
+    try ranks.world.barrier().wait()
 }
