@@ -270,5 +270,6 @@ import Testing
         #expect(try expand(".hidden/*") == [".hidden/f.txt"])
         let error = datasetError { _ = try expand("*.none", "a.txt", "z/q.txt") }
         #expect(error?.kind == .missing && error?.problems.count == 2)
+        #expect(datasetError { _ = try FilePattern.expand([]) }?.kind == .missing)
     }
 }

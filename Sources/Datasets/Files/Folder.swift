@@ -9,7 +9,8 @@ enum Folder {
                 atPath: path, withIntermediateDirectories: true)
         } catch {
             throw DatasetError(
-                .inputOutput, "\(path): expected to make this folder, found: \(reason(error))")
+                .inputOutput,
+                "\(path): expected to make this folder, found the error \"\(reason(error))\"")
         }
     }
 
