@@ -82,7 +82,8 @@ public final class CheckpointReader: Sendable {
         try verify()
         var digests: [(name: String, shape: Shape, digest: String)] = []
         for entry in manifest.tensors {
-            let digest = entry.parts.count == 1 ? entry.parts[0].digest : try logicalDigest(of: entry)
+            let digest =
+                entry.parts.count == 1 ? entry.parts[0].digest : try logicalDigest(of: entry)
             digests.append((entry.name, entry.spec.shape, digest))
         }
         return stateDigest(of: progress, tensors: digests)
@@ -109,7 +110,8 @@ public final class CheckpointReader: Sendable {
     public func loadTensor(_ name: String) throws(CheckpointError) -> Tensor {
         guard let entry = entry(named: name) else {
             throw CheckpointError(
-                .mismatch, "\(path.printable): expected tensor \(name.printable), found none of that name")
+                .mismatch,
+                "\(path.printable): expected tensor \(name.printable), found none of that name")
         }
         let tensor = Tensor(uninitialized: entry.spec.shape)
         try read(entry, elements: 0..<tensor.shape.count, into: tensor.buffer)
@@ -144,10 +146,11 @@ public final class CheckpointReader: Sendable {
     public func restore(
         into state: [StateTensor], communicator: any Communicator
     ) throws(CheckpointError) {
-        _ = try communicator.agree(Result { () throws(CheckpointError) in
-            try restore(into: state)
-            return manifestDigest
-        })
+        _ = try communicator.agree(
+            Result { () throws(CheckpointError) in
+                try restore(into: state)
+                return manifestDigest
+            })
     }
 
     /// What ranks compare to know that they have opened the same checkpoint.
@@ -184,13 +187,15 @@ extension CheckpointReader {
                 let input = try folder.open(file.name)
                 guard input.byteCount == file.byteCount else {
                     throw CheckpointError(
-                        .unusable, "\(input.path.printable): expected \(file.byteCount) bytes, "
+                        .unusable,
+                        "\(input.path.printable): expected \(file.byteCount) bytes, "
                             + "found \(input.byteCount)")
                 }
                 let digest = try input.digest(of: 0..<file.digestedByteCount)
                 guard digest == file.digest else {
                     throw CheckpointError(
-                        .unusable, "\(input.path.printable): expected \(file.digest), found \(digest)")
+                        .unusable,
+                        "\(input.path.printable): expected \(file.digest), found \(digest)")
                 }
                 opened[file.name] = input
             } catch {
@@ -213,7 +218,8 @@ extension CheckpointReader {
         }
         guard file.byteCount <= CheckpointManifest.longest else {
             throw CheckpointError(
-                .unusable, "\(file.path.printable): expected at most \(CheckpointManifest.longest) "
+                .unusable,
+                "\(file.path.printable): expected at most \(CheckpointManifest.longest) "
                     + "bytes, found \(file.byteCount)")
         }
         let bytes = try file.bytes(at: 0, count: file.byteCount)
@@ -244,7 +250,8 @@ extension CheckpointReader {
         for (name, file) in files.sorted(by: { $0.key < $1.key })
         where counts[name, default: 0] != file.entries.count {
             throw CheckpointError(
-                .unusable, "\(file.path.printable): expected \(counts[name, default: 0]) tensors, "
+                .unusable,
+                "\(file.path.printable): expected \(counts[name, default: 0]) tensors, "
                     + "found \(file.entries.count)")
         }
     }
@@ -263,7 +270,8 @@ extension CheckpointReader {
         let wanted = Set(state.map(\.name))
         for entry in manifest.tensors where !wanted.contains(entry.name) {
             problems.append(
-                "tensor \(entry.name.printable): expected none of that name, found \(entry.spec.shape)")
+                "tensor \(entry.name.printable): expected none of that name, found \(entry.spec.shape)"
+            )
         }
         guard let first = problems.first else { return }
         let more = problems.count > 1 ? " (and \(problems.count - 1) more)" : ""

@@ -78,15 +78,19 @@ public struct CheckpointWriter: Sendable {
     ) throws(CheckpointError) -> [[PieceLocation]] {
         let tensors = layout.files.flatMap(\.tensors)
         let words = tensors.flatMap { tensor in
-            [tensor.pieces.count] + tensor.pieces.flatMap { [$0.range.lowerBound, $0.range.upperBound] }
+            [tensor.pieces.count]
+                + tensor.pieces.flatMap { [$0.range.lowerBound, $0.range.upperBound] }
         }
         let state = "\(step) " + tensors.map { "\($0.name) \($0.spec)" }.joined(separator: "\n")
         let fingerprint = Array(ContentDigest.labelled(Array(state.utf8)).utf8)
-        let table = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+        let table = words.flatMap { word in
+            (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+        }
         let tables = try communicator.exchange(fingerprint + table)
         var locations = [[PieceLocation]](repeating: [], count: tensors.count)
         for (rank, bytes) in tables.enumerated() {
-            guard Array(bytes.prefix(fingerprint.count)) == Array(tables[0].prefix(fingerprint.count))
+            guard
+                Array(bytes.prefix(fingerprint.count)) == Array(tables[0].prefix(fingerprint.count))
             else {
                 throw CheckpointError(
                     .mismatch,
@@ -117,7 +121,9 @@ public struct CheckpointWriter: Sendable {
         _ take: (Buffer) -> Void
     ) throws(CheckpointError) {
         let fragments = fragments(of: locations, spec: tensor.spec)
-        let end = fragments.reduce(0 as Int?) { $1.logicalOffset == $0 ? $1.logicalOffset + $1.count : nil }
+        let end = fragments.reduce(0 as Int?) {
+            $1.logicalOffset == $0 ? $1.logicalOffset + $1.count : nil
+        }
         precondition(
             end == tensor.spec.shape.count,
             "CheckpointWriter: the pieces of \(tensor.name) over all ranks do not cover it once")
