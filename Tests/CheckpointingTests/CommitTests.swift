@@ -166,7 +166,8 @@ private final class Saboteur: Sendable {
         let folder = try TemporaryFolder()
         let writer = CheckpointWriter(runDirectory: "\(folder.path)/missing", keep: 1)
         let error = checkpointError {
-            _ = try writer.save([], progress: SampleState.progress(), communicator: InProcess.alone())
+            _ = try writer.save(
+                [], progress: SampleState.progress(), communicator: InProcess.alone())
         }
         #expect(error?.message.contains("missing/checkpoints: expected mkdir to succeed") == true)
     }

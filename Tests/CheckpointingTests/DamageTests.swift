@@ -50,7 +50,8 @@ import Testing
         var bytes = try contents("\(folder.path)/\(checkpoint)/model.safetensors")
         bytes[bytes.count - 1] ^= 0x80
         try folder.write(bytes, as: "\(checkpoint)/model.safetensors")
-        try expectFallBack("last byte", naming: "model.safetensors: tensor wte.weight: expected sha")
+        try expectFallBack(
+            "last byte", naming: "model.safetensors: tensor wte.weight: expected sha")
     }
 
     @Test func allMissingAndTruncatedFilesAreNamedAtOnce() throws {

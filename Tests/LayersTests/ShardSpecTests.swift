@@ -13,9 +13,16 @@ import Testing
         ShardSpec([2, 5, 3], axis: 1, slices: 2),
         ShardSpec([3, 4], axis: 0, slices: 8),
         ShardSpec([0, 4], axis: 0, slices: 4),
-        ShardSpec([24, 5], axis: 0, segments: Array(repeating: Segment(units: 4, unitSize: 2), count: 3), slices: 4),
-        ShardSpec([5, 18], axis: 1, segments: [Segment(units: 5), Segment(units: 1), Segment(units: 6, unitSize: 2)], slices: 4),
-        ShardSpec([48], axis: 0, segments: [Segment(units: 6, unitSize: 4), Segment(units: 3, unitSize: 8)], slices: 3),
+        ShardSpec(
+            [24, 5], axis: 0, segments: Array(repeating: Segment(units: 4, unitSize: 2), count: 3),
+            slices: 4),
+        ShardSpec(
+            [5, 18], axis: 1,
+            segments: [Segment(units: 5), Segment(units: 1), Segment(units: 6, unitSize: 2)],
+            slices: 4),
+        ShardSpec(
+            [48], axis: 0,
+            segments: [Segment(units: 6, unitSize: 4), Segment(units: 3, unitSize: 8)], slices: 3),
     ]
 
     @Test(arguments: specs)
@@ -56,11 +63,16 @@ import Testing
                 var start = 0
                 for segment in spec.segments {
                     for unit in 0..<segment.units
-                    where slice == (0..<spec.sliceCount).last(where: { $0 * segment.units / spec.sliceCount <= unit }) {
+                    where slice
+                        == (0..<spec.sliceCount).last(where: {
+                            $0 * segment.units / spec.sliceCount <= unit
+                        })
+                    {
                         for element in 0..<segment.unitSize {
                             let position = start + unit * segment.unitSize + element
                             for column in 0..<inner {
-                                expected.append((row * spec.shape[axis] + position) * inner + column)
+                                expected.append(
+                                    (row * spec.shape[axis] + position) * inner + column)
                             }
                         }
                     }
@@ -70,7 +82,9 @@ import Testing
         }
         var found = [Int](repeating: -1, count: spec.shape.count)
         for run in spec.runs {
-            for index in 0..<run.count { found[run.memoryOffset + index] = run.logicalOffset + index }
+            for index in 0..<run.count {
+                found[run.memoryOffset + index] = run.logicalOffset + index
+            }
         }
         #expect(found == expected)
     }
