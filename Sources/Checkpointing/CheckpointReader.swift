@@ -14,9 +14,13 @@ public final class CheckpointReader: Sendable {
     private let indices: [String: Int]
 
     /// Opens the folder of one checkpoint. Throws `unusable` with everything that is wrong.
-    public init(path: String) throws(CheckpointError) {
+    public convenience init(path: String) throws(CheckpointError) {
+        try self.init(path: path, followingLinks: true)
+    }
+
+    init(path: String, followingLinks: Bool) throws(CheckpointError) {
         self.path = path
-        let folder = try InputFolder(path)
+        let folder = try InputFolder(path, followingLinks: followingLinks)
         let manifestFile = try folder.open(CheckpointManifest.fileName)
         var manifest = try CheckpointManifest(reading: manifestFile)
         manifestDigest = Array(try manifestFile.digest(of: 0..<manifestFile.byteCount).utf8)
@@ -122,6 +126,14 @@ public final class CheckpointReader: Sendable {
     ///
     /// Throws `mismatch` before anything is changed where names or shapes are not those of `state`.
     public func restore(into state: [StateTensor]) throws(CheckpointError) {
+        try restore(into: state, blockElementCount: 1 << 20, gap: 1 << 10)
+    }
+
+    /// Reads blocks of at most `blockElementCount` elements, in which at most `gap` unneeded ones lie
+    /// between two that are needed.
+    package func restore(
+        into state: [StateTensor], blockElementCount: Int, gap: Int
+    ) throws(CheckpointError) {
         try checkTensors(of: state)
         for tensor in state {
             guard let entry = entry(named: tensor.name) else { continue }
@@ -129,7 +141,7 @@ public final class CheckpointReader: Sendable {
                 PieceLocation(owner: 0, piece: $0.offset, range: $0.element.range)
             }
             let fragments = fragments(of: pieces, spec: tensor.spec)
-            for window in windows(fragments, span: 1 << 20, gap: 1 << 10) {
+            for window in windows(fragments, span: blockElementCount, gap: gap) {
                 let block = Buffer(count: window.range.count)
                 try read(entry, elements: window.range, into: block)
                 for fragment in window.fragments {

@@ -35,7 +35,7 @@ public struct CheckpointWriter: Sendable {
     /// - Parameters:
     ///   - state: the same tensors on every rank; over all ranks their pieces cover each of them once.
     ///   - progress: the same on every rank.
-    /// - Returns: the path, and, on rank 0, what went wrong in removing old checkpoints.
+    /// - Returns: the path, and, on rank 0, what of old checkpoints could not be removed, and why.
     @discardableResult
     public func save(
         _ state: [StateTensor], progress: TrainingProgress, communicator: any Communicator
@@ -47,7 +47,7 @@ public struct CheckpointWriter: Sendable {
         let locations = try agreeOnPieces(of: layout, step: progress.step, communicator)
         let sink =
             communicator.rank == 0
-            ? CheckpointSink(layout, progress: progress, folder: folder, operations: operations)
+            ? CheckpointSink(progress: progress, folder: folder, operations: operations)
             : nil
         var index = 0
         for file in layout.files {
@@ -61,13 +61,8 @@ public struct CheckpointWriter: Sendable {
         _ = try communicator.agree((sink?.commit() ?? .success(())).map { [] })
         var warnings: [String] = []
         if communicator.rank == 0 {
-            do throws(CheckpointError) {
-                try folder.prune(
-                    keep: keep, upTo: progress.step, run: progress.identity.run,
-                    operations: operations)
-            } catch {
-                warnings.append("old checkpoints stay: \(error.message)")
-            }
+            warnings = folder.prune(
+                keep: keep, upTo: progress.step, run: progress.identity.run, operations)
         }
         return (folder.path(ofStep: progress.step), warnings)
     }

@@ -1,6 +1,7 @@
 import Checkpointing
 import Communication
 import Foundation
+import Layers
 import Synchronization
 import Testing
 
@@ -160,6 +161,38 @@ private final class Saboteur: Sendable {
         let found = try #require(try CheckpointReader.newest(in: folder.path))
         #expect(try found.reader.digest() == digest(seed: 2, step: 10))
         #expect(try folder.names("checkpoints") == ["step-0000000010"])
+    }
+
+    @Test func leftoversThatStayAreSaidAndStopNoSave() throws {
+        let folder = try TemporaryFolder()
+        try save(into: folder)
+        for name in [".tmp-step-0000000005-1", ".trash-step-0000000004"] {
+            try FileManager.default.createDirectory(
+                atPath: "\(folder.path)/checkpoints/\(name)/nested",
+                withIntermediateDirectories: true)
+        }
+        try folder.write([1], as: "checkpoints/.tmp-stray")
+        let writer = CheckpointWriter(runDirectory: folder.path, keep: 1)
+        let saved = try writer.save(
+            SampleState.state(rank: 0, of: 1), progress: SampleState.progress(step: 20),
+            communicator: InProcess.alone())
+        #expect(saved.path == "\(folder.path)/checkpoints/step-0000000020")
+        #expect(saved.warnings.count == 2)
+        #expect(saved.warnings.first?.contains("/nested: expected unlink to succeed") == true)
+        #expect(try steps(folder) == ["step-0000000020"])
+        #expect(try !folder.names("checkpoints").contains(".tmp-stray"))
+    }
+
+    @Test func aStateThatCouldNotBeReadIsNotCommitted() throws {
+        let folder = try TemporaryFolder()
+        let writer = CheckpointWriter(runDirectory: folder.path, keep: 1)
+        let unnamed = StateTensor(name: "a\nb", spec: ShardSpec(replicated: [0]), pieces: [])
+        let error = checkpointError {
+            _ = try writer.save(
+                [unnamed], progress: SampleState.progress(), communicator: InProcess.alone())
+        }
+        #expect(error?.message.contains("expected a name") == true)
+        #expect(try folder.names("checkpoints") == [])
     }
 
     @Test func aRunDirectoryThatIsMissingIsNamed() throws {

@@ -125,5 +125,9 @@ import Testing
         try FileManager.default.moveItem(atPath: path, toPath: "\(folder.path)/best")
         let moved = try #require(try CheckpointReader.newest(in: "\(folder.path)/best"))
         #expect(try moved.reader.digest() == found.reader.digest())
+        // A link that the user names is followed.
+        try FileManager.default.createSymbolicLink(
+            atPath: "\(folder.path)/link", withDestinationPath: "best")
+        #expect(try CheckpointReader.newest(in: "\(folder.path)/link")?.reader.progress.step == 10)
     }
 }

@@ -60,6 +60,19 @@ import Testing
         }
     }
 
+    /// Every way to read blocks of the file gives the same: small ones, with and without gaps.
+    @Test(arguments: [1, 7, 64, 1000], [0, 3, 1000])
+    func blocksOfAnySizeRestoreTheSame(_ blockElementCount: Int, _ gap: Int) throws {
+        let folder = try TemporaryFolder()
+        try save(into: folder)
+        let reader = try #require(try CheckpointReader.newest(in: folder.path)).reader
+        for rank in 0..<4 {
+            let state = SampleState.state(rank: rank, of: 4, seed: nil)
+            try reader.restore(into: state, blockElementCount: blockElementCount, gap: gap)
+            #expect(bitPatterns(state) == bitPatterns(SampleState.state(rank: rank, of: 4)))
+        }
+    }
+
     @Test func lossScaleIsKept() throws {
         let folder = try TemporaryFolder()
         var progress = SampleState.progress()
