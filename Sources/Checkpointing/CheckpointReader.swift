@@ -129,12 +129,24 @@ public final class CheckpointReader: Sendable {
         try restore(into: state, blockElementCount: 1 << 20, gap: 1 << 10)
     }
 
+    /// Fills the weights of a model, as `restore(into:)` does, and leaves what the optimizer keeps.
+    public func restoreModel(into state: [StateTensor]) throws(CheckpointError) {
+        try checkTensors(of: state, among: manifest.tensors.filter { !isOptimizers($0.name) })
+        try fill(state, blockElementCount: 1 << 20, gap: 1 << 10)
+    }
+
     /// Reads blocks of at most `blockElementCount` elements, in which at most `gap` unneeded ones lie
     /// between two that are needed.
     package func restore(
         into state: [StateTensor], blockElementCount: Int, gap: Int
     ) throws(CheckpointError) {
-        try checkTensors(of: state)
+        try checkTensors(of: state, among: manifest.tensors)
+        try fill(state, blockElementCount: blockElementCount, gap: gap)
+    }
+
+    private func fill(
+        _ state: [StateTensor], blockElementCount: Int, gap: Int
+    ) throws(CheckpointError) {
         for tensor in state {
             guard let entry = entry(named: tensor.name) else { continue }
             let pieces = tensor.pieces.enumerated().map {
@@ -269,7 +281,9 @@ extension CheckpointReader {
     }
 
     /// Names and shapes of a state against those of the checkpoint.
-    private func checkTensors(of state: [StateTensor]) throws(CheckpointError) {
+    private func checkTensors(
+        of state: [StateTensor], among entries: [CheckpointManifest.Entry]
+    ) throws(CheckpointError) {
         var problems: [String] = []
         for tensor in state {
             let found = entry(named: tensor.name)?.spec.shape
@@ -280,7 +294,7 @@ extension CheckpointReader {
             }
         }
         let wanted = Set(state.map(\.name))
-        for entry in manifest.tensors where !wanted.contains(entry.name) {
+        for entry in entries where !wanted.contains(entry.name) {
             problems.append(
                 "tensor \(entry.name.printable): expected none of that name, found \(entry.spec.shape)"
             )

@@ -16,13 +16,15 @@ struct CheckpointLayout {
         for (tensor, next) in zip(sorted, sorted.dropFirst()) {
             precondition(tensor.name != next.name, "CheckpointWriter: two tensors \(tensor.name)")
         }
-        let isOptimizers = { (tensor: StateTensor) in tensor.name.hasPrefix("optimizer.") }
         files = [
-            File(name: "model.safetensors", tensors: sorted.filter { !isOptimizers($0) }),
-            File(name: "optimizer.safetensors", tensors: sorted.filter(isOptimizers)),
+            File(name: "model.safetensors", tensors: sorted.filter { !isOptimizers($0.name) }),
+            File(name: "optimizer.safetensors", tensors: sorted.filter { isOptimizers($0.name) }),
         ].filter { !$0.tensors.isEmpty }
     }
 }
+
+/// Whether a tensor of this name is state of the optimizer, not a weight.
+func isOptimizers(_ name: String) -> Bool { name.hasPrefix("optimizer.") }
 
 /// The end of a save that touches the disk: takes the elements of all tensors in the layout's order.
 ///

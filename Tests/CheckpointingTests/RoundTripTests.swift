@@ -113,6 +113,21 @@ import Testing
         #expect(bitPatterns(whole) == before)
     }
 
+    @Test func aModelIsRestoredWithoutItsOptimizer() throws {
+        let folder = try TemporaryFolder()
+        try save(into: folder, ranks: 2)
+        let reader = try #require(try CheckpointReader.newest(in: folder.path)).reader
+        let isWeight = { (tensor: StateTensor) in !tensor.name.hasPrefix("optimizer.") }
+        let model = SampleState.state(rank: 0, of: 1, seed: nil).filter(isWeight)
+        let whole = checkpointError { try reader.restore(into: model) }
+        #expect(whole?.message.contains("tensor optimizer.first_moment.") == true)
+        try reader.restoreModel(into: model)
+        let expected = SampleState.state(rank: 0, of: 1).filter(isWeight)
+        #expect(bitPatterns(model) == bitPatterns(expected))
+        let error = checkpointError { try reader.restoreModel(into: Array(model.dropLast())) }
+        #expect(error?.message.contains("expected none of that name") == true)
+    }
+
     @Test func ranksThatSaveDifferentStatesAreRefused() throws {
         let folder = try TemporaryFolder()
         let writer = CheckpointWriter(runDirectory: folder.path, keep: 1)
