@@ -69,6 +69,7 @@ let package = Package(
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(
             name: "ModelsTests", dependencies: ["Parallelism", "Checkpointing"]),
+        .testTarget(name: "LayersTests", dependencies: ["Layers"]),
         .executableTarget(
             name: "RankTests", dependencies: ["Communication"], path: "Tests/RankTests"),
         .testTarget(name: "CommunicationTests", dependencies: ["Communication", "RankTests"]),
