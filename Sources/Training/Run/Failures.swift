@@ -1,0 +1,29 @@
+// The one place where faults of the layers below become a kind of `RunError`.
+
+import Checkpointing
+import Communication
+import Datasets
+
+extension RunError {
+    public init(_ error: CommunicationError) {
+        self.init(error.kind == .deadline ? .deadline : .inputOutput, error.message)
+    }
+
+    public init(_ error: DatasetError) {
+        let kind: Kind =
+            switch error.kind {
+            case .inputOutput: .inputOutput
+            case .outputExists: .usage
+            case .missing, .invalidText, .corrupt, .tooSmall, .tokenOutOfRange, .mismatch: .data
+            }
+        self.init(kind, error.problems.joined(separator: "\n"))
+    }
+
+    public init(_ error: CheckpointError) {
+        switch error.kind {
+        case .unusable, .mismatch: self.init(.checkpoint, error.message)
+        case .io: self.init(.inputOutput, error.message)
+        case .communication(let cause): self.init(cause)
+        }
+    }
+}
