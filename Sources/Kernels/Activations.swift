@@ -5,7 +5,7 @@
 // at the limited x, where nothing overflows.
 
 /// The activation between the two halves of a feed-forward layer.
-package enum Activation: Sendable {
+public enum Activation: Sendable {
     /// x · σ(2u), u = √(2/π) · (x + 0.044715 · x³): the tanh form, ½x(1 + tanh u), of GPT-2.
     case geluTanh
     /// x · Φ(x): the exact form.

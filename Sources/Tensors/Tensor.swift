@@ -5,9 +5,9 @@
 public struct Tensor {
     public let buffer: Buffer
     public let shape: Shape
-    package let slot: Int?
+    package let slot: Tape.Slot?
 
-    package init(buffer: Buffer, shape: Shape, slot: Int? = nil) {
+    package init(buffer: Buffer, shape: Shape, slot: Tape.Slot? = nil) {
         precondition(
             buffer.count == shape.count,
             "Tensor: shape \(shape) has \(shape.count) elements, its buffer \(buffer.count)")
@@ -67,5 +67,5 @@ public struct Tensor {
     /// The same elements as a constant: no gradient flows back through it.
     public var detached: Tensor { Tensor(buffer: buffer, shape: shape) }
 
-    func recorded(as slot: Int) -> Tensor { Tensor(buffer: buffer, shape: shape, slot: slot) }
+    func recorded(as slot: Tape.Slot) -> Tensor { Tensor(buffer: buffer, shape: shape, slot: slot) }
 }

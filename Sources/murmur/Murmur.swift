@@ -19,8 +19,11 @@ struct Murmur: ParsableCommand {
             6 divergence, 7 replicas differ, 8 communication deadline, 9 out of memory, \
             75 stopped from outside after a checkpoint.
             """,
-        version: "murmur 0.1.0",
-        subcommands: [PrepareCommand.self, CheckpointCommand.self, DoctorCommand.self])
+        version: "murmur \(Training.version)",
+        subcommands: [
+            TrainCommand.self, PrepareCommand.self, EvaluateCommand.self, GenerateCommand.self,
+            CheckpointCommand.self, BenchCommand.self, DoctorCommand.self,
+        ])
 
     static func main() {
         do {

@@ -78,7 +78,8 @@ private func expectControls(_ found: [Float], ranks: Int) throws {
                 start += counts[rank]
             }
             try world.allGather(buffer, counts: counts).wait()
-            try expect(buffer.byteArray == expected, "all-gather of \(counts) \(dtype): other bytes")
+            try expect(
+                buffer.byteArray == expected, "all-gather of \(counts) \(dtype): other bytes")
         }
     }
 }
@@ -156,7 +157,9 @@ private func now() -> UInt64 {
         reductions.append(sum)
         pending.append(world.allReduce(sum))
         let all = Buffer(count: world.size * 11)
-        for index in 0..<11 { all.floats[world.rank * 11 + index] = Float(world.rank * 100 + round) }
+        for index in 0..<11 {
+            all.floats[world.rank * 11 + index] = Float(world.rank * 100 + round)
+        }
         gathered.append(all)
         pending.append(world.allGather(all, counts: Array(repeating: 11, count: world.size)))
         pending.append(world.barrier())

@@ -50,7 +50,7 @@ private func expectSame(_ text: String, _ world: any Communicator) throws {
     let buffer = Buffer(samples(rank: world.rank, count: 64))
     try world.barrier().wait()
     if world.rank == world.size - 1 {
-        sleep(8)
+        sleep(5)
     } else {
         try world.allReduce(buffer).wait()
     }

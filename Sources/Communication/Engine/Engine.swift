@@ -65,8 +65,8 @@ final class Engine: @unchecked Sendable {
         return world
     }
 
-    /// Completes nothing more: leaves the world and ends the thread. After a failure it only ends the
-    /// thread, since leaving would wait for ranks that are lost, and throws the failure.
+    /// Leaves the world and ends the thread. After a failure, or where an operation is incomplete, it
+    /// only ends the thread, since leaving would wait for ranks that are lost, and throws.
     func close() throws(CommunicationError) {
         guard let thread = monitor.withLock({ self.thread }) else { return }
         order(.close)
@@ -75,11 +75,16 @@ final class Engine: @unchecked Sendable {
         if let failure = monitor.withLock({ self.failure }) { throw failure }
     }
 
-    /// Has the thread end the world with `code`; true if it took notice within ten seconds.
+    /// Has the thread end the world with `code`; returns when it has, or after ten seconds.
     func abort(code: Int32) {
         order(.abort(code))
+        let end = MonotonicClock.now + 10_000_000_000
         monitor.withLock {
-            if phase != .closed { monitor.wait(for: .news, nanoseconds: 10_000_000_000) }
+            while phase != .closed {
+                let now = MonotonicClock.now
+                guard now < end else { return }
+                monitor.wait(for: .news, nanoseconds: end - now)
+            }
         }
     }
 
@@ -279,13 +284,13 @@ final class Engine: @unchecked Sendable {
     {
         var (progressed, completed) = (false, false)
         for ticket in active where ticket.isAwaited.load(ordering: .relaxed) == awaited {
-            if try ticket.exchange.advance(transport) {
+            if try ticket.advance(transport) {
                 progressed = true
                 ticket.lastProgress = MonotonicClock.now
             } else if awaited {
                 try checkDeadline(ticket)
             }
-            if ticket.exchange.isComplete {
+            if ticket.isComplete {
                 finish(ticket, nil)
                 completed = true
             }

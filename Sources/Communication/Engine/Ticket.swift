@@ -5,7 +5,6 @@ import Tensors
 final class Ticket: @unchecked Sendable {
     /// What it is called in messages: "all-reduce 17 of group 0, 4096 bytes".
     let name: String
-    let exchange: any Exchange
     /// A tag that no other operation may use meanwhile; none for point-to-point, which is ordered.
     let exclusiveTag: Int?
 
@@ -17,16 +16,28 @@ final class Ticket: @unchecked Sendable {
     /// Engine's thread only: the time of the last progress, or of the first look at an awaited one.
     var lastProgress: UInt64 = 0
     var wasAwaited = false
+    /// None once it is complete, so that its scratch memory serves the next one.
+    private var exchange: (any Exchange)?
 
     init(name: String, exchange: any Exchange, exclusiveTag: Int?) {
         (self.name, self.exchange, self.exclusiveTag) = (name, exchange, exclusiveTag)
+    }
+
+    var isComplete: Bool { exchange == nil }
+
+    /// Moves the exchange on; whether anything changed.
+    func advance(_ transport: any Transport) throws(CommunicationError) -> Bool {
+        guard let exchange else { return false }
+        let progressed = try exchange.advance(transport)
+        if exchange.isComplete { self.exchange = nil }
+        return progressed
     }
 
     /// Which peers have not answered, and what is missing from them.
     ///
     /// Receives tell who is silent; a stuck send may only mean that its receiver waits for another.
     func silence(_ deadline: Duration) -> CommunicationError {
-        let underWay = exchange.lanes.filter(\.isUnderWay)
+        let underWay = exchange?.lanes.filter(\.isUnderWay) ?? []
         let receives = underWay.filter { $0.direction == .receive }
         let lanes = receives.isEmpty ? underWay : receives
         let peers = Set(lanes.map(\.peer)).sorted().map(String.init).joined(separator: ", ")

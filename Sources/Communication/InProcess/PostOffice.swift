@@ -5,6 +5,7 @@ final class PostOffice: Sendable {
     let size: Int
     private let boxes: [Box]
     private let closure = Mutex<String?>(nil)
+    private let isClosed = Atomic(false)
 
     final class Box: Sendable {
         let shelves = Mutex<[Address: Shelf]>([:])
@@ -40,9 +41,14 @@ final class PostOffice: Sendable {
     }
 
     /// From now on every rank's operations fail with `reason`.
-    func close(_ reason: String) { closure.withLock { $0 = $0 ?? reason } }
+    func close(_ reason: String) {
+        closure.withLock { $0 = $0 ?? reason }
+        isClosed.store(true, ordering: .releasing)
+    }
 
-    var reasonForClosure: String? { closure.withLock { $0 } }
+    var reasonForClosure: String? {
+        isClosed.load(ordering: .acquiring) ? closure.withLock { $0 } : nil
+    }
 
     /// Puts a letter up, or delivers it where its counterpart waits.
     func post(_ letter: Letter, isSend: Bool, at address: Address, of receiver: Int) {

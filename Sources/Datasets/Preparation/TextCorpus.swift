@@ -41,7 +41,8 @@ struct TextCorpus: Sendable {
             tokenizer = .byte(ByteTokenizer())
             tokenCount = sources.reduce(0) { $0 + $1.bytes + 1 }
         case .character:
-            tokenizer = .character(try CharacterTokenizer(characters: survey.characters))
+            tokenizer = .character(
+                try CharacterTokenizer(characters: survey.characters, name: "text"))
             tokenCount = survey.scalarCount
         }
     }

@@ -112,15 +112,16 @@ public struct CharacterTokenizer: Sendable, Equatable {
     /// The id of each scalar value up to the largest, −1 where the vocabulary lacks it.
     private let identifiers: [Int32]
 
-    /// Fails unless `characters` are ascending, distinct and at least one.
-    init(characters: [Unicode.Scalar]) throws(DatasetError) {
+    /// Fails unless `characters` are ascending, distinct and at least one; `name` names their file.
+    init(characters: [Unicode.Scalar], name: String) throws(DatasetError) {
         guard let last = characters.last else {
-            throw DatasetError(.invalidText, "tokenizer: expected at least 1 character, found 0")
+            throw DatasetError(
+                .corrupt, "\(name): characters: expected at least 1 character, found 0")
         }
         for (before, after) in zip(characters, characters.dropFirst()) where before >= after {
             throw DatasetError(
                 .corrupt,
-                "tokenizer: expected ascending, distinct characters, found "
+                "\(name): characters: expected ascending, distinct characters, found "
                     + "\(before.codePoint) before \(after.codePoint)")
         }
         var identifiers = [Int32](repeating: -1, count: Int(last.value) + 1)

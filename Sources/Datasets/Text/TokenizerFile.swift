@@ -53,7 +53,7 @@ extension Tokenizer {
             self = .byte(ByteTokenizer())
         case TokenizerFile.typePrefix + Kind.character.rawValue:
             let characters = try Tokenizer.scalars(file.characters ?? [], name: name)
-            self = .character(try CharacterTokenizer(characters: characters))
+            self = .character(try CharacterTokenizer(characters: characters, name: name))
         default:
             let known = Kind.allCases.map { TokenizerFile.typePrefix + $0.rawValue }
             throw DatasetError(

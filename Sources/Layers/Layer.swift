@@ -1,0 +1,53 @@
+import Kernels
+import Tensors
+
+/// A part of a model that owns parameters. What its forward pass takes and gives is its own.
+public protocol Layer {
+    /// Explicitly listed, in the order of the forward pass; that order is the order of flat memory.
+    var parameters: [Parameter] { get }
+}
+
+/// The arithmetic that a configuration fixes whatever the layout (docs/numerics.md).
+public struct Numerics: Hashable, Sendable {
+    /// S: partial results of every contraction that tensor parallelism may cut.
+    public var slices: Int
+
+    public init(slices: Int = 4) { self.slices = slices }
+}
+
+/// What one forward pass carries through the layers: where it is recorded, and its randomness.
+public struct Pass {
+    /// nil: no gradient is wanted, and nothing is kept.
+    public let tape: Tape?
+    /// nil: no dropout (evaluation, generation).
+    public let randomness: Randomness?
+
+    public init(tape: Tape? = nil, randomness: Randomness? = nil) {
+        (self.tape, self.randomness) = (tape, randomness)
+    }
+
+    /// Dropout in one micro-batch of one step, by global position.
+    public struct Randomness: Sendable {
+        public let seed: UInt64
+        public let step: Int
+        /// Number within the step's global batch of the micro-batch's first sequence.
+        public let firstSequence: Int
+
+        public init(seed: UInt64, step: Int, firstSequence: Int) {
+            (self.seed, self.step, self.firstSequence) = (seed, step, firstSequence)
+        }
+
+        func stream(site: String) -> UInt64 {
+            RandomStream.stream(named: "dropout/\(step)/\(site)")
+        }
+    }
+
+    /// The site for a tensor [sequences, …] of so many elements a sequence; nil where nothing is dropped.
+    func dropout(_ site: String, rate: Float, elementsPerSequence: Int) -> DropoutSite? {
+        guard let randomness, rate > 0 else { return nil }
+        return DropoutSite(
+            rate: rate,
+            stream: RandomStream(seed: randomness.seed, stream: randomness.stream(site: site)),
+            firstIndex: UInt64(randomness.firstSequence * elementsPerSequence))
+    }
+}

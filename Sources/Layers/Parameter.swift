@@ -1,0 +1,76 @@
+import Kernels
+import Tensors
+
+/// A named weight: what it is, how it may be cut across ranks, and how it starts.
+///
+/// Constructing a parameter allocates nothing; `Parallelism` (or a test) binds its memory and fills it.
+/// Two uses of one weight (a tied head) share one parameter, which is its identity.
+public final class Parameter {
+    /// Its name in checkpoints.
+    public let name: String
+    public let spec: ShardSpec
+    public let initializer: Initializer
+    public let leaf: Leaf
+    /// The slices this process holds; set when parallelism is applied to a model.
+    package let sum: any SliceSum
+
+    public init(
+        _ name: String, _ spec: ShardSpec, initializer: Initializer, isTrainable: Bool = true
+    ) {
+        (self.name, self.spec, self.initializer) = (name, spec, initializer)
+        leaf = Leaf(shape: spec.shape, isTrainable: isTrainable)
+        sum = LocalSliceSum(slices: spec.sliceCount)
+    }
+
+    /// Elements, in the global logical shape.
+    public var count: Int { spec.shape.count }
+
+    /// Weight decay applies to matrices and tables; biases and norms' gains, which have one axis, are
+    /// left alone (the rule of nanoGPT).
+    public var decays: Bool { spec.shape.rank >= 2 }
+
+    /// The canonical slices of the sharded axis, as this process holds them.
+    public private(set) lazy var slices: Slices = {
+        let borders = spec.axisBorders
+        let local = sum.localSlices
+        let extents = zip(borders, borders.dropFirst()).map { $1 - $0 }
+        return Slices(
+            borders: borders[local.lowerBound...local.upperBound].map {
+                $0 - borders[local.lowerBound]
+            },
+            smallest: extents.min() ?? 0, first: borders[local.lowerBound], sum: sum)
+    }()
+
+    /// Fills the bound memory: each element is a function of the seed, the name and its *logical* index.
+    public func initialize(seed: UInt64) {
+        let stream = RandomStream(seed: seed, stream: RandomStream.stream(named: name))
+        let memory = leaf.value.floats
+        let runs = spec.runs
+        parallelFor(runs.count) { index in
+            let run = runs[index]
+            initializer.fill(
+                memory + run.memoryOffset, count: run.count, firstIndex: UInt64(run.logicalOffset),
+                stream: stream)
+        }
+    }
+}
+
+/// The distribution of a parameter before the first step.
+public enum Initializer: Hashable, Sendable {
+    case zeros
+    case ones
+    /// Mean 0.
+    case normal(deviation: Float)
+
+    func fill(
+        _ memory: UnsafeMutablePointer<Float>, count: Int, firstIndex: UInt64, stream: RandomStream
+    ) {
+        switch self {
+        case .zeros: memory.update(repeating: 0, count: count)
+        case .ones: memory.update(repeating: 1, count: count)
+        case .normal(let deviation):
+            stream.normal(
+                into: memory, count: count, firstIndex: firstIndex, mean: 0, deviation: deviation)
+        }
+    }
+}

@@ -1,0 +1,140 @@
+// GPT-2 (Radford et al. 2019): a decoder-only transformer with learned positions, layer norm before
+// each sub-layer, and the token table as output projection.
+
+import Kernels
+import Layers
+import Tensors
+
+/// The shape of a GPT.
+public struct GPTConfiguration: Hashable, Sendable {
+    public var vocabulary: Int
+    public var contextLength: Int
+    public var layers: Int
+    public var heads: Int
+    public var width: Int
+    /// Inner width of the feed-forward network.
+    public var inner: Int
+    public var activation: Activation = .geluTanh
+    /// The probability that an element of an embedding, a sub-layer's output or an attention
+    /// probability is dropped.
+    public var dropout: Float = 0
+
+    public init(
+        vocabulary: Int, contextLength: Int, layers: Int, heads: Int, width: Int, inner: Int? = nil
+    ) {
+        (self.vocabulary, self.contextLength, self.layers, self.heads, self.width) =
+            (vocabulary, contextLength, layers, heads, width)
+        self.inner = inner ?? 4 * width
+    }
+}
+
+/// x + attention(norm(x)), then x + feedForward(norm(x)).
+public struct GPTBlock: Layer {
+    let attentionNorm: LayerNorm
+    let attention: SelfAttention
+    let feedForwardNorm: LayerNorm
+    let feedForward: FeedForward
+
+    init(_ name: String, _ configuration: GPTConfiguration, numerics: Numerics) {
+        let width = configuration.width
+        // Each block adds twice to the residual stream: 1/√(2·layers) keeps its variance (GPT-2).
+        let residualDeviation = 0.02 / Float(2 * configuration.layers).squareRoot()
+        attentionNorm = LayerNorm("\(name).ln_1", width: width, numerics: numerics)
+        attention = SelfAttention(
+            "\(name).attn", width: width, heads: configuration.heads,
+            keyHeads: configuration.heads, dropout: configuration.dropout, deviation: 0.02,
+            residualDeviation: residualDeviation, numerics: numerics)
+        feedForwardNorm = LayerNorm("\(name).ln_2", width: width, numerics: numerics)
+        feedForward = FeedForward(
+            "\(name).mlp", width: width, inner: configuration.inner,
+            activation: configuration.activation, dropout: configuration.dropout, deviation: 0.02,
+            residualDeviation: residualDeviation, numerics: numerics)
+    }
+
+    public var parameters: [Parameter] {
+        attentionNorm.parameters + attention.parameters + feedForwardNorm.parameters
+            + feedForward.parameters
+    }
+
+    public func callAsFunction(_ x: Tensor, _ pass: Pass) -> Tensor {
+        let x = attention(
+            attentionNorm(x, pass), residual: x, visibility: AttentionVisibility(causal: true), pass)
+        return feedForward(feedForwardNorm(x, pass), residual: x, pass)
+    }
+}
+
+/// The language model. Parameters bear the names of Hugging Face's GPT-2.
+public final class GPT: Generative {
+    public let configuration: GPTConfiguration
+    let tokens: Embedding
+    let positions: Embedding
+    let dropout: Dropout
+    let blocks: [GPTBlock]
+    let finalNorm: LayerNorm
+
+    public init(_ configuration: GPTConfiguration, numerics: Numerics) {
+        self.configuration = configuration
+        let width = configuration.width
+        tokens = Embedding(
+            "wte", count: configuration.vocabulary, width: width, deviation: 0.02, isSharded: true,
+            numerics: numerics)
+        positions = Embedding(
+            "wpe", count: configuration.contextLength, width: width, deviation: 0.02,
+            isSharded: false, numerics: numerics)
+        dropout = Dropout("embedding", rate: configuration.dropout)
+        blocks = (0..<configuration.layers).map {
+            GPTBlock("h.\($0)", configuration, numerics: numerics)
+        }
+        finalNorm = LayerNorm("ln_f", width: width, numerics: numerics)
+    }
+
+    public var parameters: [Parameter] {
+        tokens.parameters + positions.parameters + blocks.flatMap(\.parameters)
+            + finalNorm.parameters
+    }
+
+    public var blockCount: Int { blocks.count }
+    public var contextLength: Int { configuration.contextLength }
+    public var vocabularySize: Int { configuration.vocabulary }
+
+    public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
+        let ids = input["tokens"]  // [B, T]
+        let (sequences, length) = (ids.shape[0], ids.shape[1])
+        let places = Tensor(
+            (0..<sequences).flatMap { _ in (0..<Int32(length)) }, shape: ids.shape)
+        let x = add(tokens(ids, pass), positions(places, pass), tape: pass.tape)  // [B, T, width]
+        return dropout(x, pass)
+    }
+
+    public func block(_ index: Int, _ value: Tensor, _ pass: Pass) -> Tensor {
+        blocks[index](value, pass)
+    }
+
+    public func loss(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
+        linearCrossEntropy(
+            finalNorm(value, pass), table: tokens.weight.leaf, vocabulary: tokens.weight.slices,
+            targets: input["targets"], weights: input.weights, tape: pass.tape)
+    }
+
+    public func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor {
+        state.tokens += tokens
+        precondition(!state.tokens.isEmpty, "GPT: expected at least one token to continue")
+        let seen = Array(state.tokens.suffix(contextLength))
+        let input = ModelInput(
+            integers: ["tokens": Tensor(seen, shape: [1, seen.count])],
+            weights: Tensor(zeros: [seen.count]))
+        let hidden = logits(input).reshaped([seen.count, vocabularySize])
+        let last = (seen.count - 1) * vocabularySize
+        return Tensor(
+            buffer: hidden.buffer[last..<last + vocabularySize], shape: [vocabularySize])
+    }
+
+    /// Logits at every position, [sequences, tokens, vocabulary]; no gradient is kept.
+    public func logits(_ input: ModelInput) -> Tensor {
+        let pass = Pass()
+        let hidden = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, pass) }
+        return linear(
+            finalNorm(hidden, pass), weight: tokens.weight.leaf,
+            split: .outputs(tokens.weight.slices), tokenSlices: 1, tape: nil)
+    }
+}

@@ -1,0 +1,38 @@
+import Kernels
+
+/// The sum of two tensors of one shape. Nothing is saved.
+public func add(_ first: Tensor, _ second: Tensor, tape: Tape?) -> Tensor {
+    precondition(first.shape == second.shape, "add: shapes \(first.shape) and \(second.shape)")
+    let output = Tensor(uninitialized: first.shape)
+    addElements(first, second, into: output)
+    return tape.record(output, inputs: [first, second]) { upstream, backward in
+        backward.add(upstream.gradient, to: first, shared: true)
+        backward.add(upstream.gradient, to: second, shared: true)
+    }
+}
+
+/// `output` may be one of the two.
+func addElements(_ first: Tensor, _ second: Tensor, into output: Tensor) {
+    let (a, b, sum) = (first.floats, second.floats, output.floats)
+    forEachRun(of: output.shape.count) { run in
+        Kernels.add(
+            a + run.lowerBound, b + run.lowerBound, into: sum + run.lowerBound, count: run.count)
+    }
+}
+
+/// Element-wise work cut into runs for `parallelFor`; where the cuts are changes no bit.
+func forEachRun(of count: Int, length: Int = 1 << 15, _ body: (Range<Int>) -> Void) {
+    parallelFor((count + length - 1) / length) { index in
+        body(index * length..<min(count, (index + 1) * length))
+    }
+}
+
+extension Tape? {
+    /// Records on the tape if there is one: without a tape there is no gradient and nothing is kept.
+    func record(
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [],
+        pullback: @escaping Tape.Pullback
+    ) -> Tensor {
+        self?.record(output, inputs: inputs, leaves: leaves, pullback: pullback) ?? output
+    }
+}

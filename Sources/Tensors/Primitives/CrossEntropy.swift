@@ -1,0 +1,88 @@
+// The loss at the end of a language model: the output projection and softmax cross-entropy in one
+// primitive, over a vocabulary whose slices may lie on several ranks.
+
+import Kernels
+
+/// Summed cross-entropy of softmax(x·tableᵀ): Σ_t w_t·(log Σ_c exp z_tc − z_t,target(t)), with z = x·tableᵀ.
+///
+/// - Parameters:
+///   - input: [tokens…, width].
+///   - table: [vocabulary, width]: the output projection, often the token embedding itself.
+///   - vocabulary: the slices of the table's rows.
+///   - targets: Int32, one a token; negative where the weight is 0.
+///   - weights: Float32, one a token.
+/// - Returns: a Float64 scalar, the sum over tokens in order.
+///
+/// Logits are kept in Float32 until the backward pass, which turns them into their gradient in place;
+/// no probability is ever stored. (To make them again would cost a third of the head's products, a
+/// tenth of a GPT-2 124M step.) Saved: input, logits, log-sum-exp of each token.
+public func linearCrossEntropy(
+    _ input: Tensor, table: Leaf, vocabulary: Slices, targets: Tensor, weights: Tensor, tape: Tape?
+) -> Tensor {
+    let rows = input.shape.rows
+    let columns = vocabulary.extent
+    precondition(
+        targets.shape.count == rows && weights.shape.count == rows,
+        "linearCrossEntropy: \(targets.shape.count) targets, \(weights.shape.count) weights for \(rows) tokens")
+    let product = LinearProduct(
+        rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary))
+    let logits = Tensor(uninitialized: [rows, columns])
+    product.forward(input.floats, table.value.floats, into: logits.buffer) { _, _ in }
+
+    let logSumExp = logSumExp(of: logits, vocabulary: vocabulary)
+    let hits = Tensor(uninitialized: [rows])
+    targetLogits(
+        logits.floats, targets: targets.buffer.integers, into: hits.floats, rows: rows,
+        stride: columns, firstColumn: vocabulary.first, columns: columns)
+    vocabulary.sum.finishRows(hits.buffer, width: 1) { token in
+        (vocabulary.first..<vocabulary.first + columns)
+            .contains(Int(targets.buffer.integers[token]))
+    }
+    let output = Tensor(uninitialized: [], dtype: .float64)
+    output.buffer.doubles[0] = (0..<rows).reduce(into: 0.0) { total, token in
+        let weight = weights.floats[token]
+        guard weight != 0 else { return }
+        total += Double(weight) * Double(logSumExp.floats[token] - hits.floats[token])
+    }
+
+    return tape.record(output, inputs: [input], leaves: [table]) { upstream, backward in
+        let scales = Tensor(uninitialized: [rows])
+        let scale = upstream.gradient.scalar
+        for token in 0..<rows { scales.floats[token] = weights.floats[token] * scale }
+        crossEntropyBackward(
+            logits.floats, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
+            rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
+            firstColumn: vocabulary.first)
+        if table.isTrainable {
+            table.contribute {
+                product.weightGradient(logits.floats, input.floats, into: $0, beta: $1)
+            }
+        }
+        if backward.wants(input) {
+            let gradient = Tensor(uninitialized: input.shape)
+            product.inputGradient(logits.floats, table.value.floats, into: gradient.buffer)
+            backward.add(gradient, to: input)
+        }
+    }
+}
+
+/// log Σ exp over the whole vocabulary, from each slice's maximum and sum: [rows].
+private func logSumExp(of logits: Tensor, vocabulary: Slices) -> Tensor {
+    let (rows, slices) = (logits.shape[0], vocabulary.ranges.count)
+    let maxima = Tensor(uninitialized: [slices, rows])
+    let sums = Tensor(uninitialized: [slices, rows])
+    softmaxStatistics(
+        logits.floats, rows: rows, stride: logits.shape[1], columnSlices: vocabulary.ranges,
+        into: maxima.floats, sums: sums.floats)
+    let maximum = Tensor(uninitialized: [rows])
+    maximaOverSlices(maxima.floats, slices: slices, rows: rows, into: maximum.floats)
+    vocabulary.sum.finishMaximum(maximum.buffer)
+    rescaleSums(
+        sums.floats, maxima: maxima.floats, global: maximum.floats, slices: slices, rows: rows)
+    treeAdd(sums.floats, slices: slices, stride: rows, count: rows)
+    vocabulary.sum.finishSum(sums.buffer[0..<rows])
+    let result = Tensor(uninitialized: [rows])
+    Kernels.logSumExp(
+        maxima: maximum.floats, sums: sums.floats, into: result.floats, rows: rows)
+    return result
+}

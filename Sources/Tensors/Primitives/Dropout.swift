@@ -1,0 +1,42 @@
+import Kernels
+
+/// A dropout site in one forward pass: which elements are dropped is a function of the seed, the
+/// stream (step and site) and an element's *global* index, so that a rank decides for its part what one
+/// process would decide for all.
+public struct DropoutSite: Sendable {
+    /// The probability with which an element becomes 0; the others are divided by 1 − rate.
+    public let rate: Float
+    package let stream: RandomStream
+    /// Global index of the tensor's first element.
+    package let firstIndex: UInt64
+
+    package init(rate: Float, stream: RandomStream, firstIndex: UInt64) {
+        precondition(rate > 0 && rate < 1, "Dropout: expected a rate in (0, 1), got \(rate)")
+        (self.rate, self.stream, self.firstIndex) = (rate, stream, firstIndex)
+    }
+
+    /// The same mask serves forward and backward; `output` may be `input`.
+    func apply(_ input: Tensor, into output: Tensor) {
+        let (x, y) = (input.floats, output.floats)
+        forEachRun(of: input.shape.count) { apply(x, into: y, run: $0) }
+    }
+
+    func apply(
+        _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, run: Range<Int>
+    ) {
+        stream.dropout(
+            x + run.lowerBound, into: y + run.lowerBound, count: run.count,
+            firstIndex: firstIndex + UInt64(run.lowerBound), rate: rate)
+    }
+}
+
+/// Inverted dropout (Srivastava et al. 2014). Nothing is saved: the mask is made again.
+public func dropout(_ input: Tensor, site: DropoutSite, tape: Tape?) -> Tensor {
+    let output = Tensor(uninitialized: input.shape)
+    site.apply(input, into: output)
+    return tape.record(output, inputs: [input]) { upstream, backward in
+        let gradient = Tensor(uninitialized: input.shape)
+        site.apply(upstream.gradient, into: gradient)
+        backward.add(gradient, to: input)
+    }
+}

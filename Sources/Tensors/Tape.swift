@@ -1,0 +1,117 @@
+// Reverse-mode differentiation. A tape is an explicit object: primitives append one record each while
+// the forward pass runs; the backward pass walks the records from the last to the first, once.
+
+/// The record of a forward pass. Several may be alive at once (pipeline stages, recomputation).
+public final class Tape {
+    /// A value's number on this tape.
+    package typealias Slot = Int
+
+    /// An output's gradient as it reaches a pullback.
+    struct Upstream {
+        let gradient: Tensor
+        /// Whether nothing else refers to the gradient's memory, so that it may be written to.
+        let isOwned: Bool
+    }
+
+    typealias Pullback = (Upstream, Backward) -> Void
+
+    private struct Record {
+        let output: Slot
+        let leaves: [Leaf]
+        let pullback: Pullback
+    }
+
+    private var records: [Record] = []
+    private var slotCount = 0
+    /// How many records use a leaf: it is announced when the last of them is done.
+    private var uses: [ObjectIdentifier: Int] = [:]
+
+    public init() {}
+
+    /// Makes a constant an input whose gradient can be asked for (`backward(…, wanted:)`).
+    public func watch(_ tensor: Tensor) -> Tensor { tensor.recorded(as: newSlot()) }
+
+    /// Appends a primitive. Not recorded, and the output stays a constant, where nothing that goes in
+    /// wants a gradient.
+    func record(
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], pullback: @escaping Pullback
+    ) -> Tensor {
+        let trainable = leaves.filter(\.isTrainable)
+        guard !trainable.isEmpty || inputs.contains(where: { $0.slot != nil }) else { return output }
+        let slot = newSlot()
+        for leaf in trainable { uses[ObjectIdentifier(leaf), default: 0] += 1 }
+        records.append(Record(output: slot, leaves: trainable, pullback: pullback))
+        return output.recorded(as: slot)
+    }
+
+    /// Runs the pullbacks, last record first, and empties the tape.
+    ///
+    /// - Parameters:
+    ///   - outputs: tensors of this tape with the gradients that reach them from outside.
+    ///   - wanted: watched inputs whose gradients are returned, in this order; zeros where none arrived.
+    ///   - leafIsComplete: called for each trainable leaf when its last contribution is in, in an order
+    ///     that depends on the model alone.
+    @discardableResult
+    public func backward(
+        from outputs: [(output: Tensor, gradient: Tensor)], wanted: [Tensor] = [],
+        leafIsComplete: (Leaf) -> Void = { _ in }
+    ) -> [Tensor] {
+        let pass = Backward(slotCount: slotCount)
+        for (output, gradient) in outputs {
+            precondition(output.slot != nil, "Tape: an output that was not recorded")
+            pass.add(gradient, to: output, shared: true)
+        }
+        while let record = records.popLast() {
+            if let upstream = pass.take(record.output) { record.pullback(upstream, pass) }
+            for leaf in record.leaves {
+                let left = uses[ObjectIdentifier(leaf)]! - 1
+                uses[ObjectIdentifier(leaf)] = left
+                if left == 0 { leafIsComplete(leaf) }
+            }
+        }
+        uses.removeAll()
+        return wanted.map { tensor in
+            precondition(tensor.slot != nil, "Tape: the gradient of a tensor that is not watched")
+            return pass.take(tensor.slot!)?.gradient ?? Tensor(zeros: tensor.shape)
+        }
+    }
+
+    private func newSlot() -> Slot {
+        slotCount += 1
+        return slotCount - 1
+    }
+}
+
+/// The gradients of values during one backward pass.
+final class Backward {
+    private var gradients: [Tape.Upstream?]
+
+    init(slotCount: Int) { gradients = Array(repeating: nil, count: slotCount) }
+
+    func wants(_ tensor: Tensor) -> Bool { tensor.slot != nil }
+
+    /// Adds a gradient to what has reached `tensor` so far; constants are passed over.
+    /// `shared`: something else refers to this memory too, so that it must not be written to.
+    func add(_ gradient: Tensor, to tensor: Tensor, shared: Bool = false) {
+        guard let slot = tensor.slot else { return }
+        guard let present = gradients[slot] else {
+            gradients[slot] = Tape.Upstream(gradient: gradient, isOwned: !shared)
+            return
+        }
+        let sum: Tensor
+        if present.isOwned {
+            sum = present.gradient
+        } else if !shared {
+            sum = gradient
+        } else {
+            sum = Tensor(uninitialized: gradient.shape)
+        }
+        addElements(present.gradient, gradient, into: sum)
+        gradients[slot] = Tape.Upstream(gradient: sum, isOwned: true)
+    }
+
+    func take(_ slot: Tape.Slot) -> Tape.Upstream? {
+        defer { gradients[slot] = nil }
+        return gradients[slot]
+    }
+}

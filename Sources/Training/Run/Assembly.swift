@@ -1,0 +1,82 @@
+// From a configuration to the things it describes.
+
+import Datasets
+import Kernels
+import Layers
+import Models
+import Optimizers
+import Tensors
+
+extension RunConfiguration {
+    /// - Parameter vocabulary: the tokenizer's; `model.vocabulary`, where given, must hold it.
+    func makeModel(vocabulary: Int?) throws(RunError) -> GPT {
+        guard let size = model.vocabulary ?? vocabulary else {
+            throw RunError(
+                .usage, "model.vocabulary: expected a size where there is no data, found none")
+        }
+        if let vocabulary, size < vocabulary {
+            throw RunError(
+                .usage,
+                "model.vocabulary: expected at least the tokenizer's \(vocabulary), found \(size)")
+        }
+        switch model.family {
+        case .gpt:
+            var shape = GPTConfiguration(
+                vocabulary: size, contextLength: model.contextLength, layers: model.layers,
+                heads: model.heads, width: model.width, inner: model.feedForward)
+            shape.dropout = Float(model.dropout)
+            shape.activation =
+                switch model.activation {
+                case .geluTanh: .geluTanh
+                case .geluErf: .geluErf
+                }
+            return GPT(shape, numerics: Layers.Numerics(slices: numerics.slices))
+        }
+    }
+
+    func makeOptimizer() -> any Optimizers.Optimizer {
+        switch optimizer.name {
+        case .adamw:
+            AdamW(
+                beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon,
+                weightDecay: optimizer.weightDecay)
+        }
+    }
+
+    func makeSchedule() -> Optimizers.Schedule {
+        let decay: Optimizers.Schedule.Decay =
+            switch schedule.decay {
+            case .constant: .constant
+            case .linear: .linear
+            case .cosine: .cosine
+            case .exponential: .exponential
+            case .inverseSquareRoot: .inverseSquareRoot
+            }
+        return Optimizers.Schedule(
+            learningRate: optimizer.learningRate, warmupSteps: schedule.warmupSteps, decay: decay,
+            decaySteps: schedule.decaySteps, finalRatio: schedule.finalRatio)
+    }
+
+    /// Opens the data, which text is turned into on first use.
+    func openDataset() throws(RunError) -> PreparedDataset {
+        do throws(DatasetError) {
+            guard data.text.isEmpty else {
+                return try DatasetCache.dataset(
+                    text: data.text, tokenizer: data.tokenizer == .byte ? .byte : .character,
+                    validationFraction: data.validationFraction, cache: data.cache)
+            }
+            return try PreparedDataset(train: data.train, validation: data.validation)
+        } catch {
+            throw RunError(error)
+        }
+    }
+
+    var batchLayout: BatchLayout {
+        BatchLayout(sequences: batch.sequences, microBatch: batch.microBatch)
+    }
+
+    /// Model FLOPs of a token, forward and backward: 6·N + 12·layers·context·width (PaLM, appendix B).
+    func flopsPerToken(parameters: Int) -> Double {
+        6 * Double(parameters) + 12 * Double(model.layers * model.contextLength * model.width)
+    }
+}

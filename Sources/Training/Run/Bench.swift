@@ -1,0 +1,147 @@
+// `murmur bench`: training steps and the machine's matrix product, timed in turn in one run.
+
+import Communication
+import Datasets
+import Foundation
+import Kernels
+import Models
+import Optimizers
+import Parallelism
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// What one bench run found; the JSON keys are a contract.
+public struct BenchResult: Sendable, Encodable {
+    public var tokensPerSecond: Double
+    public var modelFlopsPerSecond: Double
+    /// `cblas_sgemm` of this machine in the same run, all ranks at once.
+    public var sgemmFlopsPerSecond: Double
+    /// Model FLOP/s over sgemm FLOP/s.
+    public var ratio: Double
+    /// Of the largest rank.
+    public var peakRssBytes: Int
+    /// Part of a step in which the training thread waits for communication.
+    public var communicationShare: Double
+    public var worldSize: Int
+    /// Of a rank.
+    public var threads: Int
+    public var stepSeconds: Double
+    public var parameters: Int
+
+    public var json: String {
+        get throws {
+            let encoder = JSONEncoder()
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(self), as: UTF8.self)
+        }
+    }
+}
+
+/// Times `steps` training steps on pseudo-random tokens after 2 that warm up, at most about 3 minutes.
+/// Collective; the same result on every rank.
+public func bench(
+    _ configuration: RunConfiguration, steps: Int, world: World
+) throws(RunError) -> BenchResult {
+    _ = try checkLayout(configuration, world: world, readsData: false)
+    configuration.startThreads(world)
+    let model = try configuration.makeModel(vocabulary: nil)
+    let replica = DataParallel(
+        model, optimizer: configuration.makeOptimizer(), communicator: world.communicator,
+        bucketBytes: configuration.parallelism.bucketBytes)
+    replica.initialize(seed: configuration.run.seed)
+    let source = SyntheticBatches(
+        sampleLength: configuration.model.contextLength, vocabularySize: model.vocabularySize,
+        layout: configuration.batchLayout, seed: configuration.run.seed)
+
+    let clock = ContinuousClock()
+    let start = clock.now
+    var (seconds, shares, rates): ([Double], [Double], [Double]) = ([], [], [])
+    for step in 0..<steps + 2 {
+        let waited = world.communicator.secondsWaited
+        let began = clock.now
+        try benchStep(configuration, replica, source, step: step, world: world)
+        let elapsed = (clock.now - began).inSeconds
+        if step >= 2 {
+            seconds.append(elapsed)
+            shares.append((world.communicator.secondsWaited - waited) / elapsed)
+        }
+        rates.append(try measuredProductRate(world))
+        // All ranks leave together: the time is the first rank's.
+        if try agreedSeconds((clock.now - start).inSeconds, world) > 150, step >= 4 { break }
+    }
+    let stepSeconds = median(seconds)
+    let tokens = Double(configuration.batch.sequences * configuration.model.contextLength)
+    let flops =
+        configuration.flopsPerToken(parameters: model.parameterCount) * tokens / stepSeconds
+    let rate = median(rates)
+    return BenchResult(
+        tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
+        sgemmFlopsPerSecond: rate, ratio: flops / rate,
+        peakRssBytes: try largest(peakResidentBytes(), world), communicationShare: median(shares),
+        worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
+        parameters: model.parameterCount)
+}
+
+/// One step, as the trainer takes it.
+private func benchStep(
+    _ configuration: RunConfiguration, _ replica: DataParallel<GPT>, _ source: SyntheticBatches,
+    step: Int, world: World
+) throws(RunError) {
+    let groups = microBatchGroups(
+        count: configuration.batch.microBatches, groups: configuration.numerics.groups,
+        rank: world.rank, ranks: world.size)
+    let position = step * configuration.batch.sequences
+    var microBatch = groups.first!.lowerBound
+    let losses = try replica.accumulate(
+        groups, seed: configuration.run.seed, step: step,
+        scale: Float(1 / source.targetWeight(position: position))
+    ) { () throws(RunError) in
+        defer { microBatch += 1 }
+        do throws(DatasetError) {
+            return try source.trainingBatch(position: position, microBatch: microBatch)
+        } catch {
+            throw RunError(error)
+        }
+    }
+    do throws(CommunicationError) {
+        let agreement = try replica.agree(on: losses)
+        let clip = GradientNorm.clipFactor(
+            norm: agreement.gradientNorm, limit: configuration.optimizer.clipNorm)
+        try replica.update(
+            learningRate: configuration.makeSchedule().learningRate(at: step),
+            gradientScale: Float(clip))
+    } catch {
+        throw RunError(error)
+    }
+}
+
+private func agreedSeconds(_ seconds: Double, _ world: World) throws(RunError) -> Double {
+    do throws(CommunicationError) {
+        return try world.communicator.gatherAll(String(seconds)).first.flatMap { Double($0) } ?? 0
+    } catch {
+        throw RunError(error)
+    }
+}
+
+private func largest(_ value: Int, _ world: World) throws(RunError) -> Int {
+    do throws(CommunicationError) {
+        return try world.communicator.gatherAll(String(value)).compactMap { Int($0) }.max() ?? value
+    } catch {
+        throw RunError(error)
+    }
+}
+
+private func peakResidentBytes() -> Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss * 1024
+}
+
+private func median(_ values: [Double]) -> Double {
+    let sorted = values.sorted()
+    let middle = sorted.count / 2
+    return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+}

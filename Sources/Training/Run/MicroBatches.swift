@@ -1,0 +1,57 @@
+import Datasets
+import Layers
+import Models
+import Parallelism
+import Tensors
+
+/// The micro-batches of one rank, group by group (docs/numerics.md): M micro-batches form G groups of
+/// consecutive ones, rank r of D holds G/D of them. Where D does not divide G, a rank's M/D micro-batches
+/// form as many groups as a power of two allows, at most G.
+func microBatchGroups(count: Int, groups: Int, rank: Int, ranks: Int) -> [Range<Int>] {
+    let own = count / ranks
+    var local = groups % ranks == 0 ? groups / ranks : groups
+    while own % local != 0 { local /= 2 }
+    let size = own / local
+    return (0..<local).map { rank * own + $0 * size..<rank * own + ($0 + 1) * size }
+}
+
+extension DataParallel {
+    /// Forward and backward passes of one step over a rank's micro-batches.
+    ///
+    /// - Parameters:
+    ///   - scale: with which each backward pass starts.
+    ///   - next: the next micro-batch, in order.
+    /// - Returns: their summed losses, in order.
+    func accumulate(
+        _ groups: [Range<Int>], seed: UInt64, step: Int, scale: Float,
+        next: () throws(RunError) -> Batch
+    ) throws(RunError) -> [Double] {
+        beginStep()
+        var losses: [Double] = []
+        for group in groups {
+            beginGroup()
+            for microBatch in group {
+                let batch = try next()
+                let randomness = Pass.Randomness(
+                    seed: seed, step: step, firstSequence: batch.firstSequence)
+                losses.append(
+                    accumulate(
+                        batch.modelInput, randomness: randomness, scale: scale,
+                        isLast: microBatch == groups.last!.upperBound - 1))
+            }
+        }
+        return losses
+    }
+}
+
+extension Batch {
+    /// The same as tensors.
+    var modelInput: ModelInput {
+        ModelInput(
+            integers: Dictionary(
+                uniqueKeysWithValues: fields.map {
+                    ($0.name, Tensor($0.values, shape: [$0.rows, $0.columns]))
+                }),
+            weights: Tensor(weights, shape: [weights.count]))
+    }
+}

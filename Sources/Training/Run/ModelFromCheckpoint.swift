@@ -1,0 +1,120 @@
+// Evaluation and generation: a checkpoint is enough, since it holds configuration and tokenizer.
+
+import Checkpointing
+import Datasets
+import Kernels
+import Layers
+import Models
+import Tensors
+
+/// A trained model with what it was trained with.
+public struct TrainedModel {
+    public let model: GPT
+    public let tokenizer: Tokenizer
+    public let configuration: RunConfiguration
+    /// Completed steps.
+    public let step: Int
+
+    /// Loads the newest sound checkpoint of a run directory, or the checkpoint that `path` is.
+    public init(path: String, overrides: [String] = []) throws(RunError) {
+        let reader: CheckpointReader
+        do throws(CheckpointError) {
+            guard let found = try CheckpointReader.newest(in: path) else {
+                throw CheckpointError(
+                    .unusable, "\(path): expected a checkpoint or the directory of a run, found none")
+            }
+            reader = found.reader
+        } catch {
+            throw RunError(error)
+        }
+        let identity = reader.progress.identity
+        do throws(ConfigurationError) {
+            configuration = try RunConfiguration.parse(
+                yaml: identity.configuration, file: "\(reader.path)/configuration.yaml",
+                overrides: overrides)
+        } catch {
+            throw RunError(error)
+        }
+        do throws(DatasetError) {
+            tokenizer = try Tokenizer(
+                json: Array(identity.tokenizer.utf8), name: "\(reader.path)/tokenizer.json")
+        } catch {
+            throw RunError(.checkpoint, error.message)
+        }
+        Threads.start(configuration.run.threadCount(ranksOnHost: 1))
+        step = reader.progress.step
+        model = try configuration.makeModel(vocabulary: tokenizer.vocabularySize)
+        var state: [StateTensor] = []
+        for parameter in model.parameters {
+            let value = Tensor(uninitialized: parameter.leaf.shape)
+            parameter.leaf.bind(value)
+            state.append(
+                StateTensor(
+                    name: parameter.name, spec: parameter.spec,
+                    pieces: [.init(range: 0..<parameter.count, buffer: value.buffer)]))
+        }
+        do throws(CheckpointError) {
+            try reader.restore(into: state)
+        } catch {
+            throw RunError(error)
+        }
+    }
+
+    /// The loss over the whole validation split. Collective over `world`.
+    public func evaluate(world: World) throws(RunError) -> EvaluationResult {
+        let (configuration, tokenizer) = (configuration, tokenizer)
+        configuration.startThreads(world)
+        let source = try world.communicator.together(world.placement.hostName) {
+            () throws(RunError) in
+            let dataset = try configuration.openDataset()
+            guard dataset.tokenizer.digest == tokenizer.digest else {
+                throw RunError(
+                    .data,
+                    "data: expected tokens of the checkpoint's tokenizer \(tokenizer.digest), "
+                        + "found \(dataset.tokenizer.digest)")
+            }
+            guard let stream = dataset.validation else {
+                throw RunError(.data, "data: expected a validation split, found none")
+            }
+            do throws(DatasetError) {
+                return try EvaluationBatches(
+                    stream: stream, sampleLength: configuration.model.contextLength,
+                    microBatch: configuration.evaluation.microBatch)
+            } catch {
+                throw RunError(error)
+            }
+        }
+        return try Training.evaluate(
+            model, on: source, communicator: world.communicator, host: world.placement.hostName)
+    }
+
+    /// Continues `prompt`; an empty one starts from the start token.
+    ///
+    /// - Parameter onText: called with each piece of text as it is complete.
+    public func generate(
+        prompt: String, tokens: Int, sampling: Sampling, onText: (String) -> Void
+    ) throws(RunError) {
+        var ids: [Int32]
+        do throws(DatasetError) {
+            ids = try tokenizer.encode(prompt)
+        } catch {
+            throw RunError(.usage, "--prompt: \(error.message)")
+        }
+        if ids.isEmpty { ids = [Int32(tokenizer.startToken)] }
+        // Characters of several bytes come out whole: text is decoded again from the last whole point.
+        var pending: [Int32] = []
+        let model = model
+        let tokenizer = tokenizer
+        _ = Models.generate(
+            model, prompt: ids, count: tokens, sampling: sampling,
+            end: tokenizer.endOfText.map { Int32($0) }
+        ) { token in
+            pending.append(token)
+            let text = tokenizer.decode(pending)
+            guard !text.hasSuffix("\u{FFFD}") || pending.count >= 4 else { return }
+            onText(text)
+            pending = []
+        }
+        if !pending.isEmpty { onText(tokenizer.decode(pending)) }
+    }
+}

@@ -1,0 +1,25 @@
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A request from outside to save and leave: SIGTERM, SIGINT or SIGUSR1. The handler sets a flag; what it
+/// means is agreed by all ranks at the end of a step.
+public enum StopSignal {
+    private static let received = Atomic<Int32>(0)
+
+    /// Before MPI is initialised, so that no signal finds the default handler.
+    public static func install() {
+        for number in [SIGTERM, SIGINT, SIGUSR1] {
+            var action = sigaction()
+            action.__sigaction_handler.sa_handler = { StopSignal.received.store($0, ordering: .relaxed) }
+            // A second Ctrl-C ends the process at once.
+            action.sa_flags = number == SIGINT ? SA_RESTART | Int32(bitPattern: UInt32(SA_RESETHAND)) : SA_RESTART
+            sigaction(number, &action, nil)
+        }
+    }
+
+    /// The signal's number; 0 where none came.
+    static var number: Int32 { received.load(ordering: .relaxed) }
+}

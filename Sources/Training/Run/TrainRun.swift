@@ -1,0 +1,315 @@
+// `murmur train`: from a configuration to a finished run directory. Reads top to bottom; everything here
+// happens on every rank.
+
+import Checkpointing
+import Communication
+import Crypto
+import Datasets
+import Foundation
+import Kernels
+import Models
+import Parallelism
+
+/// What a person asks of a training run beyond its configuration.
+public struct TrainOptions: Sendable {
+    /// Go on from the newest sound checkpoint of the run directory.
+    public var resume = false
+    /// Save and leave when so many steps are complete.
+    public var stopAt: Int?
+    /// Keys that may differ from the checkpoint's configuration.
+    public var overrides: [String] = []
+
+    public init(resume: Bool = false, stopAt: Int? = nil, overrides: [String] = []) {
+        (self.resume, self.stopAt, self.overrides) = (resume, stopAt, overrides)
+    }
+}
+
+/// Trains. Collective over the world; throws the same error on every rank.
+public func train(
+    _ configuration: RunConfiguration, options: TrainOptions, world: World
+) throws(RunError) {
+    let (communicator, host) = (world.communicator, world.placement.hostName)
+    let console = Console(isActive: world.isFirst)
+    let warnings = try checkLayout(configuration, world: world)
+    for warning in warnings { console.note("warning: \(warning)") }
+    configuration.startThreads(world)
+
+    // The run directory: an earlier run is never overwritten.
+    let checkpoint = try openRunDirectory(configuration, options: options, world: world)
+    for warning in checkpoint?.warnings ?? [] { console.note("warning: passed over: \(warning)") }
+
+    // Data: one rank a host makes shards where there are none; a race is harmless.
+    let dataset = try communicator.together(host) { () throws(RunError) in
+        try configuration.openDataset()
+    }
+    let (source, evaluation) = try communicator.together(host) { () throws(RunError) in
+        do throws(DatasetError) {
+            let length = configuration.model.contextLength
+            let batches = try TokenBatches(
+                stream: dataset.train, sampleLength: length, layout: configuration.batchLayout,
+                seed: configuration.run.seed)
+            let windows = try dataset.validation.map { (stream) throws(DatasetError) in
+                try EvaluationBatches(
+                    stream: stream, sampleLength: length,
+                    microBatch: configuration.evaluation.microBatch)
+            }
+            return (batches, windows)
+        } catch {
+            throw RunError(error)
+        }
+    }
+    let identity = configuration.identity(of: dataset, run: checkpoint?.reader.progress.identity.run)
+    try requireEqual(identity.digests, world: world)
+
+    // Model and state.
+    let model = try configuration.makeModel(vocabulary: dataset.tokenizer.vocabularySize)
+    let replica = DataParallel(
+        model, optimizer: configuration.makeOptimizer(), communicator: communicator,
+        bucketBytes: configuration.parallelism.bucketBytes)
+    let trainer = Trainer(
+        configuration, world: world, replica: replica, source: source, evaluation: evaluation,
+        identity: identity)
+    if let reader = checkpoint?.reader {
+        try checkResume(reader, identity, configuration, options, console)
+        try trainer.resume(from: reader)
+    } else {
+        replica.initialize(seed: configuration.run.seed)
+    }
+    try writeResolvedConfiguration(configuration, world: world)
+
+    let rate = try measuredProductRate(world)
+    let flops = configuration.flopsPerToken(parameters: model.parameterCount)
+    console.note(describe(configuration, model, dataset, world, resumedAt: checkpoint?.reader.progress.step))
+    let last = min(configuration.run.steps, options.stopAt ?? .max)
+    guard trainer.step < last else {
+        return console.note("nothing to do: step \(trainer.step) of \(last) is complete")
+    }
+    try trainer.run(
+        until: last,
+        console: Console(isActive: world.isFirst, flopsPerToken: flops, productRate: rate))
+}
+
+// MARK: Before the first step
+
+/// Ranks that divide the work, kernels that this processor can run, products whose cuts change no bit.
+func checkLayout(
+    _ configuration: RunConfiguration, world: World, readsData: Bool = true
+) throws(RunError) -> [String] {
+    try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+        let missing = HostFeatures.missing()
+        guard missing.isEmpty else {
+            throw RunError(
+                .usage,
+                "processor: expected \(missing.joined(separator: ", ")), which this build uses, "
+                    + "found none on \(world.placement.hostName); rebuild with "
+                    + "MURMUR_CPU set to the oldest processor of the cluster")
+        }
+        guard BLAS.splitInvarianceProbe() else {
+            throw RunError(
+                .usage,
+                "OpenBLAS (\(BLAS.coreName)): expected the same bits of a product whole and cut, "
+                    + "found others; results would depend on the layout")
+        }
+        do throws(ConfigurationError) {
+            return try configuration.check(ranks: world.size, readsData: readsData)
+        } catch {
+            throw RunError(error)
+        }
+    }
+}
+
+extension RunConfiguration {
+    func startThreads(_ world: World) {
+        Threads.start(run.threadCount(ranksOnHost: world.placement.localSize))
+    }
+
+    /// What identifies a run and what it was made of.
+    func identity(of dataset: PreparedDataset, run: String?) -> TrainingProgress.Identity {
+        TrainingProgress.Identity(
+            run: run ?? UUID().uuidString.lowercased(), configuration: yaml,
+            configurationDigest: sha256(Array(yaml.utf8)),
+            tokenizer: String(decoding: dataset.tokenizer.json(), as: UTF8.self),
+            tokenizerDigest: dataset.tokenizer.digest, datasetDigest: dataset.fingerprint,
+            build: "murmur \(version), \(HostFeatures.compiled)",
+            blas: "\(BLAS.configuration), \(BLAS.coreName)")
+    }
+}
+
+/// The version of this program.
+public let version = "0.1.0"
+
+private func sha256(_ bytes: [UInt8]) -> String {
+    SHA256.hash(data: bytes).map { byte in
+        let digits = String(byte, radix: 16)
+        return byte < 16 ? "0" + digits : digits
+    }.joined()
+}
+
+extension TrainingProgress.Identity {
+    /// What must be the same on every rank, by name.
+    fileprivate var digests: [(name: String, value: String)] {
+        [
+            ("configuration", configurationDigest), ("tokenizer", tokenizerDigest),
+            ("dataset", datasetDigest), ("build", build), ("blas", blas),
+        ]
+    }
+}
+
+/// Ranks that read another file or run another program are found before the first step. Collective.
+private func requireEqual(
+    _ values: [(name: String, value: String)], world: World
+) throws(RunError) {
+    let given: [String]
+    do throws(CommunicationError) {
+        given = try world.communicator.gatherAll(
+            values.map { "\($0.name)\t\($0.value)" }.joined(separator: "\n"))
+    } catch {
+        throw RunError(error)
+    }
+    for (rank, text) in given.enumerated() where text != given[0] {
+        let pairs = zip(given[0].split(separator: "\n"), text.split(separator: "\n"))
+        guard let (first, other) = pairs.first(where: { $0 != $1 }) else { continue }
+        let parts = [first, other].map { $0.split(separator: "\t", maxSplits: 1) }
+        throw RunError(
+            .usage,
+            "\(parts[0][0]): expected the same on every rank, found \(parts[0][1]) on rank 0 "
+                + "and \(parts[1][1]) on rank \(rank)")
+    }
+}
+
+/// Finds the checkpoint to go on from, or refuses a folder that holds a run. Collective.
+private func openRunDirectory(
+    _ configuration: RunConfiguration, options: TrainOptions, world: World
+) throws(RunError) -> FoundCheckpoint? {
+    let directory = configuration.run.directory
+    try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+        guard world.isFirst else { return }
+        let traces = [MetricsFile.name, "checkpoints"].filter {
+            FileManager.default.fileExists(atPath: "\(directory)/\($0)")
+        }
+        if let trace = traces.first, !options.resume {
+            throw RunError(
+                .usage,
+                "\(directory): expected no earlier run, found \(trace); go on with --resume, "
+                    + "or name another run.directory")
+        }
+        try probe(directory)
+    }
+    guard options.resume else { return nil }
+    do throws(CheckpointError) {
+        let found = try CheckpointReader.newest(in: directory, communicator: world.communicator)
+        if found == nil, world.isFirst {
+            Console(isActive: true).note("\(directory): no checkpoint yet; starting at step 0")
+        }
+        return found
+    } catch {
+        throw RunError(error)
+    }
+}
+
+/// Makes the run directory and tries that a file can be written there.
+private func probe(_ directory: String) throws(RunError) {
+    let file = "\(directory)/.probe-\(UUID().uuidString)"
+    do {
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true)
+        try Data("probe".utf8).write(to: URL(fileURLWithPath: file))
+        try FileManager.default.removeItem(atPath: file)
+    } catch {
+        throw RunError(
+            .inputOutput,
+            "\(directory): expected a folder to write to, found \(reason(error)); "
+                + "check run.directory and its permissions")
+    }
+}
+
+/// What the system said, without Foundation's wrapping.
+private func reason(_ error: any Error) -> String {
+    let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
+    return (underlying ?? error).localizedDescription
+}
+
+/// Compares what a checkpoint says of itself with what this run was given.
+private func checkResume(
+    _ checkpoint: CheckpointReader, _ identity: TrainingProgress.Identity,
+    _ configuration: RunConfiguration, _ options: TrainOptions, _ console: Console
+) throws(RunError) {
+    let saved: RunConfiguration
+    let allowed: [ConfigurationDifference]
+    let text = checkpoint.progress.identity.configuration
+    do throws(ConfigurationError) {
+        saved = try RunConfiguration.parse(yaml: text, file: "\(checkpoint.path)/configuration.yaml")
+    } catch {
+        throw RunError(.checkpoint, error.description)
+    }
+    do throws(ConfigurationError) {
+        allowed = try configuration.checkResume(from: saved, overrides: options.overrides)
+    } catch {
+        // Another model or another tokenizer is a checkpoint that this run cannot use.
+        let isModel = configuration.differences(from: saved).contains { $0.rule == .never }
+        throw RunError(isModel ? .checkpoint : .usage, error.description)
+    }
+    for difference in allowed {
+        console.note(
+            "resume: \(difference.key) changes from \(difference.saved) to \(difference.given)")
+    }
+    let old = checkpoint.progress.identity
+    guard old.tokenizerDigest == identity.tokenizerDigest else {
+        throw RunError(
+            .checkpoint,
+            "\(checkpoint.path): tokenizer: expected \(old.tokenizerDigest) as it was saved, "
+                + "found \(identity.tokenizerDigest)")
+    }
+    guard old.datasetDigest == identity.datasetDigest || options.overrides.contains("data") else {
+        throw RunError(
+            .checkpoint,
+            "\(checkpoint.path): data: expected \(old.datasetDigest) as it was saved, found "
+                + "\(identity.datasetDigest); add --override data to change it on purpose")
+    }
+    for (what, before, now) in [
+        ("build", old.build, identity.build), ("BLAS", old.blas, identity.blas),
+    ] where before != now {
+        console.note(
+            "warning: \(what) was \(before), is \(now): the bits may differ from an undisturbed run")
+    }
+}
+
+private func writeResolvedConfiguration(
+    _ configuration: RunConfiguration, world: World
+) throws(RunError) {
+    try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+        guard world.isFirst else { return }
+        let path = configuration.run.directory + "/configuration.yaml"
+        do {
+            try Data(configuration.yaml.utf8).write(
+                to: URL(fileURLWithPath: path), options: .atomic)
+        } catch {
+            throw RunError(.inputOutput, "\(path): expected to write, found \(reason(error))")
+        }
+    }
+}
+
+/// The machine's matrix-product rate over all ranks, all measuring at once, FLOP/s. Collective.
+func measuredProductRate(_ world: World) throws(RunError) -> Double {
+    let rate = BLAS.sgemmRate(threads: Threads.count)
+    do throws(CommunicationError) {
+        return try world.communicator.gatherAll(String(rate)).compactMap { Double($0) }
+            .reduce(0, +)
+    } catch {
+        throw RunError(error)
+    }
+}
+
+private func describe(
+    _ configuration: RunConfiguration, _ model: GPT, _ dataset: PreparedDataset, _ world: World,
+    resumedAt step: Int?
+) -> String {
+    let tokens = configuration.batch.sequences * configuration.model.contextLength
+    let start = step.map { "resuming at step \($0)" } ?? "starting at step 0"
+    return """
+        \(configuration.run.directory): \(model.parameterCount) parameters, \
+        \(dataset.train.count) training tokens, vocabulary \(dataset.tokenizer.vocabularySize), \
+        \(tokens) tokens a step; \(world.size) \(world.size == 1 ? "rank" : "ranks") of \
+        \(Threads.count) \(Threads.count == 1 ? "thread" : "threads"); \(start)
+        """
+}

@@ -1,0 +1,169 @@
+import Kernels
+import Tensors
+import Testing
+
+/// The product primitive against the formula in Float64, for each split and epilogue (seam 1: partials
+/// → `SliceSum` → epilogue).
+@Suite struct LinearTests {
+    struct Case: CustomTestStringConvertible, Sendable {
+        let rows: Int
+        let inputs: Int
+        let outputs: Int
+        let split: String
+        let activation: Activation?
+        let residual: Bool
+
+        var testDescription: String {
+            "\(rows)×\(inputs)→\(outputs) \(split) \(activation.map { "\($0)" } ?? "-") \(residual)"
+        }
+    }
+
+    static let cases: [Case] = [(1, 1, 1), (3, 5, 7), (13, 24, 72), (65, 31, 17), (200, 96, 48)]
+        .flatMap { rows, inputs, outputs in
+            ["replicated", "outputs", "inputs"].flatMap { split in
+                [(nil, false), (Activation.geluTanh, true), (nil, true)].map { activation, residual in
+                    Case(
+                        rows: rows, inputs: inputs, outputs: outputs, split: split,
+                        activation: activation, residual: residual)
+                }
+            }
+        }
+
+    static func slices(_ extent: Int) -> Slices {
+        let borders = (0...4).map { $0 * extent / 4 }
+        return Slices(
+            borders: borders, smallest: zip(borders, borders.dropFirst()).map { $1 - $0 }.min()!,
+            sum: LocalSliceSum(slices: 4))
+    }
+
+    @Test(arguments: cases) func matchesTheFormula(_ this: Case) {
+        var random = Noise(seed: UInt64(this.rows * 1000 + this.inputs * 10 + this.outputs))
+        let x = random.floats(this.rows * this.inputs)
+        let weight = random.floats(this.outputs * this.inputs)
+        let bias = random.floats(this.outputs)
+        let residual = random.floats(this.rows * this.outputs)
+        let upstream = random.floats(this.rows * this.outputs)
+
+        let split: WeightSplit =
+            switch this.split {
+            case "outputs": .outputs(Self.slices(this.outputs))
+            case "inputs": .inputs(Self.slices(this.inputs))
+            default: .replicated
+            }
+        let memory = MemoryOrder(this)
+        let weightLeaf = Leaf(
+            Tensor(memory.scatter(weight), shape: [this.outputs, this.inputs]))
+        let biasLeaf = Leaf(Tensor(bias, shape: [this.outputs]))
+        let tape = Tape()
+        let input = tape.watch(Tensor(x, shape: [this.rows, this.inputs]))
+        let rest = tape.watch(Tensor(residual, shape: [this.rows, this.outputs]))
+        let output = linear(
+            input, weight: weightLeaf, split: split,
+            epilogue: Epilogue(
+                bias: biasLeaf, activation: this.activation, residual: this.residual ? rest : nil),
+            tokenSlices: 4, tape: tape)
+        let gradients = tape.backward(
+            from: [(output, Tensor(upstream, shape: [this.rows, this.outputs]))],
+            wanted: [input, rest])
+
+        let reference = Reference(this, x, weight, bias, residual, upstream)
+        #expect(close(output.array, reference.output))
+        #expect(close(gradients[0].array, reference.inputGradient))
+        #expect(close(memory.gather(weightLeaf.gradient!.array), reference.weightGradient))
+        #expect(close(biasLeaf.gradient!.array, reference.biasGradient))
+        if this.residual { #expect(gradients[1].array == upstream) }
+        // The control: one wrong element must be seen.
+        var wrong = reference.output
+        wrong[wrong.count / 2] += 1e-3
+        #expect(!close(output.array, wrong))
+    }
+
+    /// A `SliceSum` that pretends two ranks: the primitive hands over its subtree's root before the
+    /// epilogue, in Float32.
+    @Test func theEpilogueFollowsTheWholeTree() {
+        final class Doubling: SliceSum {
+            let sliceCount = 8
+            let localSlices = 0..<4
+            var sums = 0
+            func finishSum(_ root: Buffer) {
+                sums += 1
+                for index in 0..<root.count { root.floats[index] *= 2 }
+            }
+            func finishMaximum(_ root: Buffer) {}
+            func finishRows(_ rows: Buffer, width: Int, isHeld: (Int) -> Bool) {}
+        }
+        let sum = Doubling()
+        let weight = Leaf(Tensor([Float](repeating: 1, count: 8), shape: [2, 4]))
+        let bias = Leaf(Tensor([100, 200], shape: [2]))
+        let split = WeightSplit.inputs(Slices(borders: [0, 1, 2, 3, 4], smallest: 1, sum: sum))
+        let y = linear(
+            Tensor([1, 2, 3, 4], shape: [1, 4]), weight: weight, split: split,
+            epilogue: Epilogue(bias: bias), tokenSlices: 1, tape: nil)
+        #expect(y.array == [120, 220])  // 2·10 + bias, not 2·(10 + bias)
+        #expect(sum.sums == 1)
+    }
+}
+
+/// Row-parallel weights are slice-major in memory.
+private struct MemoryOrder {
+    let order: [Int]
+
+    init(_ this: LinearTests.Case) {
+        guard this.split == "inputs" else {
+            order = Array(0..<this.outputs * this.inputs)
+            return
+        }
+        order = LinearTests.slices(this.inputs).ranges.flatMap { columns in
+            (0..<this.outputs).flatMap { row in columns.map { row * this.inputs + $0 } }
+        }
+    }
+
+    func scatter(_ logical: [Float]) -> [Float] { order.map { logical[$0] } }
+
+    func gather(_ memory: [Float]) -> [Float] {
+        var logical = memory
+        for (position, index) in order.enumerated() { logical[index] = memory[position] }
+        return logical
+    }
+}
+
+private struct Reference {
+    var output: [Double] = []
+    var inputGradient: [Double]
+    var weightGradient: [Double]
+    var biasGradient: [Double]
+
+    init(
+        _ this: LinearTests.Case, _ x: [Float], _ weight: [Float], _ bias: [Float],
+        _ residual: [Float], _ upstream: [Float]
+    ) {
+        let (rows, inputs, outputs) = (this.rows, this.inputs, this.outputs)
+        inputGradient = Array(repeating: 0, count: rows * inputs)
+        weightGradient = Array(repeating: 0, count: outputs * inputs)
+        biasGradient = Array(repeating: 0, count: outputs)
+        for row in 0..<rows {
+            for column in 0..<outputs {
+                var z = Double(bias[column])
+                for k in 0..<inputs {
+                    z += Double(x[row * inputs + k]) * Double(weight[column * inputs + k])
+                }
+                let at = row * outputs + column
+                var (y, slope) = (z, 1.0)
+                if this.activation != nil { (y, slope) = Reference.gelu(z) }
+                output.append(y + (this.residual ? Double(residual[at]) : 0))
+                let dz = Double(upstream[at]) * slope
+                biasGradient[column] += dz
+                for k in 0..<inputs {
+                    inputGradient[row * inputs + k] += dz * Double(weight[column * inputs + k])
+                    weightGradient[column * inputs + k] += dz * Double(x[row * inputs + k])
+                }
+            }
+        }
+    }
+
+    /// The tanh form and its derivative, by a symmetric difference of the Float64 formula.
+    static func gelu(_ x: Double) -> (Double, Double) {
+        func f(_ x: Double) -> Double { 0.5 * x * (1 + tangent(0.7978845608028654 * (x + 0.044715 * x * x * x))) }
+        return (f(x), (f(x + 1e-5) - f(x - 1e-5)) / 2e-5)
+    }
+}

@@ -1,0 +1,26 @@
+import Foundation
+
+/// Reproducible noise, about uniform in −1…1.
+struct Noise {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1 }
+
+    mutating func next() -> Float {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        return Float(Int64(bitPattern: state) >> 40) / Float(1 << 23)
+    }
+
+    mutating func floats(_ count: Int) -> [Float] { (0..<count).map { _ in next() } }
+}
+
+/// Within 1e-5 absolutely and relatively to the largest element.
+func close(_ found: [Float], _ expected: [Double], tolerance: Double = 1e-5) -> Bool {
+    let size = expected.reduce(1) { max($0, abs($1)) }
+    return found.count == expected.count
+        && zip(found, expected).allSatisfy { abs(Double($0) - $1) <= tolerance * size }
+}
+
+func tangent(_ x: Double) -> Double { tanh(x) }
