@@ -40,13 +40,14 @@ public struct RunError: Error, Sendable, Equatable {
 
     public var exitCode: Int32 { kind.rawValue }
 
-    /// `error: rank R host H step S: message`, parts that are not known left out, one line a problem.
+    /// `error: rank R host H step S: message`, parts that are not known left out, one line a problem;
+    /// `stopped:` where the run was only interrupted.
     public var lines: [String] {
         let places = [
             rank.map { "rank \($0)" }, host.map { "host \($0)" }, step.map { "step \($0)" },
         ].compactMap(\.self)
-        let prefix = places.isEmpty ? "error: " : "error: \(places.joined(separator: " ")): "
-        return message.split(separator: "\n").map { prefix + $0 }
+        let prefix = ([kind == .preempted ? "stopped:" : "error:"] + places).joined(separator: " ")
+        return message.split(separator: "\n").map { "\(prefix)\(places.isEmpty ? "" : ":") \($0)" }
     }
 
     /// The same error with the places it does not name yet filled in.

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The processors this process may run on.
+/// The processors this process may use.
 public enum AvailableProcessors {
     /// Processors of the affinity mask; all of the machine where the mask cannot be read.
     public static var count: Int {
@@ -16,14 +16,31 @@ public enum AvailableProcessors {
 
     /// Processors of the machine.
     public static var onMachine: Int { max(1, ProcessInfo.processInfo.processorCount) }
+
+    /// Whether Open MPI has given each rank processors of its own.
+    public static var areBoundByLauncher: Bool {
+        ProcessInfo.processInfo.environment["OMPI_MCA_orte_bound_at_launch"] == "1"
+    }
 }
 
 extension RunConfiguration.Run {
-    /// Threads of a rank: as configured, or the processors it may use divided by the ranks that share
-    /// them. `ranksOnHost` counts the ranks of this host; ranks that a launcher has bound apart
-    /// (`isBound`) share none.
-    public func threadCount(ranksOnHost: Int, isBound: Bool = false) -> Int {
-        let sharing = isBound ? 1 : max(1, ranksOnHost)
-        return threads ?? max(1, AvailableProcessors.count / sharing)
+    /// Threads of a rank: as configured, or the processors it may use divided by the ranks of this host
+    /// that share them. Never more than a container's quota of processor time allows.
+    public func threadCount(ranksOnHost: Int) -> Int {
+        threadCount(
+            ranksOnHost: ranksOnHost, allowed: AvailableProcessors.count,
+            onMachine: AvailableProcessors.onMachine,
+            areBound: AvailableProcessors.areBoundByLauncher,
+            quota: ControlGroup().processorQuota)
+    }
+
+    package func threadCount(
+        ranksOnHost: Int, allowed: Int, onMachine: Int, areBound: Bool, quota: Double?
+    ) -> Int {
+        let ranks = max(1, ranksOnHost)
+        // Ranks bound to cores share none, ranks bound to a socket share that.
+        let share = areBound ? min(allowed, onMachine / ranks) : allowed / ranks
+        let granted = quota.map { min(share, Int($0) / ranks) } ?? share
+        return threads ?? max(1, granted)
     }
 }

@@ -72,11 +72,11 @@ struct ConfigurationCheck: Sendable {
 
 extension RunConfiguration {
     /// Checks what a run needs beyond a valid file: ranks that divide the work, and data where it
-    /// trains.
+    /// trains. `file` is its name in errors.
     ///
     /// Returns warnings, none of which keeps the run from going on.
     public func check(
-        ranks: Int, readsData: Bool = true
+        ranks: Int, readsData: Bool = true, file: String = "configuration"
     ) throws(ConfigurationError) -> [String] {
         var problems: [ConfigurationError.Problem] = []
         let count = batch.microBatches
@@ -98,7 +98,7 @@ extension RunConfiguration {
                     message: "expected text, or train and validation shards, found neither"))
         }
         guard problems.isEmpty else {
-            throw ConfigurationError(file: "configuration", problems: problems)
+            throw ConfigurationError(file: file, problems: problems)
         }
         guard !numerics.groups.isMultiple(of: replicas) else { return [] }
         return [

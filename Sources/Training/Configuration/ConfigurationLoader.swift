@@ -116,7 +116,7 @@ private struct ConfigurationLoader {
             [namesakes, neighbours].first { !$0.isEmpty } ?? ConfigurationKey.all.map(\.path)
         refuse(
             entry,
-            "expected a known key, found \(name.isEmpty ? section : name); "
+            "expected a known key, found \(neighbours.isEmpty ? entry.key : name); "
                 + "the nearest is \(entry.key.nearest(in: candidates))")
     }
 }

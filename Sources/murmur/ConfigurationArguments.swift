@@ -1,0 +1,40 @@
+import ArgumentParser
+import Training
+
+/// `CONFIG [--set k=v]…`, as every command that starts from a configuration takes it.
+struct ConfigurationArguments: ParsableArguments {
+    @Argument(help: ArgumentHelp("The configuration, a YAML file.", valueName: "config"))
+    var file: String
+
+    @OptionGroup var overrides: OverrideArguments
+
+    /// The configuration with its overrides, checked as a whole.
+    func load() throws(RunError) -> RunConfiguration {
+        do {
+            return try RunConfiguration.load(file: file, overrides: overrides.assignments)
+        } catch {
+            throw RunError(error)
+        }
+    }
+
+    /// The same, checked against the number of ranks too where the launcher tells it.
+    func load(readsData: Bool) throws(RunError) -> RunConfiguration {
+        let configuration = try load()
+        guard let ranks = Launch.size else { return configuration }
+        do {
+            Report.warn(try configuration.check(ranks: ranks, readsData: readsData, file: file))
+        } catch {
+            throw RunError(error)
+        }
+        return configuration
+    }
+}
+
+struct OverrideArguments: ParsableArguments {
+    @Option(
+        name: .customLong("set"), parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "Changes a key: --set optimizer.learning_rate=3e-4. May be repeated.",
+            valueName: "key=value"))
+    var assignments: [String] = []
+}

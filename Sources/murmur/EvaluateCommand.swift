@@ -1,0 +1,28 @@
+import ArgumentParser
+import Foundation
+import Training
+
+struct EvaluateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "evaluate",
+        abstract: "Prints the loss of a checkpoint over the whole validation split.",
+        discussion: "The same figure on any number of ranks. --set data.… names other data.")
+
+    @Option(help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+    var checkpoint: String
+
+    @OptionGroup var overrides: OverrideArguments
+
+    func run() throws {
+        let timeout = RunConfiguration.Run(directory: "", steps: 1).communicationTimeout
+        try withWorld(timeout: timeout) { world throws(RunError) in
+            let trained = try TrainedModel(path: checkpoint, overrides: overrides.assignments)
+            let result = try trained.evaluate(world: world)
+            guard world.isFirst else { return }
+            let loss = String(format: "%.6f", result.loss)
+            print(
+                "step \(trained.step)  validation loss \(loss) nats a token  "
+                    + "over \(result.tokens) tokens")
+        }
+    }
+}

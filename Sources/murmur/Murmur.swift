@@ -1,0 +1,42 @@
+// The command line: the only place that turns an error into an exit code.
+
+import ArgumentParser
+import Training
+
+@main
+struct Murmur: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "murmur",
+        abstract: "Trains transformers on CPUs: one process, or many under mpirun.",
+        discussion: """
+            murmur train configs/quickstart.yaml
+            mpirun -q --bind-to none -n 2 murmur train configs/quickstart.yaml
+
+            A configuration holds everything that defines a run; --set changes one key of it. The \
+            same configuration gives the same bits on any number of ranks and threads.
+
+            Exit codes: 0 done, 2 usage or configuration, 3 data, 4 checkpoint, 5 input or output, \
+            6 divergence, 7 replicas differ, 8 communication deadline, 9 out of memory, \
+            75 stopped from outside after a checkpoint.
+            """,
+        version: "murmur \(Training.version)",
+        subcommands: [
+            TrainCommand.self, PrepareCommand.self, EvaluateCommand.self, GenerateCommand.self,
+            CheckpointCommand.self, BenchCommand.self, DoctorCommand.self,
+        ])
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as RunError {
+            Report.end(error)
+        } catch let code as ExitCode {
+            exit(withError: code)
+        } catch {
+            guard exitCode(for: error) != .success else { exit(withError: error) }
+            let message = message(for: error).replacing("\n", with: " ")
+            Report.end(RunError(.usage, "command line: \(message); see murmur --help"))
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Training
+
+struct TrainCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Trains: alone as one process, under mpirun as one rank each.",
+        discussion: """
+            Metrics, checkpoints and the resolved configuration go to run.directory. A folder that \
+            holds a run is refused without --resume.
+            """)
+
+    @OptionGroup var arguments: ConfigurationArguments
+
+    @Flag(help: "Goes on from the newest verified checkpoint, or from step 0 where there is none.")
+    var resume = false
+
+    @Option(help: ArgumentHelp("Saves and leaves when so many steps are done.", valueName: "step"))
+    var stopAt: Int?
+
+    @Option(
+        name: .customLong("override"), parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "A key that may differ from the checkpoint's. May be repeated.", valueName: "key"))
+    var overriddenKeys: [String] = []
+
+    func validate() throws {
+        if let stopAt, stopAt < 1 {
+            throw ValidationError("--stop-at: expected a step from 1, found \(stopAt)")
+        }
+        if !overriddenKeys.isEmpty && !resume {
+            throw ValidationError("--override: expected --resume with it, found none")
+        }
+    }
+
+    func run() throws {
+        let configuration = try arguments.load(readsData: true)
+        let options = TrainOptions(resume: resume, stopAt: stopAt, overrides: overriddenKeys)
+        StopSignal.install()
+        try withWorld(timeout: configuration.run.communicationTimeout) { world throws(RunError) in
+            try train(configuration, options: options, world: world)
+        }
+    }
+}
