@@ -18,7 +18,7 @@ import Testing
         try writer.append(a.buffer[4..<6])
         try writer.append(Tensor(zeros: [3], dtype: .float16).buffer)
         try writer.append(Tensor([9] as [Float], shape: [1]).buffer)
-        try writer.append(Tensor([7, -8] as [Int32], shape: [2]).buffer)
+        try writer.append(Tensor(integers: [7, -8], shape: [2]).buffer)
         try writer.finish()
         return path
     }
