@@ -8,6 +8,9 @@ import Tensors
 /// operation. Sums are Float32, added in one order that depends on the number of ranks alone: the
 /// perfect binary tree over ranks in rank order, halving from the top while the count is even, then in
 /// order. Messages of any size are cut into chunks; no chunk border changes a bit.
+///
+/// One thread of a rank submits. Buffers and counts must have the same sizes on all ranks. Faults come
+/// out of `wait()`, where a peer is named by its rank in the world.
 public protocol Communicator: AnyObject, Sendable {
     var rank: Int { get }
     var size: Int { get }
@@ -24,7 +27,7 @@ public protocol Communicator: AnyObject, Sendable {
     /// Sums a Float32 buffer over the ranks, in place; the same bits on every rank.
     func allReduce(_ buffer: Buffer) -> PendingOperation
 
-    /// Element-wise maximum of a Float32 buffer over the ranks, in place.
+    /// Element-wise maximum of a Float32 buffer over the ranks, in place; not a number where any is.
     func allReduceMaximum(_ buffer: Buffer) -> PendingOperation
 
     /// `buffer` of rank `root` to all.
@@ -33,12 +36,15 @@ public protocol Communicator: AnyObject, Sendable {
     /// Returns when every rank has called it.
     func barrier() -> PendingOperation
 
-    /// To rank `peer`; matched by its `receive` with the same tag, in the order they were submitted.
+    /// To rank `peer`, another one; matched by its `receive` with the same tag (0 or more) and size, in
+    /// the order they were submitted. Not collective.
     func send(_ buffer: Buffer, to peer: Int, tag: Int) -> PendingOperation
 
+    /// From rank `peer`, another one. Not collective.
     func receive(_ buffer: Buffer, from peer: Int, tag: Int) -> PendingOperation
 
-    /// The ranks that give the same `color`, ordered by `key`, then by rank here.
+    /// The ranks that give the same `color`, ordered by `key`, then by rank here (MPI 4.1 § 7.4.2).
+    /// Operations of the new group are independent of this one's. Blocks.
     func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator
 
     /// Seconds the calling threads have spent in `wait()` so far, over all groups of this rank.

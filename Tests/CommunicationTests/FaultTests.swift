@@ -16,11 +16,13 @@ extension CommunicationTests {
             #expect(launch.seconds > 2 && launch.seconds < 20, "\(launch.summary)")
         }
 
-        @Test(arguments: Backend.allCases)
-        func buffersOfDifferentSizesAreNamed(backend: Backend) throws {
-            let launch = try launch(backend, ranks: 2, ["mismatch"], timeout: 60)
+        @Test(
+            arguments: Backend.allCases,
+            [("mismatch", "expected 48 bytes, found 40"), ("overrun", "40 bytes")])
+        func buffersOfDifferentSizesAreNamed(backend: Backend, scenario: (String, String)) throws {
+            let launch = try launch(backend, ranks: 2, [scenario.0], timeout: 60)
             #expect(launch.exitCode == 1, "\(launch.summary)")
-            #expect(launch.errors.contains("expected 48 bytes, found 40"), "\(launch.summary)")
+            #expect(launch.errors.contains(scenario.1), "\(launch.summary)")
         }
 
         @Test(arguments: Backend.allCases)

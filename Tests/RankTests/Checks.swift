@@ -108,4 +108,8 @@ func unevenCounts(_ count: Int, ranks: Int) -> [Int] {
     return counts
 }
 
+func evenCounts(_ count: Int, ranks: Int) -> [Int] {
+    (0..<ranks).map { ($0 + 1) * count / ranks - $0 * count / ranks }
+}
+
 let sizes = [0, 1, 3, 17, 1_000, 5_003]

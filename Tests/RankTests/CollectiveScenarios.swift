@@ -9,7 +9,9 @@ let allScenarios: [String: Scenario] = [
     "all-reduce": allReduce, "maximum": maximum, "reduce-scatter": reduceScatter,
     "all-gather": allGather, "broadcast": broadcast, "barrier": barrier,
     "point-to-point": pointToPoint, "overlap": overlap, "split": split, "gather-all": gatherAll,
-    "many": many, "large": large, "silent": silent, "mismatch": mismatch, "leaves": leaves,
+    "many": many, "large": large, "silent": silent, "mismatch": mismatch, "overrun": overrun,
+    "huge": huge,
+    "leaves": leaves,
     "speed": speed,
 ]
 

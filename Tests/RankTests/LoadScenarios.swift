@@ -40,6 +40,34 @@ import Tensors
     try expectBits([copy.array[count - 1]], [last], "large broadcast")
 }
 
+/// More bytes than an `int` counts, in earnest: by hand, since every rank takes 2 GiB.
+@Sendable func huge(_ world: any Communicator) throws {
+    let counts = evenCounts((1 << 29) + 3, ranks: world.size)
+    let buffer = Buffer(count: counts.reduce(0, +))
+    let starts = counts.reduce(into: [0]) { $0.append($0.last! + $1) }
+    for index in 0..<counts[world.rank] {
+        buffer.floats[starts[world.rank] + index] = Float(index % 1_000_003 + world.rank)
+    }
+    try world.allGather(buffer, counts: counts).wait()
+    for rank in 0..<world.size {
+        let wrong = (0..<counts[rank]).first { index in
+            buffer.floats[starts[rank] + index] != Float(index % 1_000_003 + rank)
+        }
+        try expect(wrong == nil, "huge all-gather: element \(wrong ?? 0) of rank \(rank) is wrong")
+    }
+    if world.size > 1 {
+        let last = world.size - 1
+        let isMine = world.rank == 0 || world.rank == last
+        let message = world.rank == 0 ? buffer : Buffer(count: isMine ? buffer.count : 0)
+        if world.rank == 0 { try world.send(message, to: last, tag: 0).wait() }
+        if world.rank == last {
+            try world.receive(message, from: 0, tag: 0).wait()
+            let wrong = (0..<buffer.count).first { message.floats[$0] != buffer.floats[$0] }
+            try expect(wrong == nil, "huge message: element \(wrong ?? 0) is wrong")
+        }
+    }
+}
+
 /// Says how fast it is here: for a look by hand, with nothing to fail.
 @Sendable func speed(_ world: any Communicator) throws {
     for (count, rounds) in [(1, 2_000), (256, 2_000), (4_096, 500), (65_536, 100), (1 << 24, 5)] {
@@ -78,6 +106,11 @@ private func expectSame(_ text: String, _ world: any Communicator) throws {
 /// The ranks do not agree about a size.
 @Sendable func mismatch(_ world: any Communicator) throws {
     try world.broadcast(Buffer(count: world.rank == 0 ? 10 : 12), from: 0).wait()
+}
+
+/// A message is longer than its receiver thinks.
+@Sendable func overrun(_ world: any Communicator) throws {
+    try world.broadcast(Buffer(count: world.rank == 0 ? 12 : 10), from: 0).wait()
 }
 
 /// A rank gives up, and the others are not left to wait for it.
