@@ -67,6 +67,9 @@ let package = Package(
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+        .testTarget(
+            name: "ModelsTests", dependencies: ["Parallelism", "Checkpointing"]),
+        .testTarget(name: "LayersTests", dependencies: ["Layers"]),
         .executableTarget(
             name: "RankTests", dependencies: ["Communication"], path: "Tests/RankTests"),
         .testTarget(name: "CommunicationTests", dependencies: ["Communication", "RankTests"]),

@@ -10,7 +10,8 @@ extension CheckpointManifest {
         let path = file.path.printable
         guard file.byteCount <= CheckpointManifest.longest else {
             throw CheckpointError(
-                .unusable, "\(path): expected at most \(CheckpointManifest.longest) bytes, "
+                .unusable,
+                "\(path): expected at most \(CheckpointManifest.longest) bytes, "
                     + "found \(file.byteCount)")
         }
         let text = try file.bytes(at: 0, count: file.byteCount)
@@ -20,7 +21,8 @@ extension CheckpointManifest {
             Array(text.suffix(suffixCount)) == CheckpointManifest.lastLine(after: body)
         else {
             throw CheckpointError(
-                .unusable, "\(path): expected a last line with the digest of those before it, "
+                .unusable,
+                "\(path): expected a last line with the digest of those before it, "
                     + "found another; the file is torn or was changed")
         }
         var reader = JSONReader(subject: file.path, text: text)
@@ -219,7 +221,7 @@ extension CheckpointManifest {
         private mutating func add(_ reader: inout JSONReader) throws(CheckpointError) {
             let pair = try reader.integers(limit: 2)
             guard pair.count == 2, segments.count < 1024, let count = checkedProduct(pair),
-                case let (sum, overflow) = extent.addingReportingOverflow(count), !overflow
+                case (let sum, let overflow) = extent.addingReportingOverflow(count), !overflow
             else {
                 throw reader.failure(expected: "segments of units and unit size", found: "\(pair)")
             }
@@ -294,7 +296,8 @@ extension JSONReader {
         }
         guard texts.count == strings.count, numbers.count == integers.count else {
             throw failure(
-                expected: (strings + integers).joined(separator: ", "), found: "one of them missing")
+                expected: (strings + integers).joined(separator: ", "), found: "one of them missing"
+            )
         }
         return (strings.compactMap { texts[$0] }, integers.compactMap { numbers[$0] })
     }

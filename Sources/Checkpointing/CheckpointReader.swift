@@ -14,9 +14,13 @@ public final class CheckpointReader: Sendable {
     private let indices: [String: Int]
 
     /// Opens the folder of one checkpoint. Throws `unusable` with everything that is wrong.
-    public init(path: String) throws(CheckpointError) {
+    public convenience init(path: String) throws(CheckpointError) {
+        try self.init(path: path, followingLinks: true)
+    }
+
+    init(path: String, followingLinks: Bool) throws(CheckpointError) {
         self.path = path
-        let folder = try InputFolder(path)
+        let folder = try InputFolder(path, followingLinks: followingLinks)
         let manifestFile = try folder.open(CheckpointManifest.fileName)
         var manifest = try CheckpointManifest(reading: manifestFile)
         manifestDigest = Array(try manifestFile.digest(of: 0..<manifestFile.byteCount).utf8)
@@ -82,7 +86,8 @@ public final class CheckpointReader: Sendable {
         try verify()
         var digests: [(name: String, shape: Shape, digest: String)] = []
         for entry in manifest.tensors {
-            let digest = entry.parts.count == 1 ? entry.parts[0].digest : try logicalDigest(of: entry)
+            let digest =
+                entry.parts.count == 1 ? entry.parts[0].digest : try logicalDigest(of: entry)
             digests.append((entry.name, entry.spec.shape, digest))
         }
         return stateDigest(of: progress, tensors: digests)
@@ -109,7 +114,8 @@ public final class CheckpointReader: Sendable {
     public func loadTensor(_ name: String) throws(CheckpointError) -> Tensor {
         guard let entry = entry(named: name) else {
             throw CheckpointError(
-                .mismatch, "\(path.printable): expected tensor \(name.printable), found none of that name")
+                .mismatch,
+                "\(path.printable): expected tensor \(name.printable), found none of that name")
         }
         let tensor = Tensor(uninitialized: entry.spec.shape)
         try read(entry, elements: 0..<tensor.shape.count, into: tensor.buffer)
@@ -120,14 +126,34 @@ public final class CheckpointReader: Sendable {
     ///
     /// Throws `mismatch` before anything is changed where names or shapes are not those of `state`.
     public func restore(into state: [StateTensor]) throws(CheckpointError) {
-        try checkTensors(of: state)
+        try restore(into: state, blockElementCount: 1 << 20, gap: 1 << 10)
+    }
+
+    /// Fills the weights of a model, as `restore(into:)` does, and leaves what the optimizer keeps.
+    public func restoreModel(into state: [StateTensor]) throws(CheckpointError) {
+        try checkTensors(of: state, among: manifest.tensors.filter { !isOptimizers($0.name) })
+        try fill(state, blockElementCount: 1 << 20, gap: 1 << 10)
+    }
+
+    /// Reads blocks of at most `blockElementCount` elements, in which at most `gap` unneeded ones lie
+    /// between two that are needed.
+    package func restore(
+        into state: [StateTensor], blockElementCount: Int, gap: Int
+    ) throws(CheckpointError) {
+        try checkTensors(of: state, among: manifest.tensors)
+        try fill(state, blockElementCount: blockElementCount, gap: gap)
+    }
+
+    private func fill(
+        _ state: [StateTensor], blockElementCount: Int, gap: Int
+    ) throws(CheckpointError) {
         for tensor in state {
             guard let entry = entry(named: tensor.name) else { continue }
             let pieces = tensor.pieces.enumerated().map {
                 PieceLocation(owner: 0, piece: $0.offset, range: $0.element.range)
             }
             let fragments = fragments(of: pieces, spec: tensor.spec)
-            for window in windows(fragments, span: 1 << 20, gap: 1 << 10) {
+            for window in windows(fragments, span: blockElementCount, gap: gap) {
                 let block = Buffer(count: window.range.count)
                 try read(entry, elements: window.range, into: block)
                 for fragment in window.fragments {
@@ -144,10 +170,11 @@ public final class CheckpointReader: Sendable {
     public func restore(
         into state: [StateTensor], communicator: any Communicator
     ) throws(CheckpointError) {
-        _ = try communicator.agree(Result { () throws(CheckpointError) in
-            try restore(into: state)
-            return manifestDigest
-        })
+        _ = try communicator.agree(
+            Result { () throws(CheckpointError) in
+                try restore(into: state)
+                return manifestDigest
+            })
     }
 
     /// What ranks compare to know that they have opened the same checkpoint.
@@ -184,13 +211,15 @@ extension CheckpointReader {
                 let input = try folder.open(file.name)
                 guard input.byteCount == file.byteCount else {
                     throw CheckpointError(
-                        .unusable, "\(input.path.printable): expected \(file.byteCount) bytes, "
+                        .unusable,
+                        "\(input.path.printable): expected \(file.byteCount) bytes, "
                             + "found \(input.byteCount)")
                 }
                 let digest = try input.digest(of: 0..<file.digestedByteCount)
                 guard digest == file.digest else {
                     throw CheckpointError(
-                        .unusable, "\(input.path.printable): expected \(file.digest), found \(digest)")
+                        .unusable,
+                        "\(input.path.printable): expected \(file.digest), found \(digest)")
                 }
                 opened[file.name] = input
             } catch {
@@ -213,7 +242,8 @@ extension CheckpointReader {
         }
         guard file.byteCount <= CheckpointManifest.longest else {
             throw CheckpointError(
-                .unusable, "\(file.path.printable): expected at most \(CheckpointManifest.longest) "
+                .unusable,
+                "\(file.path.printable): expected at most \(CheckpointManifest.longest) "
                     + "bytes, found \(file.byteCount)")
         }
         let bytes = try file.bytes(at: 0, count: file.byteCount)
@@ -244,13 +274,16 @@ extension CheckpointReader {
         for (name, file) in files.sorted(by: { $0.key < $1.key })
         where counts[name, default: 0] != file.entries.count {
             throw CheckpointError(
-                .unusable, "\(file.path.printable): expected \(counts[name, default: 0]) tensors, "
+                .unusable,
+                "\(file.path.printable): expected \(counts[name, default: 0]) tensors, "
                     + "found \(file.entries.count)")
         }
     }
 
     /// Names and shapes of a state against those of the checkpoint.
-    private func checkTensors(of state: [StateTensor]) throws(CheckpointError) {
+    private func checkTensors(
+        of state: [StateTensor], among entries: [CheckpointManifest.Entry]
+    ) throws(CheckpointError) {
         var problems: [String] = []
         for tensor in state {
             let found = entry(named: tensor.name)?.spec.shape
@@ -261,9 +294,10 @@ extension CheckpointReader {
             }
         }
         let wanted = Set(state.map(\.name))
-        for entry in manifest.tensors where !wanted.contains(entry.name) {
+        for entry in entries where !wanted.contains(entry.name) {
             problems.append(
-                "tensor \(entry.name.printable): expected none of that name, found \(entry.spec.shape)")
+                "tensor \(entry.name.printable): expected none of that name, found \(entry.spec.shape)"
+            )
         }
         guard let first = problems.first else { return }
         let more = problems.count > 1 ? " (and \(problems.count - 1) more)" : ""

@@ -24,7 +24,7 @@ extension CheckpointReader {
         for name in names {
             let folder = name == "." ? path : "\(path)/checkpoints/\(name)"
             do throws(CheckpointError) {
-                let reader = try openTogether(folder, communicator)
+                let reader = try openTogether(folder, isOwn: name == ".", communicator)
                 return FoundCheckpoint(reader: reader, warnings: warnings)
             } catch {
                 guard case .unusable = error.kind else { throw error }
@@ -50,11 +50,11 @@ extension CheckpointReader {
     }
 
     private static func openTogether(
-        _ path: String, _ communicator: (any Communicator)?
+        _ path: String, isOwn: Bool, _ communicator: (any Communicator)?
     ) throws(CheckpointError) -> CheckpointReader {
         var opened: CheckpointReader?
         let identities = try agree(communicator) { () throws(CheckpointError) in
-            let reader = try CheckpointReader(path: path)
+            let reader = try CheckpointReader(path: path, followingLinks: isOwn)
             try reader.verify(share: communicator?.rank ?? 0, of: communicator?.size ?? 1)
             opened = reader
             return reader.identity

@@ -16,19 +16,20 @@ struct CheckpointLayout {
         for (tensor, next) in zip(sorted, sorted.dropFirst()) {
             precondition(tensor.name != next.name, "CheckpointWriter: two tensors \(tensor.name)")
         }
-        let isOptimizers = { (tensor: StateTensor) in tensor.name.hasPrefix("optimizer.") }
         files = [
-            File(name: "model.safetensors", tensors: sorted.filter { !isOptimizers($0) }),
-            File(name: "optimizer.safetensors", tensors: sorted.filter(isOptimizers)),
+            File(name: "model.safetensors", tensors: sorted.filter { !isOptimizers($0.name) }),
+            File(name: "optimizer.safetensors", tensors: sorted.filter { isOptimizers($0.name) }),
         ].filter { !$0.tensors.isEmpty }
     }
 }
+
+/// Whether a tensor of this name is state of the optimizer, not a weight.
+func isOptimizers(_ name: String) -> Bool { name.hasPrefix("optimizer.") }
 
 /// The end of a save that touches the disk: takes the elements of all tensors in the layout's order.
 ///
 /// After its first failure it takes and drops the rest, so that the ranks that send need not know.
 final class CheckpointSink {
-    private let layout: CheckpointLayout
     private let progress: TrainingProgress
     private let folder: CheckpointFolder
     private let operations: FileOperations
@@ -39,13 +40,12 @@ final class CheckpointSink {
     private var failure: CheckpointError?
 
     init(
-        _ layout: CheckpointLayout, progress: TrainingProgress, folder: CheckpointFolder,
-        operations: FileOperations
+        progress: TrainingProgress, folder: CheckpointFolder, operations: FileOperations
     ) {
-        (self.layout, self.progress) = (layout, progress)
-        (self.folder, self.operations) = (folder, operations)
+        (self.progress, self.folder, self.operations) = (progress, folder, operations)
         attempt { () throws(CheckpointError) in
             try refuseForeignStep()
+            folder.removeLeftovers(operations)
             transaction = try CheckpointTransaction(
                 in: folder, step: progress.step, operations: operations)
         }
@@ -91,6 +91,8 @@ final class CheckpointSink {
             tensors.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
             let manifest = CheckpointManifest(progress: progress, files: files, tensors: tensors)
             try transaction?.write(manifest.encoded(), as: CheckpointManifest.fileName)
+            // Only what can be opened is committed.
+            if let path = transaction?.temporaryPath { _ = try CheckpointReader(path: path) }
             if try !isCommitted(manifest) { try transaction.take()?.commit() }
         }
         return failure.map { .failure($0) } ?? .success(())
@@ -120,22 +122,26 @@ final class CheckpointSink {
 
     private func refuseForeignStep() throws(CheckpointError) {
         let path = folder.path(ofStep: progress.step)
-        guard exists(path), let reader = try? CheckpointReader(path: path),
-            reader.progress.identity.run != progress.identity.run
-        else { return }
+        let manifest = try unlessUnusable { () throws(CheckpointError) in
+            try CheckpointManifest(
+                reading: InputFolder(path, followingLinks: false).open(CheckpointManifest.fileName))
+        }
+        guard let run = manifest?.progress.identity.run, run != progress.identity.run else {
+            return
+        }
         throw CheckpointError(
             .mismatch,
             "\(path): expected no checkpoint, or one of run \(progress.identity.run), "
-                + "found one of run \(reader.progress.identity.run.printable); "
-                + "choose another run directory")
+                + "found one of run \(run.printable); choose another run directory")
     }
 
     /// Whether this step already has a usable checkpoint of this state.
     private func isCommitted(_ manifest: CheckpointManifest) throws(CheckpointError) -> Bool {
         let path = folder.path(ofStep: progress.step)
-        guard exists(path), let reader = try? CheckpointReader(path: path),
-            let found = try? reader.digest()
-        else { return false }
+        let found = try unlessUnusable { () throws(CheckpointError) in
+            try CheckpointReader(path: path, followingLinks: false).digest()
+        }
+        guard let found else { return false }
         guard found == manifest.claimedStateDigest else {
             throw CheckpointError(
                 .mismatch,
@@ -143,5 +149,17 @@ final class CheckpointSink {
                     + "move it away to save this one")
         }
         return true
+    }
+
+    /// nil where `body` finds damage, or nothing at all.
+    private func unlessUnusable<Value>(
+        _ body: () throws(CheckpointError) -> Value
+    ) throws(CheckpointError) -> Value? {
+        do throws(CheckpointError) {
+            return try body()
+        } catch {
+            guard case .unusable = error.kind else { throw error }
+            return nil
+        }
     }
 }

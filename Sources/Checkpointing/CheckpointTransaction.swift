@@ -8,25 +8,24 @@ struct CheckpointTransaction: ~Copyable {
     let temporaryPath: String
 
     private let folder: CheckpointFolder
-    private let step: Int
+    private let target: String
+    private let trashPath: String
     private let operations: FileOperations
-    private let nonce: String
     private var isOpen = true
 
-    /// Makes the folder to write into, and the folder of checkpoints where it is missing. Removes what
-    /// dead saves have left; one save at a time may write into a run.
+    /// Makes the folder to write into, and the folder of checkpoints where it is missing.
     init(
         in folder: CheckpointFolder, step: Int, operations: FileOperations
     ) throws(CheckpointError) {
-        nonce = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-        (self.folder, self.step, self.operations) = (folder, step, operations)
-        temporaryPath = "\(folder.path)/.tmp-\(CheckpointFolder.name(ofStep: step))-\(nonce)"
+        let nonce = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+        let name = "\(CheckpointFolder.name(ofStep: step))-\(nonce)"
+        (self.folder, self.operations) = (folder, operations)
+        target = folder.path(ofStep: step)
+        trashPath = "\(folder.path)/.trash-\(name)"
+        temporaryPath = "\(folder.path)/.tmp-\(name)"
         if !exists(folder.path) {
             try operations.createFolder(folder.path)
             try operations.synchronizeFolder("\(folder.path)/..")
-        }
-        for name in try folder.names() where CheckpointFolder.isLeftover(name) {
-            try operations.removeFlatFolder("\(folder.path)/\(name)")
         }
         try operations.createFolder(temporaryPath)
     }
@@ -46,50 +45,58 @@ struct CheckpointTransaction: ~Copyable {
 
     /// Makes the checkpoint visible, and durable. An unusable folder in its place is put aside.
     consuming func commit() throws(CheckpointError) {
-        let target = folder.path(ofStep: step)
         try operations.synchronizeFolder(temporaryPath)
-        if exists(target) {
-            try operations.rename(target, to: trashPath(ofStep: step))
-        }
+        if exists(target) { try operations.rename(target, to: trashPath) }
         try operations.rename(temporaryPath, to: target)
         isOpen = false
         try operations.synchronizeFolder(folder.path)
-        if exists(trashPath(ofStep: step)) {
-            try operations.removeFlatFolder(trashPath(ofStep: step))
+    }
+}
+
+extension CheckpointFolder {
+    /// Removes what dead saves and removals have left, as far as it can be; returns why the rest stays.
+    /// One save at a time may write into a run.
+    @discardableResult
+    func removeLeftovers(_ operations: FileOperations) -> [String] {
+        var warnings: [String] = []
+        let names = (try? names()) ?? []
+        for name in names where CheckpointFolder.isLeftover(name) {
+            do throws(CheckpointError) {
+                try operations.removeFlatFolder("\(path)/\(name)")
+            } catch {
+                warnings.append(error.message)
+            }
         }
+        return warnings
     }
 
-    private func trashPath(ofStep step: Int) -> String {
-        "\(folder.path)/.trash-\(CheckpointFolder.name(ofStep: step))-\(nonce)"
+    /// Removes the checkpoints of run `run` that are older than its `keep` newest usable ones up to
+    /// `step`; returns what went wrong. Unusable ones, later ones and those of other runs are not counted,
+    /// and not touched.
+    func prune(keep: Int, upTo step: Int, run: String, _ operations: FileOperations) -> [String] {
+        do throws(CheckpointError) {
+            let usable = try steps().filter { older in
+                older <= step
+                    && (try? CheckpointReader(path: path(ofStep: older), followingLinks: false))?
+                        .progress.identity.run == run
+            }
+            for older in usable.dropFirst(keep) {
+                let name = CheckpointFolder.name(ofStep: older)
+                try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
+                try operations.synchronizeFolder(path)
+            }
+        } catch {
+            return [error.message] + removeLeftovers(operations)
+        }
+        return removeLeftovers(operations)
     }
 }
 
 extension FileOperations {
     /// Removes a folder of files. A link is removed, not followed.
-    func removeFlatFolder(_ path: String) throws(CheckpointError) {
+    fileprivate func removeFlatFolder(_ path: String) throws(CheckpointError) {
         guard isFolder(path) else { return try removeFile(path) }
         for name in try folderNames(path) { try removeFile("\(path)/\(name)") }
         try removeFolder(path)
-    }
-}
-
-extension CheckpointFolder {
-    /// Removes the checkpoints of run `run` that are older than its `keep` newest usable ones up to
-    /// `step`. Unusable ones, later ones and those of other runs are not counted, and not touched.
-    func prune(
-        keep: Int, upTo step: Int, run: String, operations: FileOperations
-    ) throws(CheckpointError) {
-        var kept = 0
-        for older in try steps() where older <= step {
-            guard let reader = try? CheckpointReader(path: path(ofStep: older)),
-                reader.progress.identity.run == run
-            else { continue }
-            kept += 1
-            guard kept > keep else { continue }
-            let name = CheckpointFolder.name(ofStep: older)
-            try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
-            try operations.synchronizeFolder(path)
-            try operations.removeFlatFolder("\(path)/.trash-\(name)")
-        }
     }
 }

@@ -35,7 +35,7 @@ public struct CheckpointWriter: Sendable {
     /// - Parameters:
     ///   - state: the same tensors on every rank; over all ranks their pieces cover each of them once.
     ///   - progress: the same on every rank.
-    /// - Returns: the path, and, on rank 0, what went wrong in removing old checkpoints.
+    /// - Returns: the path, and, on rank 0, what of old checkpoints could not be removed, and why.
     @discardableResult
     public func save(
         _ state: [StateTensor], progress: TrainingProgress, communicator: any Communicator
@@ -47,7 +47,7 @@ public struct CheckpointWriter: Sendable {
         let locations = try agreeOnPieces(of: layout, step: progress.step, communicator)
         let sink =
             communicator.rank == 0
-            ? CheckpointSink(layout, progress: progress, folder: folder, operations: operations)
+            ? CheckpointSink(progress: progress, folder: folder, operations: operations)
             : nil
         var index = 0
         for file in layout.files {
@@ -61,13 +61,8 @@ public struct CheckpointWriter: Sendable {
         _ = try communicator.agree((sink?.commit() ?? .success(())).map { [] })
         var warnings: [String] = []
         if communicator.rank == 0 {
-            do throws(CheckpointError) {
-                try folder.prune(
-                    keep: keep, upTo: progress.step, run: progress.identity.run,
-                    operations: operations)
-            } catch {
-                warnings.append("old checkpoints stay: \(error.message)")
-            }
+            warnings = folder.prune(
+                keep: keep, upTo: progress.step, run: progress.identity.run, operations)
         }
         return (folder.path(ofStep: progress.step), warnings)
     }
@@ -78,15 +73,19 @@ public struct CheckpointWriter: Sendable {
     ) throws(CheckpointError) -> [[PieceLocation]] {
         let tensors = layout.files.flatMap(\.tensors)
         let words = tensors.flatMap { tensor in
-            [tensor.pieces.count] + tensor.pieces.flatMap { [$0.range.lowerBound, $0.range.upperBound] }
+            [tensor.pieces.count]
+                + tensor.pieces.flatMap { [$0.range.lowerBound, $0.range.upperBound] }
         }
         let state = "\(step) " + tensors.map { "\($0.name) \($0.spec)" }.joined(separator: "\n")
         let fingerprint = Array(ContentDigest.labelled(Array(state.utf8)).utf8)
-        let table = words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+        let table = words.flatMap { word in
+            (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+        }
         let tables = try communicator.exchange(fingerprint + table)
         var locations = [[PieceLocation]](repeating: [], count: tensors.count)
         for (rank, bytes) in tables.enumerated() {
-            guard Array(bytes.prefix(fingerprint.count)) == Array(tables[0].prefix(fingerprint.count))
+            guard
+                Array(bytes.prefix(fingerprint.count)) == Array(tables[0].prefix(fingerprint.count))
             else {
                 throw CheckpointError(
                     .mismatch,
@@ -117,7 +116,9 @@ public struct CheckpointWriter: Sendable {
         _ take: (Buffer) -> Void
     ) throws(CheckpointError) {
         let fragments = fragments(of: locations, spec: tensor.spec)
-        let end = fragments.reduce(0 as Int?) { $1.logicalOffset == $0 ? $1.logicalOffset + $1.count : nil }
+        let end = fragments.reduce(0 as Int?) {
+            $1.logicalOffset == $0 ? $1.logicalOffset + $1.count : nil
+        }
         precondition(
             end == tensor.spec.shape.count,
             "CheckpointWriter: the pieces of \(tensor.name) over all ranks do not cover it once")

@@ -71,7 +71,8 @@ final class OutputFile {
 
     fileprivate init(
         path: String, descriptor: Int32,
-        before: @escaping @Sendable (FileOperations.Operation, String) throws(CheckpointError) ->
+        before:
+            @escaping @Sendable (FileOperations.Operation, String) throws(CheckpointError) ->
             Void
     ) {
         (self.path, self.descriptor, self.before) = (path, descriptor, before)
@@ -121,7 +122,8 @@ extension CheckpointError {
         let known = statvfs(folder.joined(separator: "/"), &volume) == 0
         let free = known ? "\(UInt(volume.f_bavail) * UInt(volume.f_frsize)) bytes free" : reason
         return CheckpointError(
-            .io, "\(path): expected room for \(wanted) more bytes, found \(free); "
+            .io,
+            "\(path): expected room for \(wanted) more bytes, found \(free); "
                 + "free space or keep fewer checkpoints (checkpoint.keep)")
     }
 }

@@ -9,9 +9,10 @@ final class InputFolder: Sendable {
     let path: String
     private let descriptor: Int32
 
-    /// Throws where `path` is no folder, or a link to one.
-    init(_ path: String) throws(CheckpointError) {
-        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    /// Throws where `path` is no folder; a link to one is taken only where links may be followed.
+    init(_ path: String, followingLinks: Bool) throws(CheckpointError) {
+        let links = followingLinks ? 0 : O_NOFOLLOW
+        let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | links)
         guard descriptor >= 0 else {
             throw .opening(path, as: "a folder")
         }

@@ -1,28 +1,14 @@
 // What ranks tell each other when they save and load together.
 
 import Communication
-import Tensors
 
 extension Communicator {
     /// Gives every rank the bytes of each, in rank order. Collective.
     func exchange(_ bytes: [UInt8]) throws(CheckpointError) -> [[UInt8]] {
-        let lengths = Buffer(count: size, dtype: .int32)
-        lengths.clear()
-        lengths.integers[rank] = Int32(bytes.count)
-        try finish(allGather(lengths, counts: Array(repeating: 1, count: size)))
-        let byteCounts = (0..<size).map { Int(lengths.integers[$0]) }
-        let wordCounts = byteCounts.map { ($0 + 3) / 4 }
-        let starts = wordCounts.reduce(into: [0]) { $0.append($0.last! + $1) }
-        let words = Buffer(count: starts[size], dtype: .int32)
-        words.clear()
-        bytes.withUnsafeBytes { source in
-            if let base = source.baseAddress {
-                (words.bytes + starts[rank] * 4).copyMemory(from: base, byteCount: source.count)
-            }
-        }
-        try finish(allGather(words, counts: wordCounts))
-        return (0..<size).map {
-            Array(UnsafeRawBufferPointer(start: words.bytes + starts[$0] * 4, count: byteCounts[$0]))
+        do throws(CommunicationError) {
+            return try gatherAll(bytes)
+        } catch {
+            throw CheckpointError(error)
         }
     }
 

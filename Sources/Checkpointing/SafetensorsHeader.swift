@@ -69,7 +69,8 @@ struct SafetensorsHeader: Sendable {
         let most = min(SafetensorsHeader.longestJSON, file.byteCount - 8)
         guard length >= 2, length <= UInt64(most) else {
             throw CheckpointError(
-                .unusable, "\(path): expected a header of 2 to \(most) bytes, found one of \(length)")
+                .unusable,
+                "\(path): expected a header of 2 to \(most) bytes, found one of \(length)")
         }
         byteCount = 8 + Int(length)
         guard try file.bytes(at: 8, count: 1) == [UInt8(ascii: "{")] else {
@@ -106,7 +107,8 @@ struct SafetensorsHeader: Sendable {
                 throw reader.failure(expected: "at most \(mostTensors) tensors", found: "more")
             }
             guard !name.isEmpty, !name.unicodeScalars.contains(where: { $0.value < 0x20 }) else {
-                throw reader.failure(expected: "a name", found: "an empty one, or control characters")
+                throw reader.failure(
+                    expected: "a name", found: "an empty one, or control characters")
             }
             entries.append(try readEntry(&reader, name: name))
             reader.context = ""
@@ -189,7 +191,8 @@ struct SafetensorsHeader: Sendable {
         }
         guard position == byteCount else {
             throw CheckpointError(
-                .unusable, "\(path): expected \(position) bytes after the header, found \(byteCount)")
+                .unusable,
+                "\(path): expected \(position) bytes after the header, found \(byteCount)")
         }
     }
 }

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
 
 /// Where a rank runs: the host, and its place among the job's ranks there, who share its cores.
 public struct HostPlacement: Sendable, Equatable {

@@ -101,7 +101,7 @@ public final class GPT: Generative {
         let ids = input["tokens"]  // [B, T]
         let (sequences, length) = (ids.shape[0], ids.shape[1])
         let places = Tensor(
-            (0..<sequences).flatMap { _ in (0..<Int32(length)) }, shape: ids.shape)
+            integers: (0..<sequences).flatMap { _ in (0..<Int32(length)) }, shape: ids.shape)
         let x = add(tokens(ids, pass), positions(places, pass), tape: pass.tape)  // [B, T, width]
         return dropout(x, pass)
     }
@@ -121,7 +121,7 @@ public final class GPT: Generative {
         precondition(!state.tokens.isEmpty, "GPT: expected at least one token to continue")
         let seen = Array(state.tokens.suffix(contextLength))
         let input = ModelInput(
-            integers: ["tokens": Tensor(seen, shape: [1, seen.count])],
+            integers: ["tokens": Tensor(integers: seen, shape: [1, seen.count])],
             weights: Tensor(zeros: [seen.count]))
         let hidden = logits(input).reshaped([seen.count, vocabularySize])
         let last = (seen.count - 1) * vocabularySize

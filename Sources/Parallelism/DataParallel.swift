@@ -159,10 +159,10 @@ public final class DataParallel<Network: Model> {
         func pieces(
             of entry: FlatLayout.Entry, _ buffer: (Range<Int>, Int) -> Buffer
         ) -> [StateTensor.Piece] {
-            owned.compactMap { piece, offset in
+            let start = entry.range.lowerBound
+            return owned.compactMap { piece, offset in
                 let common = piece.clamped(to: entry.range)
                 guard !common.isEmpty else { return nil }
-                let start = entry.range.lowerBound
                 return StateTensor.Piece(
                     range: common.lowerBound - start..<common.upperBound - start,
                     buffer: buffer(common, offset + common.lowerBound - piece.lowerBound))
@@ -170,6 +170,15 @@ public final class DataParallel<Network: Model> {
         }
         for entry in layout.entries {
             let (name, spec) = (entry.parameter.name, entry.parameter.spec)
+            guard entry.parameter.leaf.isTrainable else {
+                // A frozen parameter is in no bucket and has no moments; the first rank answers for it.
+                let piece = StateTensor.Piece(
+                    range: 0..<entry.range.count, buffer: weights[entry.range])
+                tensors.append(
+                    StateTensor(
+                        name: name, spec: spec, pieces: communicator.rank == 0 ? [piece] : []))
+                continue
+            }
             tensors.append(
                 StateTensor(
                     name: name, spec: spec, pieces: pieces(of: entry) { range, _ in weights[range] }))
@@ -190,6 +199,9 @@ public final class DataParallel<Network: Model> {
         self.updates = updates
         for bucket in layout.buckets {
             try communicator.allGather(weights[bucket.range], counts: bucket.counts).wait()
+        }
+        for entry in layout.entries where !entry.parameter.leaf.isTrainable {
+            try communicator.broadcast(weights[entry.range], from: 0).wait()
         }
     }
 

@@ -34,7 +34,7 @@ public struct Tensor {
         }
     }
 
-    public init(_ elements: [Int32], shape: Shape) {
+    public init(integers elements: [Int32], shape: Shape) {
         self.init(uninitialized: shape, dtype: .int32)
         precondition(
             elements.count == shape.count,

@@ -85,6 +85,19 @@ import Testing
         #expect(try folder.names() == ["a.txt", "data", "full"])
     }
 
+    @Test func whatAKilledBuildLeftIsRemovedAfterADay() throws {
+        let folder = try TestFolder()
+        try folder.write("a.txt", "some text to split")
+        for (name, age) in [("old", -100_000.0), ("young", -1000.0)] {
+            try folder.write(".tmp-data-\(name)/train-00000.tokens", "half")
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date().addingTimeInterval(age)],
+                ofItemAtPath: folder.file(".tmp-data-\(name)"))
+        }
+        _ = try build(folder, ["a.txt"])
+        #expect(try folder.names() == [".tmp-data-young", "a.txt", "data"])
+    }
+
     @Test func badTextIsNamed() throws {
         let folder = try TestFolder()
         try folder.write("good.txt", "fine text")
@@ -257,5 +270,6 @@ import Testing
         #expect(try expand(".hidden/*") == [".hidden/f.txt"])
         let error = datasetError { _ = try expand("*.none", "a.txt", "z/q.txt") }
         #expect(error?.kind == .missing && error?.problems.count == 2)
+        #expect(datasetError { _ = try FilePattern.expand([]) }?.kind == .missing)
     }
 }

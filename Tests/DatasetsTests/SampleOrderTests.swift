@@ -88,6 +88,14 @@ import Testing
         #expect(try starts(1, 0) == lists[0])
     }
 
+    /// The order is part of what a checkpoint means: these never change.
+    @Test func theOrderIsTheOneOfAllVersions() throws {
+        let order = try SampleOrder(tokenCount: 1_003_854, sampleLength: 64, seed: 1337)
+        let samples = [0, 1, 2, 15_683, 15_684, 15_685, 1_000_000]
+        let starts = [653_829, 928_197, 49_797, 898_821, 135_533, 817_965, 430_748]
+        #expect(samples.map { order.window(ofSample: $0).lowerBound } == starts)
+    }
+
     @Test func tooFewTokensAreAnError() {
         let error = datasetError {
             _ = try SampleOrder(tokenCount: 64, sampleLength: 64, seed: 1)

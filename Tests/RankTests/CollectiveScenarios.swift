@@ -10,6 +10,7 @@ let allScenarios: [String: Scenario] = [
     "all-gather": allGather, "broadcast": broadcast, "barrier": barrier,
     "point-to-point": pointToPoint, "overlap": overlap, "split": split, "gather-all": gatherAll,
     "many": many, "large": large, "silent": silent, "mismatch": mismatch, "leaves": leaves,
+    "speed": speed,
 ]
 
 @Sendable func allReduce(_ world: any Communicator) throws {
@@ -114,7 +115,7 @@ private func expectControls(_ found: [Float], ranks: Int) throws {
         "control: expected arrivals at different times, found \(times)")
 }
 
-private func now() -> UInt64 {
+func now() -> UInt64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)

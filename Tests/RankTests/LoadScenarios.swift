@@ -40,6 +40,25 @@ import Tensors
     try expectBits([copy.array[count - 1]], [last], "large broadcast")
 }
 
+/// Says how fast it is here: for a look by hand, with nothing to fail.
+@Sendable func speed(_ world: any Communicator) throws {
+    for (count, rounds) in [(1, 2_000), (256, 2_000), (4_096, 500), (65_536, 100), (1 << 24, 5)] {
+        let buffer = Buffer(count: count)
+        buffer.clear()
+        var times: [Double] = []
+        for _ in 0..<rounds {
+            let start = now()
+            try world.allReduce(buffer).wait()
+            times.append(Double(now() - start) * 1e-3)
+        }
+        times.sort()
+        if world.rank == 0 {
+            let (best, median) = (times[0], times[rounds / 2])
+            print("all-reduce of \(count * 4) bytes: best \(best) µs, median \(median) µs")
+        }
+    }
+}
+
 private func expectSame(_ text: String, _ world: any Communicator) throws {
     let all = try world.gatherAll(text)
     try expect(Set(all).count == 1, "expected one digest on all ranks, found \(all)")
@@ -71,6 +90,7 @@ private func expectSame(_ text: String, _ world: any Communicator) throws {
 /// Scenarios about processes and their launcher.
 let launchedScenarios: [String: @Sendable (MPIEnvironment) throws -> Void] = [
     "placement": placement, "abort": abort, "exits": exits, "stays": stays,
+    "freezes": freezes,
 ]
 
 /// All ranks are on this host, and each knows its place there.
@@ -107,4 +127,13 @@ let launchedScenarios: [String: @Sendable (MPIEnvironment) throws -> Void] = [
         sleep(60)
         try ranks.world.barrier().wait()
     }
+}
+
+/// One process is stopped in the middle of the run, as by a debugger or a memory thrashing host.
+@Sendable func freezes(_ ranks: MPIEnvironment) throws {
+    print("PROCESS \(getpid())")
+    fflush(nil)
+    try ranks.world.barrier().wait()
+    if ranks.world.rank == ranks.world.size - 1 { kill(getpid(), SIGSTOP) }
+    try ranks.world.barrier().wait()
 }

@@ -36,7 +36,7 @@ import Testing
             sum: LocalSliceSum(slices: 4))
     }
 
-    @Test(arguments: cases) func matchesTheFormula(_ this: Case) {
+    @Test(arguments: LinearTests.cases) func matchesTheFormula(_ this: Case) {
         var random = Noise(seed: UInt64(this.rows * 1000 + this.inputs * 10 + this.outputs))
         let x = random.floats(this.rows * this.inputs)
         let weight = random.floats(this.outputs * this.inputs)

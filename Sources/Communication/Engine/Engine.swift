@@ -1,8 +1,5 @@
+import Glibc
 import Synchronization
-
-#if canImport(Glibc)
-    import Glibc
-#endif
 
 /// Moves the operations of one rank forward, on a thread of its own that alone calls the transport.
 ///
@@ -68,7 +65,11 @@ final class Engine: @unchecked Sendable {
     /// Leaves the world and ends the thread. After a failure, or where an operation is incomplete, it
     /// only ends the thread, since leaving would wait for ranks that are lost, and throws.
     func close() throws(CommunicationError) {
-        guard let thread = monitor.withLock({ self.thread }) else { return }
+        let started = monitor.withLock { () -> NativeThread? in
+            defer { self.thread = nil }
+            return self.thread
+        }
+        guard let thread = started else { return }
         order(.close)
         try reach(.closed, what: "leaving the world")
         thread.join()

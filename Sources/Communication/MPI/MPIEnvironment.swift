@@ -1,8 +1,6 @@
 import CMPI
-
-#if canImport(Glibc)
-    import Glibc
-#endif
+import Glibc
+import Synchronization
 
 /// This process as a rank of a job that `mpirun` or `srun` has started.
 ///
@@ -12,6 +10,7 @@ public final class MPIEnvironment: Sendable {
     public let world: any Communicator
     public let placement: HostPlacement
     private let engine: Engine
+    private static let hasStarted = Atomic(false)
 
     private init(engine: Engine, world: Engine.World, placement: HostPlacement) {
         (self.engine, self.placement) = (engine, placement)
@@ -29,6 +28,9 @@ public final class MPIEnvironment: Sendable {
     public static func start(
         options: CommunicationOptions = CommunicationOptions()
     ) throws(CommunicationError) -> MPIEnvironment {
+        precondition(
+            !hasStarted.exchange(true, ordering: .relaxed),
+            "MPIEnvironment: expected one start a process, got a second")
         try followLauncher()
         let engine = Engine(options: options)
         let world = try engine.start { () throws(CommunicationError) in try MPITransport() }

@@ -115,6 +115,6 @@ struct FileDescriptor: ~Copyable {
         let reason = String(cString: strerror(code))
         return DatasetError(
             code == ENOENT ? .missing : .inputOutput,
-            "\(path): expected to \(operation) it, found: \(reason)")
+            "\(path): expected to \(operation) it, found the error \"\(reason)\"")
     }
 }

@@ -7,6 +7,9 @@ package enum FilePattern {
     /// A pattern that names nothing is an error; all such patterns are reported at once. Hidden files
     /// match only a part that starts with a dot, and `**` does not follow symbolic links.
     package static func expand(_ patterns: [String]) throws(DatasetError) -> [String] {
+        guard !patterns.isEmpty else {
+            throw DatasetError(.missing, "files: expected at least 1 name or pattern, found 0")
+        }
         var (found, errors): (Set<String>, [DatasetError]) = ([], [])
         for pattern in patterns {
             let matches = files(matching: pattern)

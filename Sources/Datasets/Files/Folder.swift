@@ -9,7 +9,8 @@ enum Folder {
                 atPath: path, withIntermediateDirectories: true)
         } catch {
             throw DatasetError(
-                .inputOutput, "\(path): expected to make this folder, found: \(reason(error))")
+                .inputOutput,
+                "\(path): expected to make this folder, found the error \"\(reason(error))\"")
         }
     }
 
@@ -58,8 +59,25 @@ enum Folder {
 
     /// A name beside `path` that no other process uses.
     static func temporary(beside path: String) -> String {
-        let name = (path as NSString).lastPathComponent
-        return join(parent(of: path), ".tmp-\(name)-\(UUID().uuidString.lowercased())")
+        join(parent(of: path), temporaryPrefix(of: path) + UUID().uuidString.lowercased())
+    }
+
+    /// Removes temporary folders beside `path` that a killed process left: those untouched for a day,
+    /// as a younger one may still be in use.
+    static func discardAbandoned(beside path: String) {
+        let (folder, prefix) = (parent(of: path), temporaryPrefix(of: path))
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        for name in names where name.hasPrefix(prefix) {
+            var status = stat()
+            let abandoned = join(folder, name)
+            if stat(abandoned, &status) == 0, time(nil) - status.st_mtim.tv_sec > 86_400 {
+                discard(abandoned)
+            }
+        }
+    }
+
+    private static func temporaryPrefix(of path: String) -> String {
+        ".tmp-\((path as NSString).lastPathComponent)-"
     }
 
     static func join(_ folder: String, _ name: String) -> String {

@@ -40,6 +40,7 @@ public enum DatasetBuilder {
                     + "lower validation_fraction")
         }
         try Folder.create(Folder.parent(of: output))
+        Folder.discardAbandoned(beside: output)
         let temporary = Folder.temporary(beside: output)
         try Folder.create(temporary)
         defer { Folder.discard(temporary) }

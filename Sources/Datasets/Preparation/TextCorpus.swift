@@ -61,7 +61,7 @@ struct TextCorpus: Sendable {
             let found = try TextCorpus.read(source.path) { chunk throws(DatasetError) in
                 tokens.removeAll(keepingCapacity: true)
                 switch tokenizer {
-                case .byte: for byte in chunk { tokens.append(Int32(byte)) }
+                case .byte: tokens.append(contentsOf: chunk.lazy.map { Int32($0) })
                 case .character(let tokenizer):
                     for byte in chunk {
                         if case .scalar(let value) = decoder.next(byte) {

@@ -38,17 +38,31 @@ package struct TokenShardWriter: ~Copyable {
 
     /// Appends `tokens`, each of which must be an id of the vocabulary.
     package mutating func append(_ tokens: ArraySlice<Int32>) throws(DatasetError) {
-        for token in tokens {
-            precondition(
-                token >= 0 && Int(token) < vocabularySize,
-                "TokenShardWriter: expected a token below \(vocabularySize), got \(token)")
-            switch width {
-            case 1: block.append(UInt8(truncatingIfNeeded: token))
-            case 2: block.append(littleEndian: UInt16(truncatingIfNeeded: token))
-            default: block.append(littleEndian: UInt32(truncatingIfNeeded: token))
-            }
-            tokenCount += 1
+        var rest = tokens
+        while !rest.isEmpty {
+            let part = rest.prefix((blockByteCount - block.count) / width)
+            encode(part)
             if block.count == blockByteCount { try endBlock() }
+            rest = rest.dropFirst(part.count)
+        }
+        tokenCount += tokens.count
+    }
+
+    private mutating func encode(_ tokens: ArraySlice<Int32>) {
+        let limit = UInt32(vocabularySize)
+        precondition(
+            tokens.allSatisfy { UInt32(bitPattern: $0) < limit },
+            "TokenShardWriter: expected tokens below \(limit), got \(tokens.max() ?? 0)")
+        switch width {
+        case 1:
+            for token in tokens { block.append(UInt8(truncatingIfNeeded: token)) }
+        case 2:
+            for token in tokens {
+                block.append(UInt8(truncatingIfNeeded: token))
+                block.append(UInt8(truncatingIfNeeded: token >> 8))
+            }
+        default:
+            for token in tokens { block.append(littleEndian: token) }
         }
     }
 

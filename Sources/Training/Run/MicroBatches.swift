@@ -50,7 +50,7 @@ extension Batch {
         ModelInput(
             integers: Dictionary(
                 uniqueKeysWithValues: fields.map {
-                    ($0.name, Tensor($0.values, shape: [$0.rows, $0.columns]))
+                    ($0.name, Tensor(integers: $0.values, shape: [$0.rows, $0.columns]))
                 }),
             weights: Tensor(weights, shape: [weights.count]))
     }

@@ -1,0 +1,163 @@
+import Checkpointing
+import Crypto
+import Foundation
+import Tensors
+import Testing
+
+/// Checkpoints made by hand: what version 1 reads and does not write, and manifests that lie with a
+/// digest that is right.
+@Suite struct HandmadeTests {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    private static func digest(_ bytes: some Sequence<UInt8>) -> String {
+        "sha256:"
+            + SHA256.hash(data: Array(bytes)).map {
+                String(UInt16($0) + 256, radix: 16).dropFirst()
+            }.joined()
+    }
+
+    /// Bytes of the Float32 values.
+    private static func bytes(_ values: [Float]) -> [UInt8] {
+        values.flatMap { value in (0..<4).map { UInt8(value.bitPattern >> ($0 * 8) & 255) } }
+    }
+
+    private static func tensorFile(_ values: [Float]) -> [UInt8] {
+        let header = HostileFile.tensor("[\(values.count)]", "[0,\(values.count * 4)]", name: "w")
+        return HostileFile.file(Array(header.utf8)) + bytes(values)
+    }
+
+    /// Two files that hold elements 0 ..< 2 and 2 ..< 5 of a tensor, as manifest members.
+    private static let parts: [(name: String, values: [Float])] = [
+        ("a.safetensors", [1, 2]), ("b.safetensors", [3, 4, 5]),
+    ]
+
+    private static let files = parts.map { part in
+        let file = tensorFile(part.values)
+        let header = file.count - part.values.count * 4
+        return "{\"name\": \"\(part.name)\", \"bytes\": \(file.count), "
+            + "\"digested_bytes\": \(header), \"digest\": \"\(digest(file.prefix(header)))\"}"
+    }
+
+    private static let texts = ["configuration.yaml", "tokenizer.json"].map { name in
+        "{\"name\": \"\(name)\", \"bytes\": 0, \"digested_bytes\": 0, \"digest\": \"\(digest([]))\"}"
+    }
+
+    private static let tensor = """
+        {"name": "w", "dtype": "float32", "shape": [5], "parts": [\
+        {"file": "a.safetensors", "elements": [0, 2], "digest": "\(digest(bytes([1, 2])))"}, \
+        {"file": "b.safetensors", "elements": [2, 5], "digest": "\(digest(bytes([3, 4, 5])))"}]}
+        """
+
+    private static let body = """
+        {
+        "format": "murmuration-checkpoint",
+        "version": 1,
+        "run": {"uuid": "u", "configuration_digest": "", "tokenizer_digest": "", \
+        "dataset_digest": "", "build": "", "blas": ""},
+        "counters": {"step": 1, "optimizer_updates": 1, "samples": 4},
+        "files": [\((files + texts).joined(separator: ", "))],
+        "tensors": [\(tensor)],
+
+        """
+
+    /// Writes the checkpoint with a manifest whose digest is right, and opens it.
+    private func open(_ body: String = body) throws -> CheckpointReader {
+        for part in Self.parts { try folder.write(Self.tensorFile(part.values), as: part.name) }
+        try folder.write([], as: "configuration.yaml")
+        try folder.write([], as: "tokenizer.json")
+        let line = "\"digest\": \"\(Self.digest(body.utf8))\"}\n"
+        try folder.write(Array((body + line).utf8), as: "manifest.json")
+        return try CheckpointReader(path: folder.path)
+    }
+
+    @Test func aTensorInSeveralPartsIsRead() throws {
+        let reader = try open()
+        try reader.verify()
+        #expect(try reader.loadTensor("w").array == [1, 2, 3, 4, 5])
+        let text = """
+            murmuration state 1
+            counter data.samples 4
+            counter loss_scale none
+            counter optimizer.updates 1
+            counter step 1
+            tensor w float32 [5] \(Self.digest(Self.bytes([1, 2, 3, 4, 5])).dropFirst(7))
+
+            """
+        #expect(try "sha256:" + reader.digest() == Self.digest(text.utf8))
+        var damaged = Self.tensorFile([3, 4, 5])
+        damaged[damaged.count - 1] ^= 1
+        try folder.write(damaged, as: "b.safetensors")
+        let error = checkpointError { try CheckpointReader(path: folder.path).verify() }
+        #expect(error?.message.contains("b.safetensors: tensor w: expected sha256:") == true)
+    }
+
+    @Test(arguments: [
+        ("\"version\": 1", "\"version\": 2", "expected format version 1, found 2"),
+        ("murmuration-checkpoint", "other", "expected murmuration-checkpoint, found other"),
+        ("a.safetensors", "../a.safetensors", "expected a file name"),
+        ("a.safetensors", "/etc/passwd", "expected a file name"),
+        ("a.safetensors", ".a.safetensors", "expected a file name"),
+        ("a.safetensors", "a\\u0000.safetensors", "expected a file name"),
+        ("a.safetensors", "manifest.json", "expected a file name"),
+        ("a.safetensors", "b.safetensors", "twice"),
+        ("a.safetensors", "c.safetensors", "expected a file, found"),
+        ("tokenizer.json", "other.json", "other.json: expected a file, found"),
+        ("[0, 2]", "[0, 1]", "parts that cover 5 elements"),
+        ("[0, 2]", "[1, 2]", "parts that cover 5 elements"),
+        ("[2, 5]", "[2, 6]", "parts that cover 5 elements"),
+        ("[2, 5]", "[5, 2]", "a part's file, digest and elements"),
+        ("[0, 2]", "[0, 3]", "parts that cover 5 elements"),
+        ("\"shape\": [5]", "\"shape\": [6]", "parts that cover 6 elements"),
+        ("\"shape\": [5]", "\"shape\": [9223372036854775807, 2]", "below 2^63"),
+        ("\"shape\": [5]", "\"shape\": [-5]", "non-negative integer"),
+        ("\"name\": \"w\"", "\"name\": \"v\"", "expected 2 elements of F32, found none"),
+        ("\"float32\"", "\"float16\"", "expected dtype float32, found float16"),
+        ("\"step\": 1,", "\"step\": 1, \"step\": 1,", "\"step\" twice"),
+        ("\"step\": 1,", "", "expected step, optimizer_updates, samples"),
+        ("\"samples\": 4", "\"samples\": 4, \"tokens\": 5", "expected step, optimizer_updates"),
+        ("\"uuid\": \"u\", ", "", "one of them missing"),
+        ("\"uuid\": \"u\"", "\"uuid\": \"u\", \"host\": \"h\"", "found host"),
+        (
+            "\"parts\"",
+            "\"sharding\": {\"axis\": 1, \"segments\": [[5, 1]], \"slices\": 4}, \"parts\"",
+            "segments cover an axis"
+        ),
+        (
+            "\"parts\"",
+            "\"sharding\": {\"axis\": 0, \"segments\": [[4, 1]], \"slices\": 4}, \"parts\"",
+            "segments cover an axis"
+        ),
+        (
+            "\"parts\"",
+            "\"sharding\": {\"axis\": 0, \"segments\": [[5, 1]], \"slices\": 0}, \"parts\"",
+            "segments cover an axis"
+        ),
+        (
+            "\"parts\"",
+            "\"sharding\": {\"axis\": 0, \"segments\": [[9223372036854775807, 1], [2, 1]], \"slices\": 4}, \"parts\"",
+            "segments of units"
+        ),
+        ("\"tensors\": [", "\"tensors\": [[", "expected an object"),
+        ("\"format\": ", "\"extra\": 1, \"format\": ", "expected a known key, found extra"),
+    ])
+    func aManifestThatLiesIsRefused(_ old: String, _ new: String, _ message: String) throws {
+        let changed = Self.body.split(separator: old, omittingEmptySubsequences: false)
+        try #require(changed.count > 1, "\(old) does not occur")
+        let first = changed[0] + new + changed.dropFirst().joined(separator: old)
+        let error = checkpointError { _ = try open(String(first)) }
+        #expect(error?.message.contains(message) == true, "\(error?.message ?? "accepted")")
+        guard case .unusable = error?.kind else {
+            Issue.record("expected unusable, found \(String(describing: error))")
+            return
+        }
+    }
+
+    @Test func aTensorThatTheManifestDoesNotNameIsRefused() throws {
+        let error = checkpointError {
+            _ = try open(Self.body.split(separator: Self.tensor).joined())
+        }
+        #expect(error?.message.contains("a.safetensors: expected 0 tensors, found 1") == true)
+    }
+}

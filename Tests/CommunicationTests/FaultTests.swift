@@ -1,0 +1,85 @@
+import Foundation
+import Glibc
+import Testing
+
+extension CommunicationTests {
+    /// What happens when a rank does not do its part.
+    @Suite struct Faults {
+        @Test(arguments: Backend.allCases)
+        func aSilentRankIsNamedInTime(backend: Backend) throws {
+            let launch = try launch(backend, ranks: 3, ["--deadline", "2", "silent"], timeout: 60)
+            #expect(launch.exitCode == 8 && !launch.timedOut, "\(launch.summary)")
+            #expect(
+                launch.errors.contains(
+                    "all-reduce 1 of group 0, 256 bytes: expected progress within 2.0 seconds, found 256 "
+                        + "bytes outstanding from rank 2"), "\(launch.summary)")
+            #expect(launch.seconds > 2 && launch.seconds < 20, "\(launch.summary)")
+        }
+
+        @Test(arguments: Backend.allCases)
+        func buffersOfDifferentSizesAreNamed(backend: Backend) throws {
+            let launch = try launch(backend, ranks: 2, ["mismatch"], timeout: 60)
+            #expect(launch.exitCode == 1, "\(launch.summary)")
+            #expect(launch.errors.contains("expected 48 bytes, found 40"), "\(launch.summary)")
+        }
+
+        @Test(arguments: Backend.allCases)
+        func aRankThatGivesUpEndsAll(backend: Backend) throws {
+            let launch = try launch(backend, ranks: 3, ["leaves"], timeout: 60)
+            #expect(launch.exitCode == 1 && launch.seconds < 30, "\(launch.summary)")
+            #expect(launch.errors.contains("this rank has had enough"), "\(launch.summary)")
+        }
+
+        @Test(arguments: [("abort", Int32(75)), ("exits", 3)])
+        func exitCodesComeThrough(scenario: String, code: Int32) throws {
+            let launch = try launch(.mpi, ranks: 3, [scenario], timeout: 60)
+            #expect(launch.exitCode == code && launch.seconds < 30, "\(launch.summary)")
+            #expect(!launch.passed(scenario))
+        }
+
+        @Test func aRankKnowsItsHost() throws {
+            let launch = try launch(.mpi, ranks: 3, ["placement"])
+            #expect(launch.exitCode == 0 && launch.passed("placement"), "\(launch.summary)")
+        }
+
+        /// Neither a rank that waits nor one that computes outlives its launcher.
+        @Test func noRankOutlivesMpirun() throws {
+            var ranks: [pid_t] = []
+            _ = try launch(.mpi, ranks: 2, ["stays"], timeout: 60) { mpirun, output in
+                ranks = processes(in: output())
+                guard ranks.count == 2 else { return false }
+                kill(mpirun.processIdentifier, SIGKILL)
+                return true
+            }
+            expectGone(ranks)
+        }
+
+        /// Not even SIGSTOP keeps a rank: the others name it, and the end of the job ends it.
+        @Test func aFrozenRankIsNamedAndEnded() throws {
+            let launch = try launch(.mpi, ranks: 2, ["--deadline", "2", "freezes"], timeout: 60)
+            #expect(launch.exitCode == 8 && !launch.timedOut, "\(launch.summary)")
+            #expect(launch.errors.contains("outstanding from rank 1"), "\(launch.summary)")
+            expectGone(processes(in: launch.output))
+        }
+
+        private func processes(in output: String) -> [pid_t] {
+            output.split(separator: "\n").compactMap { line in
+                line.hasPrefix("PROCESS ") ? pid_t(line.dropFirst("PROCESS ".count)) : nil
+            }
+        }
+
+        private func expectGone(_ processes: [pid_t]) {
+            #expect(processes.count == 2)
+            let end = monotonicSeconds() + 5
+            while monotonicSeconds() < end, processes.contains(where: isAlive) { usleep(20_000) }
+            #expect(!processes.contains(where: isAlive), "processes \(processes) are still there")
+        }
+
+        /// A process that has ended but has not been collected is no longer alive.
+        private func isAlive(_ process: pid_t) -> Bool {
+            guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
+            else { return false }
+            return status.split(separator: ")").last?.split(separator: " ").first != "Z"
+        }
+    }
+}

@@ -1,0 +1,109 @@
+import Communication
+import Layers
+import Models
+import Optimizers
+import Parallelism
+import Tensors
+import Testing
+
+/// docs/numerics.md, "How it is proved", items 2 and 4: the whole model against PyTorch in Float64, at
+/// the tolerances given there, each with a control that must fail.
+@Suite struct ParityTests {
+    let reference: Reference
+    let model: GPT
+
+    init() throws {
+        reference = try Reference()
+        model = GPT(Reference.shape, numerics: Numerics(slices: 4))
+    }
+
+    @Test func logitsWithinOneInTenThousand() throws {
+        try reference.fill(model, bind: true)
+        let logits = model.logits(try reference.input()).array
+        let expected = try reference.doubles("logits")
+        func agrees(_ found: [Float]) -> Bool {
+            found.count == expected.count
+                && zip(found, expected).allSatisfy { abs(Double($0) - $1) <= 1e-4 }
+        }
+        #expect(agrees(logits))
+        var wrong = logits
+        wrong.swapAt(0, 1)
+        #expect(!agrees(wrong))
+    }
+
+    @Test func lossAndEveryGradient() throws {
+        try reference.fill(model, bind: true)
+        let tape = Tape()
+        let loss = model.loss(of: try reference.input(), Pass(tape: tape))
+        let mean = loss.buffer.doubles[0] / 39
+        let expected = try reference.doubles("loss")[0]
+        #expect(abs(mean - expected) <= 1e-6 * expected)
+        #expect(!(abs(mean * (1 + 2e-6) - expected) <= 1e-6 * expected))
+
+        tape.backward(from: [(loss, Tensor([1.0 / 39], shape: []))])
+        let gradients = try model.parameters.map { parameter in
+            (parameter, try reference.doubles("gradient.\(parameter.name)"))
+        }
+        let total = norm(gradients.map { norm($1) })
+        for (parameter, expected) in gradients {
+            let found = parameter.spec.logical(parameter.leaf.gradient!.array)
+            #expect(
+                isClose(found, expected, relative: 1e-5, absolute: 1e-7 * total),
+                "\(parameter.name)")
+            // The control: the same numbers in another order.
+            let shuffled = Array(found.dropFirst() + found.prefix(1))
+            #expect(
+                !isClose(shuffled, expected, relative: 1e-5, absolute: 1e-7 * total),
+                "\(parameter.name) shuffled")
+        }
+    }
+
+    @Test(arguments: [true, false]) func tenOptimizerSteps(decays: Bool) throws {
+        let replica = DataParallel(
+            model, optimizer: AdamW(beta2: 0.95, weightDecay: decays ? 0.1 : 0),
+            communicator: InProcess.alone(), bucketBytes: 4096)
+        try reference.fill(model, bind: false)
+        let input = try reference.input()
+        var losses: [Double] = []
+        for _ in 0..<10 {
+            replica.beginStep()
+            replica.beginGroup()
+            let loss = replica.accumulate(
+                input, randomness: nil, scale: 1.0 / 39, isLast: true)
+            let agreement = try replica.agree(on: [loss])
+            losses.append(agreement.records[0][0] / 39)
+            let clip = GradientNorm.clipFactor(norm: agreement.gradientNorm, limit: 1)
+            try replica.update(learningRate: 1e-2, gradientScale: Float(clip))
+        }
+        let expected = try reference.doubles("losses")
+        let agrees = zip(losses, expected).allSatisfy { abs($0 - $1) <= 1e-5 * max(1, $1) }
+        // Without weight decay the losses are others: the check can fail.
+        #expect(agrees == decays, "\(losses) \(expected)")
+    }
+
+    @Test func aFreshModelIsAsGoodAsChance() throws {
+        let replica = DataParallel(
+            model, optimizer: AdamW(), communicator: InProcess.alone(), bucketBytes: 1 << 20)
+        replica.initialize(seed: 7)
+        let loss = model.loss(of: try reference.input(), Pass()).buffer.doubles[0] / 39
+        #expect(abs(loss - 4.1109) < 0.1)  // ln 61
+    }
+
+    @Test func oneBatchCanBeLearntByHeart() throws {
+        let replica = DataParallel(
+            model, optimizer: AdamW(weightDecay: 0), communicator: InProcess.alone(),
+            bucketBytes: 1 << 20)
+        replica.initialize(seed: 7)
+        let input = try reference.input()
+        var last = Double.infinity
+        for _ in 0..<300 {
+            replica.beginStep()
+            replica.beginGroup()
+            last =
+                replica.accumulate(input, randomness: nil, scale: 1.0 / 39, isLast: true) / 39
+            _ = try replica.agree(on: [])
+            try replica.update(learningRate: 1e-2, gradientScale: 1)
+        }
+        #expect(last < 0.01)
+    }
+}

@@ -1,0 +1,118 @@
+import Communication
+import Layers
+import Models
+import Optimizers
+import Parallelism
+import Tensors
+import Testing
+
+/// Seam 7: blocks with a value between them, cut by two tapes as a pipeline would; and a decoding state.
+@Suite struct SeamTests {
+    private func makeModel() throws -> (GPT, Reference) {
+        let reference = try Reference()
+        let model = GPT(Reference.shape, numerics: Numerics(slices: 4))
+        try reference.fill(model, bind: true)
+        return (model, reference)
+    }
+
+    private func gradients(_ model: GPT) -> [[UInt32]] {
+        model.parameters.map { $0.leaf.gradient!.array.map(\.bitPattern) }
+    }
+
+    @Test func twoStagesGiveTheBitsOfOne() throws {
+        let (model, reference) = try makeModel()
+        let input = try reference.input()
+        let whole = Tape()
+        let loss = model.loss(of: input, Pass(tape: whole))
+        whole.backward(from: [(loss, Tensor([0.25], shape: []))])
+        let expected = gradients(model)
+        for parameter in model.parameters { parameter.leaf.beginAccumulation() }
+
+        let (first, second) = (Tape(), Tape())
+        let boundary = model.block(
+            0, model.begin(input, Pass(tape: first)), Pass(tape: first))
+        let received = second.watch(boundary.detached)
+        let staged = model.loss(
+            model.block(1, received, Pass(tape: second)), input, Pass(tape: second))
+        let upstream = second.backward(
+            from: [(staged, Tensor([0.25], shape: []))], wanted: [received])
+        first.backward(from: [(boundary, upstream[0])])
+        #expect(staged.buffer.doubles[0] == loss.buffer.doubles[0])
+        #expect(gradients(model) == expected)
+        // The control: a gradient that is not handed over.
+        #expect(gradients(model) != expected.map { $0.map { $0 ^ 1 } })
+    }
+
+    @Test func theDecodingStateGivesTheLogitsOfTheWholeText() throws {
+        let (model, reference) = try makeModel()
+        let input = try reference.input()
+        let text = (0..<13).map { input["tokens"].buffer.integers[$0] }
+        var state = DecodingState()
+        _ = model.nextLogits(after: Array(text[..<5]), state: &state)
+        _ = model.nextLogits(after: Array(text[5..<9]), state: &state)
+        let found = model.nextLogits(after: Array(text[9...]), state: &state).array
+        let whole = model.logits(
+            ModelInput(
+                integers: ["tokens": Tensor(integers: text, shape: [1, 13])],
+                weights: Tensor(zeros: [13]))
+        ).array.suffix(61)
+        #expect(found == Array(whole))
+        #expect(state.tokens == text)
+    }
+
+    /// Seam 4: a target of weight 0 counts nothing, whatever it is.
+    @Test func weightsLeaveTargetsOut() throws {
+        let (model, reference) = try makeModel()
+        let input = try reference.input()
+        let weights = Tensor((0..<39).map { $0 % 2 == 0 ? 1 : 0 }, shape: [39])
+        let targets = (0..<39).map { input["targets"].buffer.integers[$0] }
+        let masked = targets.enumerated().map { $0 % 2 == 0 ? $1 : -1 }
+        func loss(_ targets: [Int32]) -> Double {
+            model.loss(
+                of: ModelInput(
+                    integers: [
+                        "tokens": input["tokens"], "targets": Tensor(integers: targets, shape: [3, 13]),
+                    ], weights: weights), Pass()
+            ).buffer.doubles[0]
+        }
+        #expect(loss(targets) == loss(masked))
+        var other = targets
+        other[0] = (other[0] + 1) % 61
+        #expect(loss(other) != loss(targets))
+    }
+
+    /// Seam 5: a frozen parameter keeps its bits through an update and needs no gradient.
+    @Test func aFrozenParameterStaysAsItIs() throws {
+        let reference = try Reference()
+        let model = GPT(Reference.shape, numerics: Numerics(slices: 4))
+        let frozen = model.parameters[1]
+        frozen.leaf.isTrainable = false
+        let replica = DataParallel(
+            model, optimizer: AdamW(), communicator: InProcess.alone(), bucketBytes: 1 << 12)
+        try reference.fill(model, bind: false)
+        let before = model.parameters.map { $0.leaf.value.array }
+        replica.beginStep()
+        replica.beginGroup()
+        _ = replica.accumulate(
+            try reference.input(), randomness: nil, scale: 1, isLast: true)
+        _ = try replica.agree(on: [])
+        try replica.update(learningRate: 1e-2, gradientScale: 1)
+        #expect(frozen.leaf.gradient == nil)
+        for (parameter, old) in zip(model.parameters, before) {
+            #expect((parameter.leaf.value.array == old) == (parameter === frozen), "\(parameter.name)")
+        }
+        #expect(replica.state.contains { $0.name == frozen.name && !$0.pieces.isEmpty })
+    }
+
+    @Test func samplingIsAFunctionOfItsSeed() throws {
+        let (model, _) = try makeModel()
+        func text(_ sampling: Sampling) -> [Int32] {
+            generate(model, prompt: [1, 2], count: 12, sampling: sampling)
+        }
+        #expect(text(Sampling(seed: 3)) == text(Sampling(seed: 3)))
+        #expect(text(Sampling(seed: 3)) != text(Sampling(seed: 4)))
+        let greedy = text(Sampling(temperature: 0))
+        #expect(text(Sampling(topK: 1, seed: 9)) == greedy)
+        #expect(text(Sampling(topP: 1e-9, seed: 9)) == greedy)
+    }
+}
