@@ -74,7 +74,7 @@ let package = Package(
             name: "RankTests", dependencies: ["Communication"], path: "Tests/RankTests"),
         .testTarget(name: "CommunicationTests", dependencies: ["Communication", "RankTests"]),
         .testTarget(name: "CheckpointingTests", dependencies: ["Checkpointing"]),
-        .testTarget(name: "TrainingTests", dependencies: ["Training"]),
+        .testTarget(name: "TrainingTests", dependencies: ["murmur", "Training"]),
     ],
     swiftLanguageModes: [.v6]
 )

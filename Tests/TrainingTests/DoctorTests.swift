@@ -1,0 +1,101 @@
+import Foundation
+import Testing
+import Training
+
+/// A folder in place of `/`, with these files in it.
+private func host(_ contents: [String: String]) throws -> SystemFiles {
+    let root = FileManager.default.temporaryDirectory.appending(path: "host-\(UUID().uuidString)")
+    for (path, text) in contents {
+        let file = root.appending(path: path)
+        try FileManager.default.createDirectory(
+            at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(text.utf8).write(to: file)
+    }
+    return SystemFiles(root: root.path)
+}
+
+private let gibibyte = 1 << 30
+
+@Suite struct DoctorTests {
+    @Test func memoryLimitsOfVersionTwoAreTheSmallestOnTheWayUp() throws {
+        let files = try host([
+            "/proc/self/cgroup": "0::/job/task\n",
+            "/sys/fs/cgroup/job/task/memory.max": "max\n",
+            "/sys/fs/cgroup/job/memory.max": "\(2 * gibibyte)\n",
+            "/sys/fs/cgroup/job/task/cpu.max": "max 100000\n",
+            "/sys/fs/cgroup/job/cpu.max": "150000 100000\n",
+        ])
+        #expect(ControlGroup(files).memoryLimit == 2 * gibibyte)
+        #expect(ControlGroup(files).processorQuota == 1.5)
+    }
+
+    @Test func memoryLimitsOfVersionOne() throws {
+        let files = try host([
+            "/proc/self/cgroup": "4:memory:/a/b\n1:cpu,cpuacct:/\n0::/\n",
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+            "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes": "\(gibibyte)\n",
+            "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+            "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+        ])
+        #expect(ControlGroup(files).memoryLimit == gibibyte)
+        #expect(ControlGroup(files).processorQuota == nil)
+        #expect(ControlGroup(try host([:])).memoryLimit == nil)
+    }
+
+    @Test func littleMemoryIsBad() throws {
+        func finding(_ available: Int, limit: String) throws -> Finding? {
+            let files = try host([
+                "/proc/meminfo": "MemTotal: 8388608 kB\nMemAvailable: \(available) kB\n",
+                "/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": limit,
+                "/sys/kernel/mm/transparent_hugepage/enabled": "always madvise [never]\n",
+            ])
+            return Doctor(configuration: nil, environment: [:], files: files).examine()
+                .first { $0.subject == "memory" }
+        }
+        #expect(try finding(4_194_304, limit: "max")?.state == .good)
+        #expect(try finding(524_288, limit: "max")?.state == .bad)
+        #expect(try finding(4_194_304, limit: "536870912")?.state == .bad)
+    }
+
+    @Test func slurmWithoutPMIxIsNamed() throws {
+        let environment = ["SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"]
+        func finding(_ environment: [String: String]) -> Finding? {
+            Doctor(configuration: nil, environment: environment).examine()
+                .first { $0.subject == "Slurm" }
+        }
+        #expect(finding(environment)?.state == .bad)
+        #expect(finding(environment)?.remedy?.contains("srun --mpi=pmix -n 4") == true)
+        #expect(finding(environment.merging(["PMIX_RANK": "0"]) { $1 })?.state == .good)
+        #expect(finding([:]) == nil)
+    }
+
+    @Test func aMissingLauncherAndAFolderThatCannotBeWrittenAreNamed() throws {
+        var configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        configuration.run.directory = "/proc/run"
+        configuration.run.threads = 1024
+        let findings = Doctor(configuration: configuration, environment: ["PATH": "/nowhere"])
+            .examine()
+        let states = Dictionary(uniqueKeysWithValues: findings.map { ($0.subject, $0.state) })
+        #expect(states["MPI"] == .bad)
+        #expect(states["binding"] == .bad)
+        #expect(states["OpenBLAS"] == .good)
+        for finding in findings where finding.state == .bad { #expect(finding.remedy != nil) }
+    }
+
+    /// Ranks, processors allowed, processors of the machine, bound apart, quota, threads of a rank.
+    @Test(
+        arguments: [
+            (1, 8, 8, false, nil, 8), (2, 8, 8, false, nil, 4), (3, 8, 8, false, nil, 2),
+            (16, 8, 8, false, nil, 1), (2, 1, 8, true, nil, 1), (2, 4, 8, true, nil, 4),
+            (4, 4, 8, true, nil, 2), (1, 64, 64, false, 2.5, 2), (4, 64, 64, false, 2, 1),
+        ] as [(Int, Int, Int, Bool, Double?, Int)])
+    func threadsFollowFromWhatRanksShare(
+        ranks: Int, allowed: Int, onMachine: Int, areBound: Bool, quota: Double?, threads: Int
+    ) {
+        let run = RunConfiguration.Run(directory: "d", steps: 1)
+        #expect(
+            run.threadCount(
+                ranksOnHost: ranks, allowed: allowed, onMachine: onMachine, areBound: areBound,
+                quota: quota) == threads)
+    }
+}
