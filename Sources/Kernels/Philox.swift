@@ -5,7 +5,8 @@
 // On vectors a counter is two lanes of 64 bits, (c0, c1) and (c2, c3): each lane's low half times its
 // multiplier is one instruction, and the new words are the products' halves in reverse order.
 
-enum Philox {
+/// The block function; `RandomStream` is how it is used.
+package enum Philox {
     private static let multiplier0: UInt32 = 0xD251_1F53
     private static let multiplier1: UInt32 = 0xCD9E_8D57
     private static let weyl0: UInt32 = 0x9E37_79B9
@@ -13,7 +14,7 @@ enum Philox {
     private static let rounds = 10
 
     /// The four words of a counter.
-    static func words(counter: UInt64, stream: UInt64, key: UInt64) -> SIMD4<UInt32> {
+    package static func words(counter: UInt64, stream: UInt64, key: UInt64) -> SIMD4<UInt32> {
         var c = SIMD4(
             UInt32(truncatingIfNeeded: counter), UInt32(truncatingIfNeeded: counter >> 32),
             UInt32(truncatingIfNeeded: stream), UInt32(truncatingIfNeeded: stream >> 32))

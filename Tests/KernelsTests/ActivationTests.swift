@@ -1,0 +1,98 @@
+import Glibc
+import Kernels
+import Testing
+
+private func value(_ kind: Activation, _ x: Double) -> Double {
+    switch kind {
+    case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+    case .geluErf: 0.5 * x * erfc(-x / 2.0.squareRoot())
+    }
+}
+
+private func derivative(_ kind: Activation, _ x: Double) -> Double {
+    switch kind {
+    case .geluTanh:
+        let root = (2 / Double.pi).squareRoot()
+        let t = tanh(root * (x + 0.044715 * x * x * x))
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * 0.044715 * x * x)
+    case .geluErf:
+        return 0.5 * erfc(-x / 2.0.squareRoot()) + x * exp(-x * x / 2)
+            / (2 * Double.pi).squareRoot()
+    }
+}
+
+private let inputs =
+    (0..<4001).map { Float($0 - 2000) * 0.006 } + values(1000, seed: 1)
+    + [0, 1e-30, -1e-30, 9, -9, 40, -40, 1e4, -1e4, 1e20, -1e20]
+
+@Suite
+struct ActivationTests {
+    @Test(arguments: [Activation.geluTanh, .geluErf])
+    func agreesWithFloat64(kind: Activation) {
+        var y = inputs
+        activate(kind, inputs, into: &y, count: y.count)
+        let exact = inputs.map { value(kind, Double($0)) }
+        // At −1e20 the factor 1e-20 of the limited tail shows; no activation is there.
+        let ordinary = inputs.indices.filter { inputs[$0] > -1e10 }
+        #expect(close(ordinary.map { y[$0] }, ordinary.map { exact[$0] }))
+        #expect(y.allSatisfy { $0.isFinite })
+        // The two forms differ by up to 5e-4: each must fail the other's reference.
+        let other = inputs.map { value(kind == .geluErf ? .geluTanh : .geluErf, Double($0)) }
+        #expect(!close(ordinary.map { y[$0] }, ordinary.map { other[$0] }))
+    }
+
+    @Test(arguments: [Activation.geluTanh, .geluErf])
+    func gradientAgreesWithFloat64(kind: Activation) {
+        for x in stride(from: -6.0, through: 6.0, by: 0.37) {
+            let step = 1e-5
+            let numeric = (value(kind, x + step) - value(kind, x - step)) / (2 * step)
+            #expect(abs(numeric - derivative(kind, x)) < 1e-9)
+        }
+        let dy = values(inputs.count, seed: 2)
+        var dx = dy
+        activateBackward(kind, inputs, gradient: dy, into: &dx, count: dx.count)
+        let exact = zip(inputs, dy).map { derivative(kind, Double($0)) * Double($1) }
+        #expect(close(dx, exact))
+        var inPlace = dy
+        inPlace.withUnsafeMutableBufferPointer { g in
+            activateBackward(
+                kind, inputs, gradient: UnsafePointer(g.baseAddress!), into: g.baseAddress!,
+                count: g.count)
+        }
+        #expect(same(inPlace, dx))
+        #expect(!close(dx, exact.reversed()))
+    }
+
+    @Test(arguments: [Activation.geluTanh, .geluErf], pieceLengths)
+    func piecesGiveTheSameBits(kind: Activation, length: Int) {
+        let dy = values(inputs.count, seed: 2)
+        let count = inputs.count
+        var whole = [Float](repeating: 0, count: 2 * count)
+        var pieces = whole
+        inputs.withUnsafeBufferPointer { x in
+            dy.withUnsafeBufferPointer { dy in
+                func run(_ out: UnsafeMutablePointer<Float>, _ range: Range<Int>) {
+                    let start = range.lowerBound
+                    let x = x.baseAddress! + start
+                    activate(kind, x, into: out + start, count: range.count)
+                    activateBackward(
+                        kind, x, gradient: dy.baseAddress! + start, into: out + count + start,
+                        count: range.count)
+                }
+                whole.withUnsafeMutableBufferPointer { run($0.baseAddress!, 0..<count) }
+                pieces.withUnsafeMutableBufferPointer { out in
+                    inPieces(of: length, count) { run(out.baseAddress!, $0) }
+                }
+            }
+        }
+        #expect(same(whole, pieces))
+    }
+
+    @Test func whatIsNotANumberStaysSo() {
+        for kind in [Activation.geluTanh, .geluErf] {
+            var y: [Float] = [.nan, 1]
+            activate(kind, [.nan, 1], into: &y, count: 2)
+            #expect(y[0].isNaN && y[1].isFinite)
+        }
+    }
+}
