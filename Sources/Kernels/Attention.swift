@@ -121,8 +121,8 @@ package struct AttentionBias {
 /// Dropout of attention probabilities, a pure function of the global position of each.
 ///
 /// The pair (query position p, key j) of global head h in global sequence n takes the random word at
-/// index (n·globalHeadCount + h)·2⁴⁰ + p·2²⁰ + j of the stream, p being t + queryOffset: positions stay
-/// below 2²⁰, sequence·head pairs below 2²⁴.
+/// index (n·globalHeadCount + h)·2⁴⁰ + (p mod 2²⁰)·2²⁰ + j of the stream, p being t + queryOffset: lengths
+/// stay below 2²⁰, sequence·head pairs below 2²⁴.
 public struct AttentionDropout {
     let rate: Float
     let stream: RandomStream
@@ -147,6 +147,6 @@ public struct AttentionDropout {
     /// The index of the pair (`position`, key 0).
     func firstIndex(sequence: Int, head: Int, position: Int) -> UInt64 {
         let pair = (firstSequence + sequence) * globalHeadCount + heads[head]
-        return UInt64(pair) << 40 | UInt64(position) << 20
+        return UInt64(pair) << 40 | (UInt64(truncatingIfNeeded: position) & 0xF_FFFF) << 20
     }
 }
