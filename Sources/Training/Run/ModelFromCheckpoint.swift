@@ -54,7 +54,7 @@ public struct TrainedModel {
                     pieces: [.init(range: 0..<parameter.count, buffer: value.buffer)]))
         }
         do throws(CheckpointError) {
-            try reader.restore(into: state)
+            try reader.restoreModel(into: state)
         } catch {
             throw RunError(error)
         }
