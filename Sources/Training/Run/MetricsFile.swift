@@ -75,6 +75,15 @@ final class MetricsFile {
         }
     }
 
+    /// Makes the rows so far durable.
+    func synchronize() throws(RunError) {
+        do {
+            try handle.synchronize()
+        } catch {
+            throw RunError(.inputOutput, "\(path): expected to reach the disk, found \(error)")
+        }
+    }
+
     /// Bytes of the whole lines that are rows of steps up to `step`, from the start.
     static func length(keeping step: Int, of data: Data) -> Int {
         var kept = 0
