@@ -19,7 +19,6 @@ let kernelSettings: [SwiftSetting] = [
 let argumentParser = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
 let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
-let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -28,7 +27,6 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -59,7 +57,7 @@ let package = Package(
         // 6: a run
         .target(
             name: "Training",
-            dependencies: ["Parallelism", "Checkpointing", "Datasets", logging, yams]),
+            dependencies: ["Parallelism", "Checkpointing", "Datasets", crypto, yams]),
 
         // 7: the command line
         .executableTarget(name: "murmur", dependencies: ["Training", argumentParser]),

@@ -11,7 +11,8 @@ public struct StateTensor: Sendable {
         public init(range: Range<Int>, buffer: Buffer) {
             precondition(
                 range.count == buffer.count,
-                "StateTensor: range \(range) has \(range.count) elements, its buffer \(buffer.count)")
+                "StateTensor: range \(range) has \(range.count) elements, its buffer \(buffer.count)"
+            )
             (self.range, self.buffer) = (range, buffer)
         }
     }

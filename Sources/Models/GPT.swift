@@ -58,7 +58,8 @@ public struct GPTBlock: Layer {
 
     public func callAsFunction(_ x: Tensor, _ pass: Pass) -> Tensor {
         let x = attention(
-            attentionNorm(x, pass), residual: x, visibility: AttentionVisibility(causal: true), pass)
+            attentionNorm(x, pass), residual: x, visibility: AttentionVisibility(causal: true), pass
+        )
         return feedForward(feedForwardNorm(x, pass), residual: x, pass)
     }
 }

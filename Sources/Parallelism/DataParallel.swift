@@ -181,7 +181,8 @@ public final class DataParallel<Network: Model> {
             }
             tensors.append(
                 StateTensor(
-                    name: name, spec: spec, pieces: pieces(of: entry) { range, _ in weights[range] }))
+                    name: name, spec: spec, pieces: pieces(of: entry) { range, _ in weights[range] }
+                ))
             for (moment, buffer) in zip(optimizer.momentNames, moments) {
                 tensors.append(
                     StateTensor(
@@ -239,7 +240,8 @@ public final class DataParallel<Network: Model> {
 
     private func updateRanges(of piece: Range<Int>, momentOffset: Int) -> [UpdateRange] {
         let first = layout.entries.partitioningIndex { $0.range.upperBound > piece.lowerBound }
-        return layout.entries[first...].prefix { $0.range.lowerBound < piece.upperBound }.compactMap {
+        return layout.entries[first...].prefix { $0.range.lowerBound < piece.upperBound }.compactMap
+        {
             entry in
             let common = piece.clamped(to: entry.range)
             guard !common.isEmpty, entry.parameter.leaf.isTrainable else { return nil }

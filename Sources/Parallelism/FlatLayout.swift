@@ -63,7 +63,8 @@ package struct FlatLayout {
         while end > 0 {
             var start = end - 1
             // A bucket is one run of memory: padding may lie inside, a frozen parameter may not.
-            while start > 0 && blocks[end - 1].upperBound - blocks[start].lowerBound < bucketElements
+            while start > 0
+                && blocks[end - 1].upperBound - blocks[start].lowerBound < bucketElements
                 && blocks[start].lowerBound - blocks[start - 1].upperBound < 16
             {
                 start -= 1

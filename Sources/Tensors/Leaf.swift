@@ -24,7 +24,9 @@ public final class Leaf {
 
     /// The working weights.
     public var value: Tensor {
-        guard let bound else { preconditionFailure("Leaf: of shape \(shape), read before it is bound") }
+        guard let bound else {
+            preconditionFailure("Leaf: of shape \(shape), read before it is bound")
+        }
         return bound
     }
 

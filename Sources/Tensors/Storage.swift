@@ -14,7 +14,8 @@ public final class Storage: @unchecked Sendable {
     private let sizeClass: Int
 
     public init(byteCount: Int) {
-        precondition(byteCount >= 0, "Storage: expected a size of at least 0 bytes, got \(byteCount)")
+        precondition(
+            byteCount >= 0, "Storage: expected a size of at least 0 bytes, got \(byteCount)")
         self.byteCount = byteCount
         (pointer, sizeClass) = StoragePool.shared.take(byteCount)
     }
@@ -32,7 +33,8 @@ public struct Buffer: @unchecked Sendable {
     public init(storage: Storage, offset: Int = 0, count: Int, dtype: DType = .float32) {
         precondition(
             offset >= 0 && count >= 0 && (offset + count) * dtype.size <= storage.byteCount,
-            "Buffer: elements \(offset)..<\(offset + count) of \(dtype) in \(storage.byteCount) bytes")
+            "Buffer: elements \(offset)..<\(offset + count) of \(dtype) in \(storage.byteCount) bytes"
+        )
         (self.storage, self.offset, self.count, self.dtype) = (storage, offset, count, dtype)
     }
 

@@ -37,7 +37,9 @@ public final class Tape {
         _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], pullback: @escaping Pullback
     ) -> Tensor {
         let trainable = leaves.filter(\.isTrainable)
-        guard !trainable.isEmpty || inputs.contains(where: { $0.slot != nil }) else { return output }
+        guard !trainable.isEmpty || inputs.contains(where: { $0.slot != nil }) else {
+            return output
+        }
         let slot = newSlot()
         for leaf in trainable { uses[ObjectIdentifier(leaf), default: 0] += 1 }
         records.append(Record(output: slot, leaves: trainable, pullback: pullback))

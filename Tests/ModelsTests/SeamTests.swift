@@ -71,7 +71,8 @@ import Testing
             model.loss(
                 of: ModelInput(
                     integers: [
-                        "tokens": input["tokens"], "targets": Tensor(integers: targets, shape: [3, 13]),
+                        "tokens": input["tokens"],
+                        "targets": Tensor(integers: targets, shape: [3, 13]),
                     ], weights: weights), Pass()
             ).buffer.doubles[0]
         }
@@ -99,7 +100,8 @@ import Testing
         try replica.update(learningRate: 1e-2, gradientScale: 1)
         #expect(frozen.leaf.gradient == nil)
         for (parameter, old) in zip(model.parameters, before) {
-            #expect((parameter.leaf.value.array == old) == (parameter === frozen), "\(parameter.name)")
+            #expect(
+                (parameter.leaf.value.array == old) == (parameter === frozen), "\(parameter.name)")
         }
         #expect(replica.state.contains { $0.name == frozen.name && !$0.pieces.isEmpty })
     }

@@ -21,7 +21,8 @@ import Testing
     static let cases: [Case] = [(1, 1, 1), (3, 5, 7), (13, 24, 72), (65, 31, 17), (200, 96, 48)]
         .flatMap { rows, inputs, outputs in
             ["replicated", "outputs", "inputs"].flatMap { split in
-                [(nil, false), (Activation.geluTanh, true), (nil, true)].map { activation, residual in
+                [(nil, false), (Activation.geluTanh, true), (nil, true)].map {
+                    activation, residual in
                     Case(
                         rows: rows, inputs: inputs, outputs: outputs, split: split,
                         activation: activation, residual: residual)
@@ -163,7 +164,9 @@ private struct Reference {
 
     /// The tanh form and its derivative, by a symmetric difference of the Float64 formula.
     static func gelu(_ x: Double) -> (Double, Double) {
-        func f(_ x: Double) -> Double { 0.5 * x * (1 + tangent(0.7978845608028654 * (x + 0.044715 * x * x * x))) }
+        func f(_ x: Double) -> Double {
+            0.5 * x * (1 + tangent(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+        }
         return (f(x), (f(x + 1e-5) - f(x - 1e-5)) / 2e-5)
     }
 }

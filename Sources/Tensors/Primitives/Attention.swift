@@ -9,7 +9,8 @@ public struct AttentionOperand {
 
     public init(_ tensor: Tensor, headOffsets: [Int]) {
         precondition(
-            tensor.shape.rank == 3, "attention: expected [batch, length, width], got \(tensor.shape)")
+            tensor.shape.rank == 3,
+            "attention: expected [batch, length, width], got \(tensor.shape)")
         (self.tensor, self.headOffsets) = (tensor, headOffsets)
     }
 

@@ -23,7 +23,8 @@ public func linearCrossEntropy(
     let columns = vocabulary.extent
     precondition(
         targets.shape.count == rows && weights.shape.count == rows,
-        "linearCrossEntropy: \(targets.shape.count) targets, \(weights.shape.count) weights for \(rows) tokens")
+        "linearCrossEntropy: \(targets.shape.count) targets, \(weights.shape.count) weights for \(rows) tokens"
+    )
     let product = LinearProduct(
         rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary))
     let logits = Tensor(uninitialized: [rows, columns])

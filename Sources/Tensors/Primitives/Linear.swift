@@ -66,7 +66,9 @@ public func linear(
     ) { upstream, backward in
         let gradient = epilogue.gradientOfSum(upstream, preactivation: preactivation)
         if weight.isTrainable {
-            weight.contribute { product.weightGradient(gradient.floats, input.floats, into: $0, beta: $1) }
+            weight.contribute {
+                product.weightGradient(gradient.floats, input.floats, into: $0, beta: $1)
+            }
         }
         if let bias = epilogue.bias, bias.isTrainable {
             let partials = Tensor(uninitialized: [tokenSlices, product.outputs])

@@ -21,7 +21,8 @@ public struct TrainedModel {
         do throws(CheckpointError) {
             guard let found = try CheckpointReader.newest(in: path) else {
                 throw CheckpointError(
-                    .unusable, "\(path): expected a checkpoint or the directory of a run, found none")
+                    .unusable,
+                    "\(path): expected a checkpoint or the directory of a run, found none")
             }
             reader = found.reader
         } catch {

@@ -13,9 +13,12 @@ public enum StopSignal {
     public static func install() {
         for number in [SIGTERM, SIGINT, SIGUSR1] {
             var action = sigaction()
-            action.__sigaction_handler.sa_handler = { StopSignal.received.store($0, ordering: .relaxed) }
+            action.__sigaction_handler.sa_handler = {
+                StopSignal.received.store($0, ordering: .relaxed)
+            }
             // A second Ctrl-C ends the process at once.
-            action.sa_flags = number == SIGINT ? SA_RESTART | Int32(bitPattern: UInt32(SA_RESETHAND)) : SA_RESTART
+            action.sa_flags =
+                number == SIGINT ? SA_RESTART | Int32(bitPattern: UInt32(SA_RESETHAND)) : SA_RESTART
             sigaction(number, &action, nil)
         }
     }

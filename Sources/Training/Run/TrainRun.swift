@@ -58,7 +58,8 @@ public func train(
             throw RunError(error)
         }
     }
-    let identity = configuration.identity(of: dataset, run: checkpoint?.reader.progress.identity.run)
+    let identity = configuration.identity(
+        of: dataset, run: checkpoint?.reader.progress.identity.run)
     try requireEqual(identity.digests, world: world)
 
     // Model and state.
@@ -79,7 +80,8 @@ public func train(
 
     let rate = try measuredProductRate(world)
     let flops = configuration.flopsPerToken(parameters: model.parameterCount)
-    console.note(describe(configuration, model, dataset, world, resumedAt: checkpoint?.reader.progress.step))
+    console.note(
+        describe(configuration, model, dataset, world, resumedAt: checkpoint?.reader.progress.step))
     let last = min(configuration.run.steps, options.stopAt ?? .max)
     guard trainer.step < last else {
         return console.note("nothing to do: step \(trainer.step) of \(last) is complete")
@@ -238,7 +240,8 @@ private func checkResume(
     let allowed: [ConfigurationDifference]
     let text = checkpoint.progress.identity.configuration
     do throws(ConfigurationError) {
-        saved = try RunConfiguration.parse(yaml: text, file: "\(checkpoint.path)/configuration.yaml")
+        saved = try RunConfiguration.parse(
+            yaml: text, file: "\(checkpoint.path)/configuration.yaml")
     } catch {
         throw RunError(.checkpoint, error.description)
     }
@@ -270,7 +273,8 @@ private func checkResume(
         ("build", old.build, identity.build), ("BLAS", old.blas, identity.blas),
     ] where before != now {
         console.note(
-            "warning: \(what) was \(before), is \(now): the bits may differ from an undisturbed run")
+            "warning: \(what) was \(before), is \(now): the bits may differ from an undisturbed run"
+        )
     }
 }
 

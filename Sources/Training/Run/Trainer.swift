@@ -55,7 +55,8 @@ final class Trainer<Network: Model> {
 
             // All ranks: their micro-batches; gradients are reduced while the last backward pass runs.
             var failure = metricsFailure
-            let losses = try trainMicroBatches(batches, scale: Float(1 / targets), failure: &failure)
+            let losses = try trainMicroBatches(
+                batches, scale: Float(1 / targets), failure: &failure)
 
             // All ranks: one agreement on loss, gradient norm, errors and signals.
             let record = StepRecord(

@@ -1,0 +1,243 @@
+import Glibc
+import Kernels
+import Testing
+
+/// A batch of logits with padding between rows, and the kernels run over S vocabulary slices.
+private struct Run {
+    let rows: Int
+    let columns: Int
+    let stride: Int
+    var logits: [Float]
+    var targets: [Int32]
+    var scales: [Float]
+
+    init(_ rows: Int, _ columns: Int) {
+        self.rows = rows
+        self.columns = columns
+        stride = columns + 3
+        logits = values(rows * stride, seed: 1).map { $0 * 6 }
+        targets = values(rows, seed: 2).map { Int32(abs($0) * Float(columns)) }
+        scales = values(rows, seed: 3)
+        if rows > 1 {
+            targets[1] = -100
+            scales[1] = 0
+        }
+    }
+
+    var slices: [Range<Int>] { canonicalSlices(columns) }
+
+    /// ln Σ exp of the rows, from the slices' statistics.
+    func logSumExps() -> [Float] {
+        withMemory { memory in
+            let maxima = memory.unset(4 * rows)
+            let sums = memory.unset(4 * rows)
+            let out = memory.unset(rows)
+            softmaxStatistics(
+                memory.copy(logits), rows: rows, stride: stride, columnSlices: slices,
+                into: maxima, sums: sums)
+            combineSoftmaxStatistics(maxima: maxima, sums: sums, slices: 4, rows: rows)
+            logSumExp(maxima: maxima, sums: sums, into: out, rows: rows)
+            return array(out, rows)
+        }
+    }
+
+    /// As `ranks` ranks would, each holding 4/ranks slices in its own memory.
+    func logSumExps(ranks: Int) -> [Float] {
+        withMemory { memory in
+            let maxima = memory.unset(4 * rows)
+            let sums = memory.unset(4 * rows)
+            let global = memory.unset(rows)
+            let out = memory.unset(rows)
+            let held = 4 / ranks
+            for rank in 0..<ranks {
+                let own = slices[rank * held..<(rank + 1) * held]
+                let first = own.first?.lowerBound ?? 0
+                let width = (own.last?.upperBound ?? first) - first
+                let part = (0..<rows).flatMap {
+                    logits[$0 * stride + first..<$0 * stride + first + width]
+                }
+                softmaxStatistics(
+                    memory.copy(part), rows: rows, stride: width,
+                    columnSlices: own.map { $0.lowerBound - first..<$0.upperBound - first },
+                    into: maxima + rank * held * rows, sums: sums + rank * held * rows)
+            }
+            maximaOverSlices(maxima, slices: 4, rows: rows, into: global)
+            for rank in 0..<ranks {
+                let offset = rank * held * rows
+                rescaleSums(
+                    sums + offset, maxima: maxima + offset, global: global, slices: held,
+                    rows: rows)
+            }
+            treeAdd(sums, slices: 4, stride: rows, count: rows)
+            logSumExp(maxima: global, sums: sums, into: out, rows: rows)
+            return array(out, rows)
+        }
+    }
+
+    func losses(_ range: Range<Int>? = nil) -> [Float] {
+        let range = range ?? 0..<columns
+        return withMemory { memory in
+            let losses = memory.unset(rows)
+            crossEntropyLosses(
+                memory.copy(logits) + range.lowerBound, targets: memory.copy(targets),
+                logSumExp: memory.copy(logSumExps()), into: losses, rows: rows, stride: stride,
+                firstColumn: range.lowerBound, columns: range.count)
+            return array(losses, rows)
+        }
+    }
+
+    func targetValues(_ range: Range<Int>) -> [Float] {
+        withMemory { memory in
+            let out = memory.unset(rows)
+            targetLogits(
+                memory.copy(logits) + range.lowerBound, targets: memory.copy(targets), into: out,
+                rows: rows, stride: stride, firstColumn: range.lowerBound, columns: range.count)
+            return array(out, rows)
+        }
+    }
+
+    /// Logits turned into gradients over some columns.
+    func backward(_ range: Range<Int>? = nil) -> [Float] {
+        let range = range ?? 0..<columns
+        return withMemory { memory in
+            let x = memory.copy(logits)
+            crossEntropyBackward(
+                x + range.lowerBound, targets: memory.copy(targets),
+                logSumExp: memory.copy(logSumExps()), rowScales: memory.copy(scales), rows: rows,
+                stride: stride, columns: range.count, firstColumn: range.lowerBound)
+            return array(x, rows * stride)
+        }
+    }
+
+    func referenceLosses(_ logits: [Double]) -> [Double] {
+        (0..<rows).map { row in
+            let x = logits[row * stride..<row * stride + columns]
+            let maximum = x.max() ?? 0
+            let total = maximum + log(x.reduce(0) { $0 + exp($1 - maximum) })
+            return targets[row] < 0 ? 0 : total - logits[row * stride + Int(targets[row])]
+        }
+    }
+
+    /// Gradient of Σ scale·loss.
+    func referenceGradient() -> [Double] {
+        var result = logits.map(Double.init)
+        for row in 0..<rows {
+            let x = result[row * stride..<row * stride + columns].map { $0 }
+            let maximum = x.max() ?? 0
+            let sum = x.reduce(0) { $0 + exp($1 - maximum) }
+            for column in 0..<columns {
+                let hit = Int(targets[row]) == column ? 1.0 : 0
+                result[row * stride + column] =
+                    (exp(x[column] - maximum) / sum - hit) * Double(scales[row])
+            }
+        }
+        return result
+    }
+}
+
+private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 1009), (2, 20_011)]
+
+@Suite struct CrossEntropyTests {
+    @Test(arguments: shapes)
+    func agreesWithFloat64(rows: Int, columns: Int) {
+        let run = Run(rows, columns)
+        let expected = run.referenceLosses(run.logits.map(Double.init))
+        #expect(close(run.losses(), expected, absolute: 3e-6, relative: 1e-6))
+        let gradient = run.referenceGradient()
+        #expect(close(run.backward(), gradient, absolute: 1e-6, relative: 5e-6))
+        if columns > 1 {
+            var other = run
+            other.targets[0] = (other.targets[0] + 1) % Int32(columns)
+            #expect(!close(other.losses(), expected, absolute: 3e-6, relative: 1e-6))
+            #expect(!close(other.backward(), gradient, absolute: 1e-6, relative: 5e-6))
+        }
+    }
+
+    @Test func referenceAgreesWithCentralDifferences() {
+        let run = Run(3, 5)
+        let x = run.logits.map(Double.init)
+        func loss(_ index: Int, _ step: Double) -> Double {
+            var moved = x
+            moved[index] += step
+            return zip(run.referenceLosses(moved), run.scales).reduce(0) {
+                $0 + $1.0 * Double($1.1)
+            }
+        }
+        let gradient = run.referenceGradient()
+        for row in 0..<3 {
+            for index in row * run.stride..<row * run.stride + 5 {
+                let slope = (loss(index, 1e-5) - loss(index, -1e-5)) / 2e-5
+                #expect(abs(slope - gradient[index]) <= 1e-8 + 1e-6 * abs(slope))
+            }
+        }
+    }
+
+    @Test(arguments: shapes)
+    func ranksGiveTheBitsOfOneProcess(rows: Int, columns: Int) {
+        let run = Run(rows, columns)
+        let whole = bits(run.logSumExps())
+        for ranks in [1, 2, 4] { #expect(bits(run.logSumExps(ranks: ranks)) == whole) }
+        // Parts of the vocabulary: one rank gives each row's loss, and the gradients fit together.
+        let halves = [0..<columns / 2, columns / 2..<columns]
+        let losses = halves.map { run.losses($0) }
+        let targets = halves.map { run.targetValues($0) }
+        let gradients = halves.map { run.backward($0) }
+        let loss = run.losses()
+        let gradient = run.backward()
+        for row in 0..<rows {
+            #expect(losses[0][row] + losses[1][row] == loss[row])
+            #expect(losses[0][row] == 0 || losses[1][row] == 0)
+            if run.targets[row] >= 0 {
+                #expect(
+                    run.logSumExps()[row] - (targets[0][row] + targets[1][row]) == loss[row])
+            }
+            for column in 0..<columns {
+                let index = row * run.stride + column
+                let own = gradients[column < columns / 2 ? 0 : 1][index]
+                #expect(own.bitPattern == gradient[index].bitPattern)
+            }
+        }
+    }
+
+    @Test func ignoredRowsGiveExactZerosAndNothingElseIsTouched() {
+        var run = Run(4, 37)
+        run.logits[run.stride + 5] = .nan
+        let gradient = run.backward()
+        #expect(run.losses()[1] == 0)
+        #expect(gradient[run.stride..<run.stride + 37].allSatisfy { $0.bitPattern == 0 })
+        for row in 0..<4 {
+            let gap = row * run.stride + 37..<(row + 1) * run.stride
+            #expect(bits(Array(gradient[gap])) == bits(Array(run.logits[gap])))
+        }
+    }
+
+    @Test func extremesStayFiniteAndNotANumberShows() {
+        var run = Run(3, 20)
+        run.logits = run.logits.map { $0 * 1_000 }
+        run.logits[4] = -.infinity
+        if run.targets[0] == 4 { run.targets[0] = 5 }
+        #expect(run.losses().allSatisfy { $0.isFinite })
+        let inRow = Array(run.backward()[..<20])
+        #expect(inRow.allSatisfy { $0.isFinite } && inRow[4] == 0)
+        run.logits[2 * run.stride + 7] = .nan
+        #expect(run.losses()[2].isNaN)
+        #expect(run.losses()[0].isFinite)
+    }
+}
+
+extension ThreadedTests {
+    @Suite(.serialized)
+    struct CrossEntropyThreadsTests {
+        @Test func bitsDoNotDependOnThreads() {
+            let run = Run(40, 2_003)
+            Threads.start(1)
+            let losses = bits(run.losses())
+            let gradient = bits(run.backward())
+            for threads in 2...3 {
+                Threads.start(threads)
+                #expect(bits(run.losses()) == losses)
+                #expect(bits(run.backward()) == gradient)
+            }
+        }
+    }
+}
