@@ -125,7 +125,8 @@ package final class StoragePool: Sendable {
 
     package static func sizeClass(of byteCount: Int) -> Int {
         guard byteCount > 256 else { return 256 }
-        let power = Int.bitWidth - (byteCount - 1).leadingZeroBitCount - 1  // 2^power < byteCount ≤ 2^(power+1)
+        // 2^power < byteCount ≤ 2^(power + 1)
+        let power = Int.bitWidth - (byteCount - 1).leadingZeroBitCount - 1
         let quarter = 1 << (power - 2)
         return (byteCount + quarter - 1) / quarter * quarter
     }

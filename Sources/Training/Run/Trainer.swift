@@ -82,6 +82,7 @@ final class Trainer<Network: Model> {
             step += 1
 
             let seconds = ContinuousClock.now - clock
+            let share = (world.communicator.secondsWaited - waited) / seconds.inSeconds
             var row = MetricsRow(
                 step: step, loss: Float(records.flatMap { $0.losses }.reduce(0, +) / targets),
                 learningRate: learningRate, gradientNorm: agreement.gradientNorm,
@@ -99,9 +100,7 @@ final class Trainer<Network: Model> {
             // The first rank: metrics and console. A full disk ends the run at the next agreement.
             do throws(RunError) { try metrics?.append(row) } catch { metricsFailure = error }
             console.report(
-                row, last: last, stepsDone: step - first,
-                communicationShare: (world.communicator.secondsWaited - waited)
-                    / seconds.inSeconds)
+                row, last: last, stepsDone: step - first, communicationShare: share)
 
             // All ranks: the state.
             if isDue(configuration.checkpoint.every) || isLast { try save(console) }
