@@ -91,7 +91,9 @@ extension Communicator {
         do throws(RunError) {
             try outcome()
         } catch {
-            failure = "\(error.kind.rawValue)\n\(error.host ?? host)\n\(error.message)"
+            failure =
+                "\(error.kind.rawValue)\n\(error.host ?? host)\n"
+                + "\(error.step.map(String.init) ?? "")\n\(error.message)"
         }
         let failures: [String]
         do throws(CommunicationError) {
@@ -101,10 +103,10 @@ extension Communicator {
         }
         guard let rank = failures.firstIndex(where: { !$0.isEmpty }) else { return }
         let parts = failures[rank].split(
-            separator: "\n", maxSplits: 2, omittingEmptySubsequences: false)
+            separator: "\n", maxSplits: 3, omittingEmptySubsequences: false)
         let kind = Int32(parts[0]).flatMap { RunError.Kind(rawValue: $0) } ?? .inputOutput
         throw RunError(
-            kind, String(parts[2]), rank: size > 1 ? rank : nil,
-            host: size > 1 ? String(parts[1]) : nil)
+            kind, String(parts[3]), rank: size > 1 ? rank : nil,
+            host: size > 1 ? String(parts[1]) : nil, step: Int(parts[2]))
     }
 }
