@@ -62,6 +62,8 @@ let package = Package(
         // 7: the command line
         .executableTarget(name: "murmur", dependencies: ["Training", argumentParser]),
 
+        // Tests mirror sources; Support starts programs for them.
+        .target(name: "TestSupport", path: "Tests/Support"),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
@@ -70,9 +72,15 @@ let package = Package(
         .testTarget(name: "LayersTests", dependencies: ["Layers"]),
         .executableTarget(
             name: "RankTests", dependencies: ["Communication"], path: "Tests/RankTests"),
-        .testTarget(name: "CommunicationTests", dependencies: ["Communication", "RankTests"]),
+        .testTarget(
+            name: "CommunicationTests",
+            dependencies: ["Communication", "RankTests", "TestSupport"]),
+        .testTarget(name: "OptimizersTests", dependencies: ["Optimizers"]),
+        .testTarget(name: "ParallelismTests", dependencies: ["Parallelism", "Training"]),
         .testTarget(name: "CheckpointingTests", dependencies: ["Checkpointing"]),
-        .testTarget(name: "TrainingTests", dependencies: ["murmur", "Training"]),
+        .testTarget(
+            name: "TrainingTests",
+            dependencies: ["murmur", "Training", "Datasets", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

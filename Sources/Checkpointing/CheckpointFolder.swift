@@ -42,7 +42,7 @@ struct CheckpointFolder: Sendable {
 /// The names in a folder, sorted, without `.` and `..`; none where there is no folder.
 func folderNames(_ path: String) throws(CheckpointError) -> [String] {
     guard let folder = opendir(path) else {
-        if errno == ENOENT { return [] }
+        if errno == ENOENT || errno == ENOTDIR { return [] }
         throw .system("opendir", path.printable)
     }
     defer { closedir(folder) }

@@ -6,25 +6,25 @@ import Kernels
 import Tensors
 
 /// Flat gradient buffers, one a level of the tree that is still open: at most log₂(groups) + 1.
-final class GradientTree {
+package final class GradientTree {
     private let count: Int
     /// Open subtrees from the oldest and highest to the newest.
     private var open: [(buffer: Buffer, level: Int)] = []
     private var spare: [Buffer] = []
 
-    init(count: Int) { self.count = count }
+    package init(count: Int) { self.count = count }
 
     /// The buffer of the newest group.
-    var current: Buffer { open[open.count - 1].buffer }
+    package var current: Buffer { open[open.count - 1].buffer }
 
     /// A new step: nothing is open.
-    func reset() {
+    package func reset() {
         spare += open.map(\.buffer)
         open.removeAll()
     }
 
     /// Opens a group; the ones before it are folded as far as the tree allows.
-    func beginGroup() {
+    package func beginGroup() {
         while open.count >= 2 && open[open.count - 1].level == open[open.count - 2].level {
             let newest = open.removeLast()
             addRange(0..<count, of: newest.buffer, into: open[open.count - 1].buffer)
@@ -35,14 +35,14 @@ final class GradientTree {
     }
 
     /// Adds up all open subtrees over one range, which the last group has completed: the root's range.
-    func fold(_ range: Range<Int>) {
+    package func fold(_ range: Range<Int>) {
         for index in stride(from: open.count - 1, to: 0, by: -1) {
             addRange(range, of: open[index].buffer, into: open[index - 1].buffer)
         }
     }
 
     /// Where the sums are, range by range, once they are folded.
-    var root: Buffer { open[0].buffer }
+    package var root: Buffer { open[0].buffer }
 
     private static func cleared(_ count: Int) -> Buffer {
         let buffer = Buffer(count: count)

@@ -17,12 +17,13 @@ struct ConfigurationArguments: ParsableArguments {
         }
     }
 
-    /// The same, checked against the number of ranks too where the launcher tells it.
+    /// The same, checked against the number of ranks too where the launcher tells it, so that a fault
+    /// needs no MPI to be found. Warnings are left to the run, which has the number in any case.
     func load(readsData: Bool) throws(RunError) -> RunConfiguration {
         let configuration = try load()
         guard let ranks = Launch.size else { return configuration }
         do {
-            Report.warn(try configuration.check(ranks: ranks, readsData: readsData, file: file))
+            _ = try configuration.check(ranks: ranks, readsData: readsData, file: file)
         } catch {
             throw RunError(error)
         }

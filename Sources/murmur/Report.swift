@@ -28,6 +28,7 @@ enum Report {
     ///
     /// The first rank speaks at once. Another one waits: where the first has the same error, the
     /// launcher ends this process meanwhile; where it has none, this rank speaks and says who it is.
+    /// A stop was agreed on by all: the first alone says so.
     static func show(_ error: RunError) {
         var error = error
         if !Launch.isFirst {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 /// One launch at a time: the ranks of two would compete for the cores.

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 extension CommunicationTests {
@@ -47,10 +48,10 @@ extension CommunicationTests {
         /// Neither a rank that waits nor one that computes outlives its launcher.
         @Test func noRankOutlivesMpirun() throws {
             var ranks: [pid_t] = []
-            _ = try launch(.mpi, ranks: 2, ["stays"], timeout: 60) { mpirun, output in
-                ranks = processes(in: output())
+            _ = try launch(.mpi, ranks: 2, ["stays"], timeout: 60) { running in
+                ranks = processes(in: running.output)
                 guard ranks.count == 2 else { return false }
-                kill(mpirun.processIdentifier, SIGKILL)
+                kill(running.process, SIGKILL)
                 return true
             }
             expectGone(ranks)
@@ -72,16 +73,9 @@ extension CommunicationTests {
 
         private func expectGone(_ processes: [pid_t]) {
             #expect(processes.count == 2)
-            let end = monotonicSeconds() + 5
-            while monotonicSeconds() < end, processes.contains(where: isAlive) { usleep(20_000) }
-            #expect(!processes.contains(where: isAlive), "processes \(processes) are still there")
-        }
-
-        /// A process that has ended but has not been collected is no longer alive.
-        private func isAlive(_ process: pid_t) -> Bool {
-            guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
-            else { return false }
-            return status.split(separator: ")").last?.split(separator: " ").first != "Z"
+            #expect(
+                waitUntil { !processes.contains(where: isAlive) },
+                "processes \(processes) are still there")
         }
     }
 }

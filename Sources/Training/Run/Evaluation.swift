@@ -10,6 +10,8 @@ public struct EvaluationResult: Sendable, Equatable {
     /// Mean, nats a token.
     public let loss: Double
     public let tokens: Int
+
+    package init(loss: Double, tokens: Int) { (self.loss, self.tokens) = (loss, tokens) }
 }
 
 /// Evaluates over all batches of `source`; the same result on any number of ranks: sums of micro-batches

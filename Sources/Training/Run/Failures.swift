@@ -3,6 +3,7 @@
 import Checkpointing
 import Communication
 import Datasets
+import Foundation
 
 extension RunError {
     public init(_ error: CommunicationError) {
@@ -26,4 +27,12 @@ extension RunError {
         case .communication(let cause): self.init(cause)
         }
     }
+}
+
+/// What the system said, without Foundation's wrapping.
+func systemReason(_ error: any Error) -> String {
+    let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
+    let cause = (underlying ?? error) as NSError
+    guard cause.domain == NSPOSIXErrorDomain else { return cause.localizedDescription }
+    return String(cString: strerror(Int32(cause.code)))
 }

@@ -11,11 +11,20 @@ public struct MetricsRow: Sendable {
     public var tokensPerSecond: Double
     /// Wall time of the step.
     public var seconds: Double
-    public var isSkipped = false
+    public var isSkipped: Bool
     public var validation: EvaluationResult?
 
+    package init(
+        step: Int, loss: Float, learningRate: Double, gradientNorm: Double, tokensPerSecond: Double,
+        seconds: Double, isSkipped: Bool = false, validation: EvaluationResult? = nil
+    ) {
+        (self.step, self.loss, self.learningRate) = (step, loss, learningRate)
+        (self.gradientNorm, self.tokensPerSecond) = (gradientNorm, tokensPerSecond)
+        (self.seconds, self.isSkipped, self.validation) = (seconds, isSkipped, validation)
+    }
+
     /// The row as JSON; numbers that are not finite are `null`.
-    var json: String {
+    package var json: String {
         var fields = [
             "\"step\": \(step)", "\"loss\": \(MetricsRow.number(Double(loss), digits: 9))",
             "\"loss_bits\": \"\(MetricsRow.bits(loss))\"",
@@ -44,14 +53,14 @@ public struct MetricsRow: Sendable {
 
 /// `metrics.jsonl`: rows are appended one write each; on resume the rows that are not of the past are
 /// cut off and the others stay byte for byte.
-final class MetricsFile {
-    static let name = "metrics.jsonl"
+package final class MetricsFile {
+    package static let name = "metrics.jsonl"
 
     private let handle: FileHandle
     private let path: String
 
     /// Opens the file and keeps the rows up to `step`.
-    init(directory: String, keeping step: Int) throws(RunError) {
+    package init(directory: String, keeping step: Int) throws(RunError) {
         path = directory + "/" + MetricsFile.name
         do {
             if !FileManager.default.fileExists(atPath: path) {
@@ -63,15 +72,16 @@ final class MetricsFile {
             try handle.truncate(atOffset: UInt64(length))
             try handle.seekToEnd()
         } catch {
-            throw RunError(.inputOutput, "\(path): expected to write, found \(error)")
+            throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
         }
     }
 
-    func append(_ row: MetricsRow) throws(RunError) {
+    package func append(_ row: MetricsRow) throws(RunError) {
         do {
             try handle.write(contentsOf: Data((row.json + "\n").utf8))
         } catch {
-            throw RunError(.inputOutput, "\(path): expected to append a row, found \(error)")
+            throw RunError(
+                .inputOutput, "\(path): expected to append a row, found \(systemReason(error))")
         }
     }
 
@@ -80,12 +90,13 @@ final class MetricsFile {
         do {
             try handle.synchronize()
         } catch {
-            throw RunError(.inputOutput, "\(path): expected to reach the disk, found \(error)")
+            throw RunError(
+                .inputOutput, "\(path): expected to reach the disk, found \(systemReason(error))")
         }
     }
 
     /// Bytes of the whole lines that are rows of steps up to `step`, from the start.
-    static func length(keeping step: Int, of data: Data) -> Int {
+    package static func length(keeping step: Int, of data: Data) -> Int {
         var kept = 0
         while kept < data.count, let end = data[kept...].firstIndex(of: UInt8(ascii: "\n")) {
             let row = try? JSONSerialization.jsonObject(with: data[kept..<end]) as? [String: Any]

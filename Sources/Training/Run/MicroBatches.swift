@@ -7,7 +7,7 @@ import Tensors
 /// The micro-batches of one rank, group by group (docs/numerics.md): M micro-batches form G groups of
 /// consecutive ones, rank r of D holds G/D of them. Where D does not divide G, a rank's M/D micro-batches
 /// form as many groups as a power of two allows, at most G.
-func microBatchGroups(count: Int, groups: Int, rank: Int, ranks: Int) -> [Range<Int>] {
+package func microBatchGroups(count: Int, groups: Int, rank: Int, ranks: Int) -> [Range<Int>] {
     let own = count / ranks
     var local = groups % ranks == 0 ? groups / ranks : groups
     while own % local != 0 { local /= 2 }

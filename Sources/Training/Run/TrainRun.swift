@@ -229,15 +229,9 @@ private func probe(_ directory: String) throws(RunError) {
     } catch {
         throw RunError(
             .inputOutput,
-            "\(directory): expected a folder to write to, found \(reason(error)); "
+            "\(directory): expected a folder to write to, found \(systemReason(error)); "
                 + "check run.directory and its permissions")
     }
-}
-
-/// What the system said, without Foundation's wrapping.
-private func reason(_ error: any Error) -> String {
-    let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
-    return (underlying ?? error).localizedDescription
 }
 
 /// Compares what a checkpoint says of itself with what this run was given.
@@ -298,7 +292,7 @@ private func writeResolvedConfiguration(
             try Data(configuration.yaml.utf8).write(
                 to: URL(fileURLWithPath: path), options: .atomic)
         } catch {
-            throw RunError(.inputOutput, "\(path): expected to write, found \(reason(error))")
+            throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
         }
     }
 }

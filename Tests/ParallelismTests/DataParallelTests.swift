@@ -1,0 +1,105 @@
+import Parallelism
+import Testing
+import Training
+
+@Suite struct DataParallelTests {
+    private static let reference = Result { try Replica().train(0..<5) }
+
+    @Test(arguments: [1, 2, 4], [1024, 20_000, 1 << 30])
+    func ranksAndBucketsChangeNoBit(ranks: Int, bucketBytes: Int) throws {
+        let outcome = try Replica(ranks: ranks, bucketBytes: bucketBytes).train(0..<5)
+        let reference = try Self.reference.get()
+        #expect(outcome == reference)
+        let names = Replica().shapes
+        #expect(names.allSatisfy { reference.state[$0.name]?.count == $0.count })
+        #expect(names.contains { $0.name == "optimizer.second_moment.h.1.mlp.c_fc.weight" })
+    }
+
+    @Test(arguments: [
+        Replica(ranks: 2, seed: 2), Replica(ranks: 1, groups: 1),
+        Replica(ranks: 4, microBatches: 4),
+    ])
+    func otherArithmeticGivesOtherBits(replica: Replica) throws {
+        let (outcome, reference) = (try replica.train(0..<5), try Self.reference.get())
+        #expect(outcome.state["wte.weight"] != reference.state["wte.weight"])
+        #expect(outcome.norms != reference.norms)
+    }
+
+    /// Three ranks divide six micro-batches, not two groups: their own bits, every time, and a result
+    /// that differs from one rank's by rounding alone.
+    @Test func ranksThatDoNotDivideTheGroupsRepeatTheirOwnBits() throws {
+        let three = Replica(ranks: 3, microBatches: 6, groups: 2)
+        let outcome = try three.train(0..<5)
+        var otherBuckets = three
+        otherBuckets.bucketBytes = 1024
+        #expect(try otherBuckets.train(0..<5) == outcome)
+
+        let one = try Replica(microBatches: 6, groups: 2).train(0..<5)
+        #expect(outcome.state != one.state)
+        func norms(_ outcome: Replica.Outcome) -> [Double] {
+            outcome.norms.map(Double.init(bitPattern:))
+        }
+        #expect(zip(norms(outcome), norms(one)).allSatisfy { abs($0 - $1) <= 1e-4 * $1 })
+        let other = try Self.reference.get()
+        #expect(!zip(norms(other), norms(one)).allSatisfy { abs($0 - $1) <= 1e-4 * $1 }, "control")
+    }
+
+    @Test(arguments: [(1, 4), (4, 2), (2, 1)])
+    func aStateGoesOnInAnotherLayout(before: Int, after: Int) throws {
+        let saved = try Replica(ranks: before, bucketBytes: 20_000).train(0..<3)
+        let resumed = try Replica(ranks: after).train(3..<5, from: saved.state)
+        let reference = try Self.reference.get()
+        #expect(resumed.state == reference.state)
+        #expect(resumed.norms == Array(reference.norms.suffix(2)))
+
+        var damaged = saved.state
+        damaged["optimizer.first_moment.wpe.weight"]![7] ^= 1 << 20
+        let other = try Replica(ranks: after).train(3..<5, from: damaged)
+        #expect(other.state != reference.state, "control: a flipped bit is not seen")
+    }
+
+    @Test(arguments: [1, 2, 4])
+    func frozenParametersStayAndHaveNoMoments(ranks: Int) throws {
+        let frozen: Set = ["wpe.weight", "h.0.ln_1.weight", "ln_f.bias"]
+        let start = try Replica(frozen: frozen).train(0..<0)
+        let outcome = try Replica(ranks: ranks, frozen: frozen).train(0..<5)
+        for name in frozen {
+            #expect(outcome.state[name] == start.state[name])
+            #expect(outcome.state["optimizer.first_moment.\(name)"] == nil)
+        }
+        #expect(outcome.state["wte.weight"] != start.state["wte.weight"])
+        #expect(try outcome == Replica(frozen: frozen).train(0..<5))
+        let resumed = try Replica(ranks: 5 - ranks, microBatches: 8, frozen: frozen)
+            .train(5..<5, from: outcome.state)
+        #expect(resumed.state == outcome.state)
+    }
+
+    // MARK: Groups
+
+    private static let groupings: [(Int, Int, Int, [[Range<Int>]])] = [
+        (8, 4, 1, [[0..<2, 2..<4, 4..<6, 6..<8]]),
+        (8, 4, 2, [[0..<2, 2..<4], [4..<6, 6..<8]]),
+        (8, 4, 4, [[0..<2], [2..<4], [4..<6], [6..<8]]),
+        (8, 2, 4, [[0..<1, 1..<2], [2..<3, 3..<4], [4..<5, 5..<6], [6..<7, 7..<8]]),
+        (6, 2, 3, [[0..<1, 1..<2], [2..<3, 3..<4], [4..<5, 5..<6]]),
+        (
+            12, 4, 3,
+            [
+                [0..<1, 1..<2, 2..<3, 3..<4], [4..<5, 5..<6, 6..<7, 7..<8],
+                [8..<9, 9..<10, 10..<11, 11..<12],
+            ]
+        ),
+        (6, 2, 6, [[0..<1], [1..<2], [2..<3], [3..<4], [4..<5], [5..<6]]),
+        (5, 1, 5, [[0..<1], [1..<2], [2..<3], [3..<4], [4..<5]]),
+    ]
+
+    @Test(arguments: groupings)
+    func microBatchesFormGroups(
+        count: Int, groups: Int, ranks: Int, expected: [[Range<Int>]]
+    ) {
+        let found = (0..<ranks).map {
+            microBatchGroups(count: count, groups: groups, rank: $0, ranks: ranks)
+        }
+        #expect(found == expected)
+    }
+}

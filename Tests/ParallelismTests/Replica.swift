@@ -1,0 +1,165 @@
+// A small GPT in training on ranks that are threads, and its state as bit patterns.
+
+import Communication
+import Layers
+import Models
+import Optimizers
+import Parallelism
+import Tensors
+import Training
+
+/// A state of all ranks put together: bit patterns in memory order, by name.
+typealias StateBits = [String: [UInt32]]
+
+/// A training run as far as it decides bits, and how it is laid out.
+struct Replica: Sendable {
+    var ranks = 1
+    var bucketBytes = 1 << 16
+    var microBatches = 8
+    var groups = 4
+    var seed: UInt64 = 1
+    /// By name.
+    var frozen: Set<String> = []
+
+    /// What is known after some steps.
+    struct Outcome: Equatable, Sendable {
+        var state: StateBits
+        /// Bit patterns of the gradient norms, the same on every rank.
+        var norms: [UInt64]
+        var losses: [UInt64]
+    }
+
+    /// Trains steps `steps`, from `start` or from initial weights.
+    func train(_ steps: Range<Int>, from start: StateBits? = nil) throws -> Outcome {
+        let outcomes = try InProcess.run(ranks: ranks) { communicator in
+            let replica = makeReplica(communicator)
+            if let start {
+                fill(replica.state, from: start)
+                try replica.restore(updates: steps.lowerBound)
+            } else {
+                replica.initialize(seed: seed)
+            }
+            var outcome = Outcome(state: [:], norms: [], losses: [])
+            for step in steps {
+                let agreement = try take(step, replica, communicator)
+                outcome.norms.append(agreement.gradientNorm.bitPattern)
+                outcome.losses += agreement.records.flatMap { $0 }.map(\.bitPattern)
+            }
+            return (outcome, pieces: pieces(of: replica.state), working: working(replica.model))
+        }
+        var outcome = outcomes[0].0
+        for (name, spec) in shapes {
+            var bits = [UInt32?](repeating: nil, count: spec)
+            for piece in outcomes.flatMap(\.pieces) where piece.name == name {
+                for (index, value) in zip(piece.range, piece.bits) {
+                    precondition(bits[index] == nil, "\(name): element \(index) is on two ranks")
+                    bits[index] = value
+                }
+            }
+            outcome.state[name] = bits.compactMap { $0 }
+        }
+        // Every rank has every working weight, and norms are agreed on.
+        for other in outcomes {
+            precondition(other.0.norms == outcome.norms && other.0.losses == outcome.losses)
+            for (name, bits) in other.working {
+                precondition(bits == outcome.state[name], "\(name): a rank has other weights")
+            }
+        }
+        return outcome
+    }
+
+    // MARK: Parts
+
+    private func makeModel() -> GPT {
+        var shape = GPTConfiguration(
+            vocabulary: 61, contextLength: 16, layers: 2, heads: 3, width: 24)
+        shape.dropout = 0.1
+        let model = GPT(shape, numerics: Numerics(slices: 4))
+        for parameter in model.parameters where frozen.contains(parameter.name) {
+            parameter.leaf.isTrainable = false
+        }
+        return model
+    }
+
+    private func makeReplica(_ communicator: any Communicator) -> DataParallel<GPT> {
+        DataParallel(
+            makeModel(), optimizer: AdamW(), communicator: communicator, bucketBytes: bucketBytes)
+    }
+
+    /// Names and sizes of the whole state.
+    var shapes: [(name: String, count: Int)] {
+        makeReplica(InProcess.alone()).state.map { ($0.name, $0.spec.shape.count) }
+    }
+
+    private func take(
+        _ step: Int, _ replica: DataParallel<GPT>, _ communicator: any Communicator
+    ) throws -> StepAgreement {
+        let own = microBatchGroups(
+            count: microBatches, groups: groups, rank: communicator.rank, ranks: ranks)
+        let sequences = 2
+        let targets = Float(microBatches * sequences * 13)
+        var losses: [Double] = []
+        replica.beginStep()
+        for group in own {
+            replica.beginGroup()
+            for microBatch in group {
+                let randomness = Pass.Randomness(
+                    seed: seed, step: step, firstSequence: microBatch * sequences)
+                losses.append(
+                    replica.accumulate(
+                        input(step, microBatch, sequences), randomness: randomness,
+                        scale: 1 / targets, isLast: microBatch == own.last!.upperBound - 1))
+            }
+        }
+        let agreement = try replica.agree(on: losses)
+        let clip = GradientNorm.clipFactor(norm: agreement.gradientNorm, limit: 0.5)
+        try replica.update(learningRate: 1e-2, gradientScale: Float(clip))
+        return agreement
+    }
+
+    /// Pseudo-random tokens, a function of step and micro-batch.
+    private func input(_ step: Int, _ microBatch: Int, _ sequences: Int) -> ModelInput {
+        var state = UInt64(step * 1000 + microBatch + 1) &* 0x9E37_79B9_7F4A_7C15
+        func tokens() -> Tensor {
+            Tensor(
+                integers: (0..<sequences * 13).map { _ in
+                    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                    return Int32(state >> 33) % 61
+                }, shape: [sequences, 13])
+        }
+        return ModelInput(
+            integers: ["tokens": tokens(), "targets": tokens()],
+            weights: Tensor([Float](repeating: 1, count: sequences * 13), shape: [sequences * 13]))
+    }
+}
+
+private struct Piece: Sendable {
+    let name: String
+    let range: Range<Int>
+    let bits: [UInt32]
+}
+
+private func bits(_ buffer: Buffer) -> [UInt32] {
+    (0..<buffer.count).map { buffer.floats[$0].bitPattern }
+}
+
+private func pieces(of state: [StateTensor]) -> [Piece] {
+    state.flatMap { tensor in
+        tensor.pieces.map { Piece(name: tensor.name, range: $0.range, bits: bits($0.buffer)) }
+    }
+}
+
+private func working(_ model: GPT) -> StateBits {
+    Dictionary(
+        uniqueKeysWithValues: model.parameters.map { ($0.name, bits($0.leaf.value.buffer)) })
+}
+
+private func fill(_ state: [StateTensor], from bits: StateBits) {
+    for tensor in state {
+        for piece in tensor.pieces {
+            for (offset, index) in piece.range.enumerated() {
+                piece.buffer.floats[offset] = Float(bitPattern: bits[tensor.name]![index])
+            }
+        }
+    }
+}

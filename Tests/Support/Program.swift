@@ -1,0 +1,145 @@
+// Programs run from outside, as a user runs them: bounded in time, with all that they say.
+
+import Foundation
+import Glibc
+
+/// How a program ended, and what it said.
+package struct Launch: Sendable {
+    package let exitCode: Int32
+    package let output: String
+    package let errors: String
+    package let seconds: Double
+    /// It was ended because it did not end.
+    package let timedOut: Bool
+
+    package var summary: String {
+        "exit code \(exitCode) after \(seconds) s\(timedOut ? ", ended by the test" : "")\n"
+            + output + errors
+    }
+
+    /// What it said on standard error, line by line.
+    package var errorLines: [String] { errors.split(separator: "\n").map(String.init) }
+}
+
+/// An executable of this package.
+package struct Program: Sendable {
+    package let path: String
+
+    /// Finds it beside the test bundle, where SwiftPM puts it, or in the folder of a build.
+    package init(_ name: String) throws {
+        let programs =
+            [try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")]
+            + CommandLine.arguments
+        let folders = programs.compactMap { path in
+            path.map { URL(fileURLWithPath: $0).deletingLastPathComponent().path }
+        }
+        let builds = [".build/release", ".build/debug"].map { "\(packageRoot)/\($0)" }
+        path = try firstExecutable(name, in: folders + builds)
+    }
+
+    /// Runs it and waits, at most `timeout` seconds: after that it is killed.
+    ///
+    /// - Parameters:
+    ///   - ranks: starts so many under mpirun; nil: one process without it.
+    ///   - folder: the current directory; nil: the package's root.
+    ///   - whileRunning: sees it from time to time, until it returns true.
+    package func run(
+        _ arguments: [String], ranks: Int? = nil, in folder: String? = nil, timeout: Double = 120,
+        whileRunning: (Running) -> Bool = { _ in true }
+    ) throws -> Launch {
+        let files = try TemporaryFolder()
+        let (output, errors) = (files.file("out"), files.file("err"))
+        for file in [output, errors] { try Data().write(to: URL(fileURLWithPath: file)) }
+
+        let process = Process()
+        process.executableURL = URL(
+            fileURLWithPath: ranks == nil ? path : try Program.mpirun())
+        process.arguments =
+            (ranks.map { Program.mpirunArguments(ranks: $0) + [path] } ?? []) + arguments
+        process.currentDirectoryURL = URL(fileURLWithPath: folder ?? packageRoot)
+        process.environment = ProcessInfo.processInfo.environment.merging([
+            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        ]) { $1 }
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: output))
+        process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errors))
+
+        let start = monotonicSeconds()
+        try withSignalsUnblocked { try process.run() }
+        let running = Running(process: process.processIdentifier, outputFile: output)
+        var (hasSeen, timedOut) = (false, false)
+        while process.isRunning {
+            usleep(10_000)
+            if !hasSeen { hasSeen = whileRunning(running) }
+            if monotonicSeconds() - start > timeout {
+                timedOut = true
+                kill(process.processIdentifier, SIGKILL)
+                break
+            }
+        }
+        process.waitUntilExit()
+        // A shell's way to tell an exit from a signal.
+        let isSignal = process.terminationReason == .uncaughtSignal
+        return Launch(
+            exitCode: process.terminationStatus + (isSignal ? 128 : 0),
+            output: contents(of: output),
+            errors: contents(of: errors), seconds: monotonicSeconds() - start, timedOut: timedOut)
+    }
+
+    /// A program on its way: itself, or the mpirun above it.
+    package struct Running {
+        package let process: pid_t
+        let outputFile: String
+
+        /// Its standard output so far.
+        package var output: String { contents(of: outputFile) }
+    }
+
+    private static func mpirunArguments(ranks: Int) -> [String] {
+        ["-q", "--bind-to", "none", "--oversubscribe", "-n", "\(ranks)"]
+    }
+
+    private static func mpirun() throws -> String {
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+        let folders = path.split(separator: ":").map(String.init)
+        return try firstExecutable("mpirun", in: folders + ["/usr/bin", "/usr/lib64/openmpi/bin"])
+    }
+}
+
+/// What a test needs is not there.
+package struct NotFound: Error, CustomStringConvertible {
+    package let description: String
+
+    package init(description: String) { self.description = description }
+}
+
+private func contents(of file: String) -> String {
+    String(decoding: FileManager.default.contents(atPath: file) ?? Data(), as: UTF8.self)
+}
+
+private func firstExecutable(_ name: String, in folders: [String]) throws -> String {
+    let paths = folders.map { "\($0)/\(name)" }
+    guard let path = paths.first(where: { FileManager.default.isExecutableFile(atPath: $0) }) else {
+        throw NotFound(description: "\(name): expected in one of \(folders), found in none")
+    }
+    return path
+}
+
+/// A thread of the test library blocks signals, and its children would inherit that.
+private func withSignalsUnblocked(_ body: () throws -> Void) rethrows {
+    var (none, before) = (sigset_t(), sigset_t())
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    try body()
+}
+
+/// The package's folder.
+package let packageRoot = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().path
+
+package func monotonicSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}

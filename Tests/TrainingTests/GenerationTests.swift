@@ -1,0 +1,70 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `generate` and `evaluate` on a run of their own.
+@Suite(.serialized) struct GenerationTests {
+    private static let run = Result {
+        let run = try RunFolder()
+        let launch = try run.train(settings: ["run.steps=10"])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        return run
+    }
+
+    private func generate(_ arguments: [String], ranks: Int? = nil) throws -> String {
+        let directory = try Self.run.get().directory
+        let launch = try murmur(["generate", "--checkpoint", directory] + arguments, ranks: ranks)
+        #expect(launch.exitCode == 0 && launch.errors == "", "\(launch.summary)")
+        return launch.output
+    }
+
+    @Test(arguments: [[], ["--prompt", ""]])
+    func anEmptyPromptStartsANewText(prompt: [String]) throws {
+        let text = try generate(prompt + ["--tokens", "60"])
+        #expect(text.count == 61 && text.hasSuffix("\n"), "\(text)")
+        #expect(try text == generate(["--tokens", "60"]))
+    }
+
+    /// Longer than the context of 33 tokens.
+    @Test func aPromptIsContinued() throws {
+        let prompt = "the flock turns as one, and every bird watches the seven nearest"
+        let text = try generate(["--prompt", prompt, "--tokens", "40", "--seed", "3"])
+        #expect(text.hasPrefix(prompt) && text.count == prompt.count + 41)
+        #expect(try text == generate(["--prompt", prompt, "--tokens", "40", "--seed", "3"]))
+        #expect(try text != generate(["--prompt", prompt, "--tokens", "40", "--seed", "4"]))
+    }
+
+    @Test func theMostProbableTokensNeedNoSeed() throws {
+        let greedy = try generate(["--temperature", "0", "--tokens", "30", "--seed", "1"])
+        #expect(try greedy == generate(["--top-k", "1", "--tokens", "30", "--seed", "2"]))
+        #expect(try greedy == generate(["--top-p", "1e-9", "--tokens", "30", "--seed", "3"]))
+        #expect(try greedy != generate(["--tokens", "30", "--temperature", "2"]), "control")
+    }
+
+    @Test func oneRankSpeaks() throws {
+        #expect(try generate(["--tokens", "5"], ranks: 2) == generate(["--tokens", "5"]))
+    }
+
+    @Test func aPromptBeyondTheVocabularyIsNamed() throws {
+        let directory = try Self.run.get().directory
+        let launch = try murmur(["generate", "--checkpoint", directory, "--prompt", "naïve"])
+        #expect(launch.exitCode == 2, "\(launch.summary)")
+        #expect(
+            launch.errors.wholeMatch(of: /error: --prompt: [^\n]+ï[^\n]*\n/) != nil,
+            "\(launch.errors)")
+    }
+
+    /// The figure of the last metrics row, on any number of ranks.
+    @Test(arguments: [nil, 2, 3])
+    func evaluationGivesTheFigureOfTheRun(ranks: Int?) throws {
+        let run = try Self.run.get()
+        let launch = try murmur(["evaluate", "--checkpoint", run.directory], ranks: ranks)
+        let row = try #require(run.metrics.last)
+        let value = try #require(
+            row.firstMatch(of: /"validation_loss": ([0-9.]+)/).flatMap { Double($0.1) })
+        let loss = String(format: "%.6f", value)
+        #expect(launch.exitCode == 0 && launch.errors == "", "\(launch.summary)")
+        #expect(
+            launch.output == "step 10  validation loss \(loss) nats a token  over 2049 tokens\n")
+    }
+}

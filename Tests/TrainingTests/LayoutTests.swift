@@ -1,0 +1,111 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+
+/// One configuration, one result: whatever the ranks and threads, whatever ended the run on its way.
+@Suite(.serialized) struct LayoutTests {
+    /// So many ranks under mpirun (none: a process alone) of so many threads.
+    struct Layout: Sendable, CustomTestStringConvertible {
+        let ranks: Int?
+        let threads: Int
+
+        var testDescription: String { "\(ranks.map { "mpirun -n \($0)" } ?? "alone"), \(threads)" }
+    }
+
+    /// The undisturbed run of one process with one thread.
+    static let reference = Result { try run(Layout(ranks: nil, threads: 1)) }
+
+    private static func run(
+        _ layout: Layout, settings: [String] = []
+    ) throws -> RunOutcome {
+        let run = try RunFolder()
+        let launch = try run.train(
+            ranks: layout.ranks, settings: ["run.threads=\(layout.threads)"] + settings)
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        let outcome = try RunOutcome(run)
+        #expect(outcome.isWhole, "\(outcome) \(launch.summary)")
+        return outcome
+    }
+
+    @Test(arguments: [
+        Layout(ranks: nil, threads: 2), Layout(ranks: 1, threads: 1), Layout(ranks: 2, threads: 1),
+        Layout(ranks: 2, threads: 2), Layout(ranks: 4, threads: 1),
+    ])
+    func everyLayoutGivesTheSameBits(layout: Layout) throws {
+        #expect(try Self.run(layout) == Self.reference.get())
+    }
+
+    /// With the dropout of the file and without any; buckets of the smallest size and of one for all.
+    @Test(arguments: [
+        ["model.dropout=0"], ["model.dropout=0.25", "parallelism.bucket_bytes=1024"],
+    ])
+    func otherRunsDoTooButAreOthers(settings: [String]) throws {
+        let alone = try Self.run(Layout(ranks: nil, threads: 2), settings: settings)
+        #expect(try Self.run(Layout(ranks: 4, threads: 1), settings: settings) == alone)
+        #expect(try alone.digest != Self.reference.get().digest, "control: the same bits")
+    }
+
+    @Test func anotherSeedGivesOtherBits() throws {
+        let other = try Self.run(Layout(ranks: nil, threads: 2), settings: ["run.seed=1338"])
+        let reference = try Self.reference.get()
+        #expect(other.digest != reference.digest)
+        #expect(Set(zip(other.lossBits, reference.lossBits).map { $0 == $1 }) == [false])
+    }
+
+    /// Four ranks divide the eight micro-batches, not the two groups.
+    @Test func ranksThatDoNotDivideTheGroupsAreWarnedOnce() throws {
+        let runs = try (0..<2).map { _ in
+            let run = try RunFolder()
+            let launch = try run.train(ranks: 4, settings: ["numerics.groups=2", "run.steps=5"])
+            #expect(launch.exitCode == 0, "\(launch.summary)")
+            let warnings = launch.errorLines.filter { $0.hasPrefix("warning:") }
+            #expect(warnings.count == 1, "\(launch.summary)")
+            #expect(warnings.first?.contains("numerics.groups: 4") == true)
+            return try RunOutcome(run)
+        }
+        #expect(runs[0] == runs[1] && runs[0].lossBits.count == 5)
+    }
+
+    // MARK: Resumed on another layout
+
+    @Test(arguments: [(2, nil), (nil, 4), (4, 2)] as [(Int?, Int?)])
+    func aStoppedRunGoesOnElsewhere(first: Int?, second: Int?) throws {
+        let run = try RunFolder()
+        let launch = try run.train(ranks: first, ["--stop-at", "18"])
+        #expect(launch.exitCode == 0 && run.checkpoints == [18], "\(launch.summary)")
+        #expect(run.metrics.count == 18)
+        try resume(run, ranks: second, from: 18)
+    }
+
+    /// SIGKILL for every rank at about step 25 of 50.
+    @Test(arguments: [(2, nil), (1, 4), (nil, 2)] as [(Int?, Int?)])
+    func aKilledRunGoesOnElsewhere(first: Int?, second: Int?) throws {
+        let run = try RunFolder()
+        let launch = try run.train(ranks: first, settings: ["checkpoint.every=5"]) { _ in
+            guard run.metrics.count >= 22 else { return false }
+            for rank in run.ranks { kill(rank, SIGKILL) }
+            return true
+        }
+        #expect(launch.exitCode == 137, "\(launch.summary)")
+        #expect(waitUntil { run.ranks.isEmpty })
+        let newest = try #require(run.checkpoints.last)
+        #expect((15..<50).contains(newest) && newest % 5 == 0)
+        // A row that the kill tore, beyond the checkpoint.
+        let file = try FileHandle(
+            forUpdating: URL(fileURLWithPath: "\(run.directory)/metrics.jsonl"))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data(#"{"step": 50, "los"#.utf8))
+        try file.close()
+        try resume(run, ranks: second, from: newest)
+    }
+
+    private func resume(_ run: RunFolder, ranks: Int?, from step: Int) throws {
+        let before = Array(run.metrics.prefix(step))
+        let launch = try run.train(ranks: ranks, ["--resume"])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        #expect(launch.errors.contains("resuming at step \(step)"), "\(launch.summary)")
+        #expect(Array(run.metrics.prefix(step)) == before && before.count == step)
+        #expect(try RunOutcome(run) == Self.reference.get(), "\(launch.summary)")
+    }
+}

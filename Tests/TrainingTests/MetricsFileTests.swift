@@ -1,0 +1,103 @@
+import Foundation
+import TestSupport
+import Testing
+import Training
+
+@Suite struct MetricsFileTests {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    private var bytes: [UInt8] {
+        get throws { try folder.bytes(MetricsFile.name) }
+    }
+
+    private func row(_ step: Int, loss: Float = 0.1) -> MetricsRow {
+        MetricsRow(
+            step: step, loss: loss, learningRate: 1e-3, gradientNorm: 1 / 3,
+            tokensPerSecond: 12_345.6789, seconds: 0.0125)
+    }
+
+    private func object(_ row: MetricsRow) throws -> [String: Any] {
+        let object = try JSONSerialization.jsonObject(with: Data(row.json.utf8))
+        return try #require(object as? [String: Any])
+    }
+
+    /// Appends steps `steps` to what is kept up to `step`.
+    private func append(_ steps: ClosedRange<Int>, keeping step: Int) throws {
+        let file = try MetricsFile(directory: folder.path, keeping: step)
+        for step in steps { try file.append(row(step)) }
+    }
+
+    @Test func aRowHasTheKeysOfTheContract() throws {
+        let object = try object(row(7, loss: 3.056_385_04))
+        #expect(
+            Set(object.keys) == [
+                "step", "loss", "loss_bits", "learning_rate", "grad_norm", "tokens_per_second",
+                "seconds",
+            ])
+        #expect(object["step"] as? Int == 7)
+        #expect(object["loss_bits"] as? String == "40439bd0")
+        #expect((object["loss"] as? Double).map { Float($0) } == 3.056_385_04)
+        #expect(object["learning_rate"] as? Double == 0.001)
+    }
+
+    /// Nine digits are enough to tell any two Float32 numbers apart; small ones have leading zeros.
+    @Test(
+        arguments: [0, .leastNonzeroMagnitude, 1, 0x1.fffffep0, .leastNormalMagnitude] as [Float])
+    func theLossSurvives(loss: Float) throws {
+        let object = try object(row(1, loss: loss))
+        #expect((object["loss"] as? Double).map { Float($0) } == loss)
+        let bits = try #require(object["loss_bits"] as? String)
+        #expect(bits.count == 8 && UInt32(bits, radix: 16) == loss.bitPattern)
+    }
+
+    @Test func numbersThatAreNotFiniteAreNull() throws {
+        var row = row(1, loss: .nan)
+        row.gradientNorm = .infinity
+        row.isSkipped = true
+        row.validation = EvaluationResult(loss: .nan, tokens: 9)
+        let object = try object(row)
+        for key in ["loss", "grad_norm", "validation_loss"] { #expect(object[key] is NSNull) }
+        #expect(object["loss_bits"] as? String == "7fc00000")
+        #expect(object["skipped"] as? Bool == true && object["validation_tokens"] as? Int == 9)
+    }
+
+    @Test func rowsAreOneLineEach() throws {
+        try append(1...3, keeping: 0)
+        let expected = (1...3).map { row($0).json + "\n" }.joined()
+        #expect(try bytes == Array(expected.utf8))
+    }
+
+    /// What is of the past stays byte for byte, even where this program would write it otherwise.
+    @Test func rowsBeyondAndATornLineAreCutOff() throws {
+        let past = "{\"step\":1 , \"note\": \"by hand\"}\n" + row(2).json + "\n"
+        try folder.write(
+            MetricsFile.name, past + row(3).json + "\n" + row(4).json + "\n{\"step\": 2, \"lo")
+        try append(3...4, keeping: 2)
+        let expected = past + row(3).json + "\n" + row(4).json + "\n"
+        #expect(try bytes == Array(expected.utf8))
+    }
+
+    @Test(arguments: [
+        ("", 0), ("{\"step\": 1}", 0), ("{\"step\": 1}\n{\"step\": 2", 12),
+        ("{\"step\": 1}\n\u{0}\u{0}\u{0}\n{\"step\": 2}\n", 12),
+        ("{\"step\": 1}\n{\"step\": 9}\n{\"step\": 2}\n", 12), ("\n", 0), ("[1]\n", 0),
+        ("{\"step\": \"1\"}\n", 0),
+    ])
+    func onlyWholeRowsOfThePastAreKept(text: String, kept: Int) {
+        #expect(MetricsFile.length(keeping: 2, of: Data(text.utf8)) == kept)
+    }
+
+    @Test func aFolderInItsPlaceIsOneClearError() throws {
+        try FileManager.default.createDirectory(
+            atPath: folder.file(MetricsFile.name), withIntermediateDirectories: false)
+        let error = #expect(throws: RunError.self) {
+            try MetricsFile(directory: folder.path, keeping: 0)
+        }
+        #expect(error?.kind == .inputOutput)
+        #expect(
+            error?.message
+                == "\(folder.file(MetricsFile.name)): expected to write, found Is a directory")
+    }
+}

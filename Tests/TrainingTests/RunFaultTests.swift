@@ -1,0 +1,183 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+
+/// What befalls a run that is on its way.
+@Suite(.serialized) struct RunFaultTests {
+    /// Signals `targets` once the run has written so many rows.
+    private func signal(
+        _ number: Int32, after rows: Int, in run: RunFolder,
+        _ targets: @escaping (Program.Running) -> [pid_t]
+    ) -> (Program.Running) -> Bool {
+        { running in
+            guard run.metrics.count >= rows else { return false }
+            for target in targets(running) { kill(target, number) }
+            return true
+        }
+    }
+
+    // MARK: Signals
+
+    @Test(arguments: [SIGTERM, SIGUSR1, SIGINT])
+    func aSignalIsACommittedCheckpointAndExitCode75(number: Int32) throws {
+        let run = try RunFolder()
+        let launch = try run.train(
+            whileRunning: signal(number, after: 5, in: run) { [$0.process] })
+        try expectPreempted(run, launch)
+        try resume(run, ranks: nil)
+    }
+
+    /// mpirun passes SIGUSR1 on to its ranks.
+    @Test func aSignalToTheLauncherReachesEveryRank() throws {
+        let run = try RunFolder()
+        let launch = try run.train(
+            ranks: 2, whileRunning: signal(SIGUSR1, after: 5, in: run) { [$0.process] })
+        try expectPreempted(run, launch)
+        try resume(run, ranks: 1)
+    }
+
+    /// One rank alone is told: all stop at the same step.
+    @Test func aSignalToOneRankStopsAll() throws {
+        let run = try RunFolder()
+        let launch = try run.train(
+            ranks: 2,
+            whileRunning: signal(SIGTERM, after: 5, in: run) { _ in Array(run.ranks.suffix(1)) })
+        try expectPreempted(run, launch)
+        try resume(run, ranks: 4)
+    }
+
+    private func expectPreempted(_ run: RunFolder, _ launch: Launch) throws {
+        #expect(launch.exitCode == 75, "\(launch.summary)")
+        let step = try #require(run.checkpoints.last)
+        #expect((5..<50).contains(step) && run.metrics.count == step)
+        let lines = launch.errorLines.filter { $0.hasPrefix("stopped:") }
+        #expect(lines.count == 1, "\(launch.summary)")
+        #expect(lines.first?.hasPrefix("stopped: step \(step): signal ") == true, "\(lines)")
+        #expect(waitUntil { run.ranks.isEmpty })
+    }
+
+    private func resume(_ run: RunFolder, ranks: Int?) throws {
+        let launch = try run.train(ranks: ranks, ["--resume"])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        #expect(try RunOutcome(run) == LayoutTests.reference.get(), "\(launch.summary)")
+    }
+
+    // MARK: A rank that dies
+
+    @Test(arguments: [0, 1])
+    func aRankThatIsKilledEndsAll(rank: Int) throws {
+        let run = try RunFolder()
+        let launch = try run.train(ranks: 2, settings: ["run.steps=100000"]) { _ in
+            let ranks = run.ranks
+            guard run.metrics.count >= 5, ranks.count == 2 else { return false }
+            return kill(ranks[rank], SIGKILL) == 0
+        }
+        #expect(launch.exitCode == 137 && launch.seconds < 60, "\(launch.summary)")
+        #expect(waitUntil { run.ranks.isEmpty }, "processes are left: \(run.ranks)")
+    }
+
+    // MARK: Damage
+
+    @Test(arguments: [nil, 2])
+    func aDamagedCheckpointIsPassedOver(ranks: Int?) throws {
+        let run = try RunFolder()
+        let first = try run.train(settings: ["checkpoint.every=10"], ["--stop-at", "30"])
+        #expect(first.exitCode == 0 && run.checkpoints == [10, 20, 30], "\(first.summary)")
+        try BadInput.damage(run.checkpoint(30))
+        let launch = try run.train(ranks: ranks, ["--resume"])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        let warnings = launch.errorLines.filter { $0.hasPrefix("warning:") }
+        #expect(
+            warnings.count == 1 && warnings[0].contains(run.checkpoint(30)), "\(launch.summary)")
+        #expect(launch.errors.contains("resuming at step 20"), "\(launch.summary)")
+        #expect(try RunOutcome(run) == LayoutTests.reference.get())
+    }
+
+    /// Blocks that have not been read yet are overwritten under a run: 32,000 of them, of which a step
+    /// reads some 50.
+    @Test(arguments: [nil, 2])
+    func aShardThatIsDamagedMeanwhileEndsAllRanks(ranks: Int?) throws {
+        let run = try RunFolder()
+        let shards = try ShardFiles(run)
+        let tokens = try shards.tokens()
+        try shards.rewrite((0..<2_000_000).map { tokens[$0 % tokens.count] })
+        var bytes = try shards.bytes()
+        let end = ShardFiles.headerByteCount + 2_000_000
+        for index in ShardFiles.headerByteCount..<end { bytes[index] ^= 1 }
+        let launch = try run.train(ranks: ranks, settings: shards.settings + ["run.steps=100000"]) {
+            _ in
+            guard run.metrics.count >= 1 else { return false }
+            // In place: the file stays the one that was opened.
+            let file = FileHandle(forUpdatingAtPath: shards.train)
+            return (try? file?.write(contentsOf: Data(bytes))) != nil
+        }
+        #expect(launch.exitCode == 3 && launch.seconds < 60, "\(launch.summary)")
+        let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
+        #expect(errors.count == 1, "\(launch.summary)")
+        let line = try #require(errors.first)
+        #expect(line.contains("\(shards.train): checksum of block"), "\(line)")
+        #expect(line.contains(#/^error: (rank [01] host \S+ )?step [0-9]+: /#), "\(line)")
+        #expect(waitUntil { run.ranks.isEmpty })
+    }
+
+    // MARK: A full disk
+
+    @Test(
+        .enabled(if: SmallDisk.isPossible, "a tmpfs cannot be mounted here"), arguments: [nil, 2])
+    func aFullDiskKeepsTheLastCheckpoint(ranks: Int?) throws {
+        let run = try RunFolder()
+        // A checkpoint takes some 220 KiB: the second one does not fit.
+        let disk = try SmallDisk(at: run.folder.file("disk"), kibibytes: 400)
+        let directory = "\(disk.path)/run"
+        let launch = try run.train(
+            ranks: ranks, settings: ["run.directory=\(directory)", "checkpoint.every=10"])
+        #expect(launch.exitCode == 5 && launch.seconds < 60, "\(launch.summary)")
+        let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
+        #expect(errors.count == 1 && errors[0].contains("No space left on device"), "\(errors)")
+        #expect(errors.first?.contains("step 20: ") == true, "\(errors)")
+        let digest = try murmur(["checkpoint", "digest", directory])
+        #expect(digest.exitCode == 0 && digest.errors == "", "\(digest.summary)")
+        let names = try FileManager.default.contentsOfDirectory(atPath: "\(directory)/checkpoints")
+        #expect(names == ["step-0000000010"])
+    }
+
+    @Test(
+        .enabled(if: SmallDisk.isPossible, "a tmpfs cannot be mounted here"), arguments: [nil, 2])
+    func metricsThatCannotBeWrittenEndTheRun(ranks: Int?) throws {
+        let run = try RunFolder()
+        let disk = try SmallDisk(at: run.folder.file("disk"), kibibytes: 12)
+        let launch = try run.train(
+            ranks: ranks,
+            settings: ["run.directory=\(disk.path)", "checkpoint.every=0", "run.steps=100000"])
+        #expect(launch.exitCode == 5 && launch.seconds < 60, "\(launch.summary)")
+        let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
+        #expect(
+            errors.count == 1
+                && errors[0].contains(
+                    "metrics.jsonl: expected to append a row, found No space left"),
+            "\(launch.summary)")
+        #expect(waitUntil { run.ranks.isEmpty })
+    }
+}
+
+/// A file system of so many KiB, for as long as the value lives.
+private final class SmallDisk {
+    let path: String
+
+    init(at path: String, kibibytes: Int) throws {
+        self.path = path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        guard mount("tmpfs", path, "tmpfs", 0, "size=\(kibibytes)k") == 0 else {
+            throw NotFound(description: "tmpfs: expected to mount, found errno \(errno)")
+        }
+    }
+
+    deinit { umount2(path, Int32(MNT_DETACH)) }
+
+    /// Mounting takes a privilege that not every container has.
+    static let isPossible: Bool = {
+        guard let folder = try? TemporaryFolder() else { return false }
+        return (try? SmallDisk(at: folder.file("disk"), kibibytes: 4)) != nil
+    }()
+}
