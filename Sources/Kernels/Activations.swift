@@ -5,11 +5,11 @@
 // at the limited x, where nothing overflows.
 
 /// The activation between the two halves of a feed-forward layer.
-public enum Activation: Sendable {
+public enum Activation: String, Sendable, CaseIterable {
     /// x · σ(2u), u = √(2/π) · (x + 0.044715 · x³): the tanh form, ½x(1 + tanh u), of GPT-2.
-    case geluTanh
+    case geluTanh = "gelu_tanh"
     /// x · Φ(x): the exact form.
-    case geluErf
+    case geluErf = "gelu_erf"
 }
 
 /// y = f(x); `y` may be `x`.

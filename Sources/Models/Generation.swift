@@ -52,22 +52,26 @@ public struct Sampling: Hashable, Sendable {
 /// Continues `prompt` (at least one token) by up to `count` tokens.
 ///
 /// - Parameters:
+///   - vocabulary: ids below it are drawn; a model may have more, as padding.
 ///   - end: a token that ends the text; it is not returned.
 ///   - onToken: called with each token as it is drawn.
 /// - Returns: the new tokens.
-public func generate(
-    _ model: some Generative, prompt: [Int32], count: Int, sampling: Sampling, end: Int32? = nil,
-    onToken: (Int32) -> Void = { _ in }
-) -> [Int32] {
+public func generate<Failure: Error>(
+    _ model: some Generative, prompt: [Int32], count: Int, sampling: Sampling,
+    vocabulary: Int? = nil,
+    end: Int32? = nil,
+    onToken: (Int32) throws(Failure) -> Void
+) throws(Failure) -> [Int32] {
     var state = DecodingState()
     var pending = prompt
     var drawn: [Int32] = []
     while drawn.count < count {
         let logits = model.nextLogits(after: pending, state: &state)
-        let token = sampling.draw(from: logits.array, position: prompt.count + drawn.count)
+        let candidates = Array(logits.array.prefix(vocabulary ?? .max))
+        let token = sampling.draw(from: candidates, position: prompt.count + drawn.count)
         if token == end { break }
         drawn.append(token)
-        onToken(token)
+        try onToken(token)
         pending = [token]
     }
     return drawn

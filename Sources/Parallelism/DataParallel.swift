@@ -22,6 +22,7 @@ public final class DataParallel<Network: Model> {
     private let entryIndex: [ObjectIdentifier: Int]
     /// Per rank, the norm blocks whose sums it sends.
     private let blockOwners: [[Int]]
+    private let ownBlocks: [Range<Int>]
 
     private var incompleteEntries: [Bool] = []
     private var reductions: [PendingOperation?] = []
@@ -53,7 +54,9 @@ public final class DataParallel<Network: Model> {
             uniqueKeysWithValues: layout.entries.enumerated().map {
                 (ObjectIdentifier($1.parameter.leaf), $0)
             })
-        blockOwners = (0..<communicator.size).map { [layout] in layout.ownedBlocks(of: $0) }
+        let owners = (0..<communicator.size).map { [layout] in layout.ownedBlocks(of: $0) }
+        blockOwners = owners
+        ownBlocks = owners[communicator.rank].map { [layout] in layout.blocks[$0] }
     }
 
     public func initialize(seed: UInt64) {
@@ -102,8 +105,7 @@ public final class DataParallel<Network: Model> {
             try reductions[index]?.wait()
             reductions[index] = nil
         }
-        let own = blockOwners[communicator.rank].map { layout.blocks[$0] }
-        let sums = GradientNorm.sumsOfSquares(tree.root, blocks: own)
+        let sums = GradientNorm.sumsOfSquares(tree.root, blocks: ownBlocks)
         let counts = blockOwners.map { $0.count + record.count }
         let table = Buffer(count: counts.reduce(0, +), dtype: .float64)
         var offset = counts[..<communicator.rank].reduce(0, +)
@@ -125,7 +127,8 @@ public final class DataParallel<Network: Model> {
             offset += count
         }
         return StepAgreement(
-            records: records, gradientNorm: GradientNorm.norm(ofSums: blockSums))
+            records: records, gradientNorm: GradientNorm.norm(ofSums: blockSums),
+            firstNonFinite: blockSums.firstIndex { !$0.isFinite }.flatMap(parameterName(ofBlock:)))
     }
 
     /// Updates the pieces of this rank and gathers all. Collective.
@@ -217,6 +220,7 @@ public final class DataParallel<Network: Model> {
         guard let index = entryIndex[ObjectIdentifier(leaf)] else {
             preconditionFailure("DataParallel: a gradient for a leaf that is not the model's")
         }
+        leaf.endAccumulation()
         incompleteEntries[index] = false
         startReadyReductions()
     }
@@ -236,6 +240,10 @@ public final class DataParallel<Network: Model> {
             reductions[number] = communicator.reduceScatter(
                 tree.root[bucket.range], counts: bucket.counts)
         }
+    }
+
+    private func parameterName(ofBlock block: Int) -> String? {
+        layout.entries.first { $0.range.overlaps(layout.blocks[block]) }?.parameter.name
     }
 
     private func updateRanges(of piece: Range<Int>, momentOffset: Int) -> [UpdateRange] {
@@ -260,6 +268,8 @@ public struct StepAgreement: Sendable {
     public let records: [[Double]]
     /// Of the summed gradient, before clipping; not finite if any element is not.
     public let gradientNorm: Double
+    /// The first parameter, in the model's order, whose summed gradient has an element that is not.
+    public let firstNonFinite: String?
 
     /// Whether the step may be taken: an update with a non-finite gradient is skipped on every rank.
     public var isFinite: Bool { gradientNorm.isFinite }

@@ -30,12 +30,17 @@ public struct RunError: Error, Sendable, Equatable {
     public var host: String?
     /// Completed steps.
     public var step: Int?
+    /// Whether every rank has this same error in the same place: the first one tells it for all, and all
+    /// leave in order.
+    public var isShared: Bool
 
     public init(
-        _ kind: Kind, _ message: String, rank: Int? = nil, host: String? = nil, step: Int? = nil
+        _ kind: Kind, _ message: String, rank: Int? = nil, host: String? = nil, step: Int? = nil,
+        isShared: Bool = false
     ) {
         (self.kind, self.message) = (kind, message)
         (self.rank, self.host, self.step) = (rank, host, step)
+        self.isShared = isShared
     }
 
     public var exitCode: Int32 { kind.rawValue }
@@ -53,8 +58,8 @@ public struct RunError: Error, Sendable, Equatable {
     /// The same error with the places it does not name yet filled in.
     public func located(rank: Int? = nil, host: String? = nil, step: Int? = nil) -> RunError {
         RunError(
-            kind, message, rank: self.rank ?? rank, host: self.host ?? host, step: self.step ?? step
-        )
+            kind, message, rank: self.rank ?? rank, host: self.host ?? host,
+            step: self.step ?? step, isShared: isShared)
     }
 }
 

@@ -16,7 +16,8 @@ struct EvaluateCommand: ParsableCommand {
     func run() throws {
         let timeout = RunConfiguration.Run(directory: "", steps: 1).communicationTimeout
         try withWorld(timeout: timeout) { world throws(RunError) in
-            let trained = try TrainedModel(path: checkpoint, overrides: overrides.assignments)
+            let trained = try TrainedModel(
+                path: checkpoint, overrides: overrides.assignments, world: world)
             let result = try trained.evaluate(world: world)
             guard world.isFirst else { return }
             let loss = String(format: "%.6f", result.loss)

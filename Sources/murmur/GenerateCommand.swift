@@ -51,12 +51,18 @@ struct GenerateCommand: ParsableCommand {
         guard Launch.isFirst else { return }
         let sampling = Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
         let trained = try TrainedModel(path: checkpoint)
-        Self.write(prompt)
-        try trained.generate(prompt: prompt, tokens: tokens, sampling: sampling, onText: Self.write)
-        Self.write("\n")
+        try Self.write(prompt)
+        try trained.generate(prompt: prompt, tokens: tokens, sampling: sampling) {
+            text throws(RunError) in try Self.write(text)
+        }
+        try Self.write("\n")
     }
 
-    private static func write(_ text: String) {
-        FileHandle.standardOutput.write(Data(text.utf8))
+    private static func write(_ text: String) throws(RunError) {
+        do {
+            try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
+        } catch {
+            throw RunError(.inputOutput, "standard output: expected to write, found \(error)")
+        }
     }
 }

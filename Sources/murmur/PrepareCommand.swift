@@ -17,6 +17,7 @@ struct PrepareCommand: ParsableCommand {
     var output: String?
 
     func run() throws {
+        guard Launch.isFirst else { return }
         let data = try arguments.load().data
         guard !data.text.isEmpty else {
             throw RunError(.usage, "\(arguments.file): data.text: expected text files, found none")

@@ -10,13 +10,14 @@ func withWorld(
     do throws(RunError) {
         try body(world)
     } catch {
-        // All ranks have stopped at the same step, and nothing is on its way.
-        if error.kind == .preempted {
+        // All ranks have stopped in the same place, and nothing is on its way.
+        if error.isShared {
             try world.leave()
             throw error
         }
         Report.show(error)
         world.abort(code: error.exitCode)
+        exit(error.exitCode)
     }
     try world.leave()
 }

@@ -32,7 +32,7 @@ enum Report {
     static func show(_ error: RunError) {
         var error = error
         if !Launch.isFirst {
-            if error.kind == .preempted { return }
+            if error.isShared { return }
             Thread.sleep(forTimeInterval: 2)
             error = error.located(rank: Launch.rank, host: ProcessInfo.processInfo.hostName)
         }
@@ -46,6 +46,6 @@ enum Report {
 
     private static func write(_ lines: [String]) {
         let text = lines.map { $0 + "\n" }.joined()
-        FileHandle.standardError.write(Data(text.utf8))
+        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
     }
 }

@@ -109,7 +109,7 @@ import Testing
     @Test func samplingIsAFunctionOfItsSeed() throws {
         let (model, _) = try makeModel()
         func text(_ sampling: Sampling) -> [Int32] {
-            generate(model, prompt: [1, 2], count: 12, sampling: sampling)
+            generate(model, prompt: [1, 2], count: 12, sampling: sampling) { _ in }
         }
         #expect(text(Sampling(seed: 3)) == text(Sampling(seed: 3)))
         #expect(text(Sampling(seed: 3)) != text(Sampling(seed: 4)))

@@ -50,7 +50,7 @@ import Training
         #expect(configuration.numerics.groups == 4)
         #expect(configuration.schedule.decaySteps == 30)
         #expect(configuration.model.feedForward == 512)
-        #expect(configuration.evaluation.microBatch == 3)
+        #expect(configuration.evaluation.microBatch == 16)
         #expect(configuration.data.isEmpty)
     }
 

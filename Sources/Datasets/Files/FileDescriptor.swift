@@ -18,6 +18,17 @@ struct FileDescriptor: ~Copyable {
         self.path = path
     }
 
+    /// Runs `body` while no other process does so on this file, which is made where it is missing. A
+    /// file system without locks gives none.
+    static func withLock<Result>(
+        on path: String, _ body: () throws(DatasetError) -> Result
+    ) throws(DatasetError) -> Result {
+        let number = try open(path, O_RDWR | O_CREAT | O_CLOEXEC)
+        defer { _ = Foundation.close(number) }  // which also lets go of the lock
+        while flock(number, LOCK_EX) != 0 && errno == EINTR {}
+        return try body()
+    }
+
     /// Opens a folder, only to make its entries durable with `synchronize`.
     init(folder path: String) throws(DatasetError) {
         number = try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

@@ -9,8 +9,9 @@ public enum DatasetCache {
     /// The dataset of `text`, from the folder `<cache>/<key>`, which is made where it is missing.
     ///
     /// The key is a digest of tokenizer kind, split, and paths, sizes and content of the files, so text
-    /// that changed is another dataset. Any number of processes may ask at once: each builds in a folder
-    /// of its own, the first to finish gives its folder the name, the others use that one.
+    /// that changed is another dataset. Any number of processes may ask at once: the first of a host
+    /// builds, in a folder of its own that it renames when it is whole; the others wait for it. Where
+    /// locks do not reach (several hosts on one disk), the first to finish gives its folder the name.
     public static func dataset(
         text: [String], tokenizer: Tokenizer.Kind, validationFraction: Double,
         cache: String = defaultFolder
@@ -18,6 +19,17 @@ public enum DatasetCache {
         let corpus = try TextCorpus(patterns: text, kind: tokenizer)
         let key = key(of: corpus, validationFraction: validationFraction)
         let folder = Folder.join(cache, key)
+        // Of the processes of a host, the first makes the shards and the others wait.
+        try Folder.create(cache)
+        return try FileDescriptor.withLock(on: Folder.join(cache, "\(key).lock")) {
+            () throws(DatasetError) in
+            try open(folder, corpus, validationFraction: validationFraction)
+        }
+    }
+
+    private static func open(
+        _ folder: String, _ corpus: TextCorpus, validationFraction: Double
+    ) throws(DatasetError) -> PreparedDataset {
         if !Folder.exists(folder) {
             return try DatasetBuilder.build(
                 corpus, validationFraction: validationFraction, output: folder)

@@ -167,7 +167,9 @@ extension ConfigurationKey {
             "Steps between evaluations; 0: after the last step only."),
         ConfigurationKey(
             "evaluation.micro_batch", \.evaluation.microBatch, .integer(1...1_073_741_824),
-            .derived("`batch.micro_batch`", { $0.evaluation.microBatch = $0.batch.microBatch }),
+            .derived(
+                "`batch.micro_batch`, or as many as make 1,024 tokens",
+                { $0.evaluation.microBatch = $0.defaultEvaluationMicroBatch }),
             resume: .free, "Sequences of one forward pass of an evaluation."),
         ConfigurationKey(
             "checkpoint.every", \.checkpoint.every, .integer(0...1_000_000_000_000), resume: .free,

@@ -24,7 +24,18 @@ extension RunConfiguration {
         ConfigurationKey.all.compactMap { key in
             let (old, new) = (key.text(saved), key.text(self))
             guard old != new, old != "auto", new != "auto" else { return nil }
+            guard isUsed(key.path) || saved.isUsed(key.path) else { return nil }
             return ConfigurationDifference(key: key.path, saved: old, given: new, rule: key.rule)
+        }
+    }
+
+    /// Whether a key has an effect beside the others: a constant learning rate has no end.
+    private func isUsed(_ key: String) -> Bool {
+        switch (key, schedule.decay) {
+        case ("schedule.decay_steps", .constant), ("schedule.decay_steps", .inverseSquareRoot),
+            ("schedule.final_ratio", .constant):
+            false
+        default: true
         }
     }
 

@@ -1,4 +1,6 @@
 import Datasets
+import Kernels
+import Optimizers
 
 /// Everything that defines a run: a plain value, read from YAML by `load`, written by `yaml`.
 ///
@@ -24,7 +26,13 @@ public struct RunConfiguration: Sendable, Equatable {
         (self.run, self.model, self.batch, self.optimizer) = (run, model, batch, optimizer)
         numerics = Numerics(groups: batch.defaultGroups)
         schedule = Schedule(decaySteps: run.steps)
-        evaluation = Evaluation(microBatch: batch.microBatch)
+        evaluation = Evaluation(microBatch: 1)
+        evaluation.microBatch = defaultEvaluationMicroBatch
+    }
+
+    /// Small forward passes waste the processor: at least 1,024 tokens each.
+    var defaultEvaluationMicroBatch: Int {
+        max(batch.microBatch, 1024 / max(1, model.contextLength))
     }
 
     public struct Run: Sendable, Equatable {
@@ -44,10 +52,7 @@ public struct RunConfiguration: Sendable, Equatable {
 
     public struct Model: Sendable, Equatable {
         public enum Family: String, Sendable, CaseIterable { case gpt }
-        public enum Activation: String, Sendable, CaseIterable {
-            case geluTanh = "gelu_tanh"
-            case geluErf = "gelu_erf"
-        }
+        public typealias Activation = Kernels.Activation
 
         public var family = Family.gpt
         public var layers: Int
@@ -129,10 +134,7 @@ public struct RunConfiguration: Sendable, Equatable {
     }
 
     public struct Schedule: Sendable, Equatable {
-        public enum Decay: String, Sendable, CaseIterable {
-            case constant, linear, cosine, exponential
-            case inverseSquareRoot = "inverse_square_root"
-        }
+        public typealias Decay = Optimizers.Schedule.Decay
 
         public var warmupSteps = 0
         public var decay = Decay.constant

@@ -25,11 +25,7 @@ extension RunConfiguration {
                 vocabulary: size, contextLength: model.contextLength, layers: model.layers,
                 heads: model.heads, width: model.width, inner: model.feedForward)
             shape.dropout = Float(model.dropout)
-            shape.activation =
-                switch model.activation {
-                case .geluTanh: .geluTanh
-                case .geluErf: .geluErf
-                }
+            shape.activation = model.activation
             return GPT(shape, numerics: Layers.Numerics(slices: numerics.slices))
         }
     }
@@ -44,17 +40,10 @@ extension RunConfiguration {
     }
 
     func makeSchedule() -> Optimizers.Schedule {
-        let decay: Optimizers.Schedule.Decay =
-            switch schedule.decay {
-            case .constant: .constant
-            case .linear: .linear
-            case .cosine: .cosine
-            case .exponential: .exponential
-            case .inverseSquareRoot: .inverseSquareRoot
-            }
-        return Optimizers.Schedule(
-            learningRate: optimizer.learningRate, warmupSteps: schedule.warmupSteps, decay: decay,
-            decaySteps: schedule.decaySteps, finalRatio: schedule.finalRatio)
+        Optimizers.Schedule(
+            learningRate: optimizer.learningRate, warmupSteps: schedule.warmupSteps,
+            decay: schedule.decay, decaySteps: schedule.decaySteps,
+            finalRatio: schedule.finalRatio)
     }
 
     /// Opens the data, which text is turned into on first use.

@@ -88,5 +88,7 @@ public final class Console {
         hasBar = false
     }
 
-    private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+    private func write(_ text: String) {  // A log that cannot be written does not end a run.
+        try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
+    }
 }

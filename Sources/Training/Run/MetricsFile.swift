@@ -85,6 +85,16 @@ package final class MetricsFile {
         }
     }
 
+    /// Makes the rows so far durable.
+    func synchronize() throws(RunError) {
+        do {
+            try handle.synchronize()
+        } catch {
+            throw RunError(
+                .inputOutput, "\(path): expected to reach the disk, found \(systemReason(error))")
+        }
+    }
+
     /// Bytes of the whole lines that are rows of steps up to `step`, from the start.
     package static func length(keeping step: Int, of data: Data) -> Int {
         var kept = 0

@@ -16,10 +16,15 @@ public struct TrainedModel {
     public let step: Int
 
     /// Loads the newest sound checkpoint of a run directory, or the checkpoint that `path` is.
-    public init(path: String, overrides: [String] = []) throws(RunError) {
+    /// With a world, collective: all ranks take the same checkpoint.
+    public init(path: String, overrides: [String] = [], world: World? = nil) throws(RunError) {
+        try checkMachine()
         let reader: CheckpointReader
         do throws(CheckpointError) {
-            guard let found = try CheckpointReader.newest(in: path) else {
+            guard
+                let found = try CheckpointReader.newest(
+                    in: path, communicator: world?.communicator)
+            else {
                 throw CheckpointError(
                     .unusable,
                     "\(path): expected a checkpoint or the directory of a run, found none")
@@ -93,7 +98,7 @@ public struct TrainedModel {
     ///
     /// - Parameter onText: called with each piece of text as it is complete.
     public func generate(
-        prompt: String, tokens: Int, sampling: Sampling, onText: (String) -> Void
+        prompt: String, tokens: Int, sampling: Sampling, onText: (String) throws(RunError) -> Void
     ) throws(RunError) {
         var ids: [Int32]
         do throws(DatasetError) {
@@ -106,16 +111,17 @@ public struct TrainedModel {
         var pending: [Int32] = []
         let model = model
         let tokenizer = tokenizer
-        _ = Models.generate(
+        _ = try Models.generate(
             model, prompt: ids, count: tokens, sampling: sampling,
+            vocabulary: tokenizer.vocabularySize,
             end: tokenizer.endOfText.map { Int32($0) }
-        ) { token in
+        ) { token throws(RunError) in
             pending.append(token)
             let text = tokenizer.decode(pending)
             guard !text.hasSuffix("\u{FFFD}") || pending.count >= 4 else { return }
-            onText(text)
+            try onText(text)
             pending = []
         }
-        if !pending.isEmpty { onText(tokenizer.decode(pending)) }
+        if !pending.isEmpty { try onText(tokenizer.decode(pending)) }
     }
 }

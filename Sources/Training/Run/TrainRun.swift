@@ -3,7 +3,6 @@
 
 import Checkpointing
 import Communication
-import Crypto
 import Datasets
 import Foundation
 import Kernels
@@ -30,15 +29,14 @@ public func train(
 ) throws(RunError) {
     let (communicator, host) = (world.communicator, world.placement.hostName)
     let console = Console(isActive: world.isFirst)
-    let warnings = try checkLayout(configuration, world: world)
-    for warning in warnings { console.note("warning: \(warning)") }
+    try checkLayout(configuration, world: world)
     configuration.startThreads(world)
 
     // The run directory: an earlier run is never overwritten.
     let checkpoint = try openRunDirectory(configuration, options: options, world: world)
     for warning in checkpoint?.warnings ?? [] { console.note("warning: passed over: \(warning)") }
 
-    // Data: one rank a host makes shards where there are none; a race is harmless.
+    // Data: the first rank of a host to come makes shards where there are none; the others wait for it.
     let dataset = try communicator.together(host) { () throws(RunError) in
         try configuration.openDataset()
     }
@@ -59,7 +57,7 @@ public func train(
         }
     }
     let identity = configuration.identity(
-        of: dataset, run: checkpoint?.reader.progress.identity.run)
+        of: dataset, run: try runName(world, resumed: checkpoint?.reader))
     try requireEqual(identity.digests, world: world)
 
     // Model and state.
@@ -96,27 +94,32 @@ public func train(
 /// Ranks that divide the work, kernels that this processor can run, products whose cuts change no bit.
 func checkLayout(
     _ configuration: RunConfiguration, world: World, readsData: Bool = true
-) throws(RunError) -> [String] {
+) throws(RunError) {
     try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-        let missing = HostFeatures.missing()
-        guard missing.isEmpty else {
-            throw RunError(
-                .usage,
-                "processor: expected \(missing.joined(separator: ", ")), which this build uses, "
-                    + "found none on \(world.placement.hostName); rebuild with "
-                    + "MURMUR_CPU set to the oldest processor of the cluster")
-        }
-        guard BLAS.splitInvarianceProbe() else {
-            throw RunError(
-                .usage,
-                "OpenBLAS (\(BLAS.coreName)): expected the same bits of a product whole and cut, "
-                    + "found others; results would depend on the layout")
-        }
+        try checkMachine()
         do throws(ConfigurationError) {
-            return try configuration.check(ranks: world.size, readsData: readsData)
+            _ = try configuration.check(ranks: world.size, readsData: readsData)
         } catch {
             throw RunError(error)
         }
+    }
+}
+
+/// Whether this process can run its kernels here, and give the bits that it promises.
+func checkMachine() throws(RunError) {
+    let missing = HostFeatures.missing()
+    guard missing.isEmpty else {
+        throw RunError(
+            .usage,
+            "processor: expected \(missing.joined(separator: ", ")), which this build uses, found "
+                + "none on \(ProcessInfo.processInfo.hostName); rebuild with MURMUR_CPU set to the "
+                + "oldest processor of the cluster")
+    }
+    guard BLAS.splitInvarianceProbe() else {
+        throw RunError(
+            .usage,
+            "OpenBLAS (\(BLAS.coreName)): expected the same bits of a product whole and cut, found "
+                + "others; results would depend on the layout")
     }
 }
 
@@ -126,10 +129,11 @@ extension RunConfiguration {
     }
 
     /// What identifies a run and what it was made of.
-    func identity(of dataset: PreparedDataset, run: String?) -> TrainingProgress.Identity {
-        TrainingProgress.Identity(
-            run: run ?? UUID().uuidString.lowercased(), configuration: yaml,
-            configurationDigest: sha256(Array(yaml.utf8)),
+    func identity(of dataset: PreparedDataset, run: String) -> TrainingProgress.Identity {
+        var digest = ContentDigest()
+        digest.update(Array(yaml.utf8))
+        return TrainingProgress.Identity(
+            run: run, configuration: yaml, configurationDigest: digest.hexadecimal(),
             tokenizer: String(decoding: dataset.tokenizer.json(), as: UTF8.self),
             tokenizerDigest: dataset.tokenizer.digest, datasetDigest: dataset.fingerprint,
             build: "murmur \(version), \(HostFeatures.compiled)",
@@ -140,11 +144,16 @@ extension RunConfiguration {
 /// The version of this program.
 public let version = "0.1.0"
 
-private func sha256(_ bytes: [UInt8]) -> String {
-    SHA256.hash(data: bytes).map { byte in
-        let digits = String(byte, radix: 16)
-        return byte < 16 ? "0" + digits : digits
-    }.joined()
+/// The name of the run that goes on, or one that no other run has: the first rank's, on all. Collective.
+private func runName(
+    _ world: World, resumed checkpoint: CheckpointReader?
+) throws(RunError) -> String {
+    if let checkpoint { return checkpoint.progress.identity.run }
+    do throws(CommunicationError) {
+        return try world.communicator.gatherAll(UUID().uuidString.lowercased())[0]
+    } catch {
+        throw RunError(error)
+    }
 }
 
 extension TrainingProgress.Identity {
@@ -257,7 +266,8 @@ private func checkResume(
             "\(checkpoint.path): tokenizer: expected \(old.tokenizerDigest) as it was saved, "
                 + "found \(identity.tokenizerDigest)")
     }
-    guard old.datasetDigest == identity.datasetDigest || options.overrides.contains("data") else {
+    let mayChangeData = options.overrides.contains { $0 == "data" || $0.hasPrefix("data.") }
+    guard old.datasetDigest == identity.datasetDigest || mayChangeData else {
         throw RunError(
             .checkpoint,
             "\(checkpoint.path): data: expected \(old.datasetDigest) as it was saved, found "
@@ -289,8 +299,9 @@ private func writeResolvedConfiguration(
 
 /// The machine's matrix-product rate over all ranks, all measuring at once, FLOP/s. Collective.
 func measuredProductRate(_ world: World) throws(RunError) -> Double {
-    let rate = BLAS.sgemmRate(threads: Threads.count)
     do throws(CommunicationError) {
+        try world.communicator.barrier().wait()
+        let rate = BLAS.sgemmRate(threads: Threads.count)
         return try world.communicator.gatherAll(String(rate)).compactMap { Double($0) }
             .reduce(0, +)
     } catch {

@@ -22,6 +22,10 @@ final class Trainer<Network: Model> {
 
     /// Completed steps.
     private(set) var step = 0
+    /// Position in the global sample order.
+    private var samples = 0
+    /// Steps in a row that were skipped; a resumed run counts anew.
+    private var skippedInARow = 0
     private let schedule: Optimizers.Schedule
     private let groups: [Range<Int>]
     /// A metrics row that could not be written: told to the others at the end of the next step.
@@ -45,12 +49,12 @@ final class Trainer<Network: Model> {
         let metrics = try openMetrics()
         let first = step
         let batches = BatchPrefetcher(
-            source: source, position: step * configuration.batch.sequences,
+            source: source, position: samples,
             microBatches: groups.first!.lowerBound..<groups.last!.upperBound)
         while step < last {
             let clock = ContinuousClock.now
             let waited = world.communicator.secondsWaited
-            let targets = source.targetWeight(position: step * configuration.batch.sequences)
+            let targets = source.targetWeight(position: samples)
             let learningRate = schedule.learningRate(at: step)
 
             // All ranks: their micro-batches; gradients are reduced while the last backward pass runs.
@@ -80,8 +84,11 @@ final class Trainer<Network: Model> {
                 }
             }
             step += 1
+            samples += configuration.batch.sequences
+            try stopIfDiverged(agreement)
 
             let seconds = ContinuousClock.now - clock
+            let share = (world.communicator.secondsWaited - waited) / seconds.inSeconds
             var row = MetricsRow(
                 step: step, loss: Float(records.flatMap { $0.losses }.reduce(0, +) / targets),
                 learningRate: learningRate, gradientNorm: agreement.gradientNorm,
@@ -96,23 +103,24 @@ final class Trainer<Network: Model> {
                     replica.model, on: evaluation, communicator: world.communicator,
                     host: world.placement.hostName)
             }
-            // The first rank: metrics and console. A full disk ends the run at the next agreement.
+            // The first rank: metrics and console. A full disk ends the run at the next agreement, and
+            // no checkpoint is committed before the rows that belong to it.
             do throws(RunError) { try metrics?.append(row) } catch { metricsFailure = error }
             console.report(
-                row, last: last, stepsDone: step - first,
-                communicationShare: (world.communicator.secondsWaited - waited)
-                    / seconds.inSeconds)
+                row, last: last, stepsDone: step - first, communicationShare: share)
 
             // All ranks: the state.
-            if isDue(configuration.checkpoint.every) || isLast { try save(console) }
-            if isLast {
+            if isDue(configuration.checkpoint.every) || isLast {
                 try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-                    if let metricsFailure { throw metricsFailure }
+                    if let metricsFailure { throw metricsFailure.located(step: step) }
+                    try metrics?.synchronize()
                 }
+                try save(console)
             }
             if stop != 0 && step < last {
                 throw RunError(
-                    .preempted, "signal \(stop): stopped; go on with --resume", step: step)
+                    .preempted, "signal \(stop): stopped; go on with --resume", step: step,
+                    isShared: true)
             }
         }
     }
@@ -128,7 +136,7 @@ final class Trainer<Network: Model> {
         try communicating { () throws(CommunicationError) in
             try replica.restore(updates: progress.optimizerUpdates)
         }
-        step = progress.step
+        (step, samples) = (progress.step, progress.samples)
     }
 
     // MARK: Parts of a step
@@ -152,12 +160,23 @@ final class Trainer<Network: Model> {
         }
     }
 
+    /// A non-finite gradient leaves the weights as they are; eight in a row are no accident.
+    private func stopIfDiverged(_ agreement: StepAgreement) throws(RunError) {
+        skippedInARow = agreement.isFinite ? 0 : skippedInARow + 1
+        guard skippedInARow == 8 else { return }
+        throw RunError(
+            .divergence,
+            "gradient of \(agreement.firstNonFinite ?? "the norm"): expected finite numbers, found "
+                + "none in 8 steps; lower optimizer.learning_rate, or go on from an earlier checkpoint",
+            step: step, isShared: true)
+    }
+
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
 
     private func save(_ console: Console) throws(RunError) {
         let progress = TrainingProgress(
             step: step, optimizerUpdates: replica.updates,
-            samples: step * configuration.batch.sequences, identity: identity)
+            samples: samples, identity: identity)
         do throws(CheckpointError) {
             let writer = CheckpointWriter(
                 runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep)

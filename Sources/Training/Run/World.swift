@@ -61,10 +61,9 @@ public struct World: Sendable {
         }
     }
 
-    /// Ends the processes of all ranks with this exit code.
-    public func abort(code: Int32) -> Never {
+    /// Ends the processes of all ranks with this exit code; returns where this process is alone.
+    public func abort(code: Int32) {
         environment?.abort(code: code)
-        exit(code)
     }
 }
 
@@ -91,9 +90,8 @@ extension Communicator {
         do throws(RunError) {
             try outcome()
         } catch {
-            failure =
-                "\(error.kind.rawValue)\n\(error.host ?? host)\n"
-                + "\(error.step.map(String.init) ?? "")\n\(error.message)"
+            let step = error.step.map(String.init) ?? ""
+            failure = "\(error.kind.rawValue)\n\(error.host ?? host)\n\(step)\n\(error.message)"
         }
         let failures: [String]
         do throws(CommunicationError) {
@@ -107,6 +105,6 @@ extension Communicator {
         let kind = Int32(parts[0]).flatMap { RunError.Kind(rawValue: $0) } ?? .inputOutput
         throw RunError(
             kind, String(parts[3]), rank: size > 1 ? rank : nil,
-            host: size > 1 ? String(parts[1]) : nil, step: Int(parts[2]))
+            host: size > 1 ? String(parts[1]) : nil, step: Int(parts[2]), isShared: true)
     }
 }
