@@ -134,7 +134,7 @@ import Testing
             ranks: ranks, settings: ["run.directory=\(directory)", "checkpoint.every=10"])
         #expect(launch.exitCode == 5 && launch.seconds < 60, "\(launch.summary)")
         let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
-        #expect(errors.count == 1 && errors[0].contains("bytes free"), "\(errors)")
+        #expect(errors.count == 1 && errors[0].contains("expected room for"), "\(errors)")
         #expect(errors.first?.contains("step 20: ") == true, "\(errors)")
         let digest = try murmur(["checkpoint", "digest", directory])
         #expect(digest.exitCode == 0 && digest.errors == "", "\(digest.summary)")
