@@ -7,6 +7,7 @@ import Kernels
 import Models
 import Optimizers
 import Parallelism
+import Tensors
 
 #if canImport(Glibc)
     import Glibc
@@ -22,6 +23,10 @@ public struct BenchResult: Sendable, Encodable {
     public var ratio: Double
     /// Of the largest rank.
     public var peakRssBytes: Int
+    /// The most that tensors held at once, on this rank.
+    public var poolPeakBytes: Int
+    /// Blocks of tensor memory that this rank took from the system in the timed steps: none.
+    public var steadyAllocations: Int
     /// Part of a step in which the training thread waits for communication.
     public var communicationShare: Double
     public var worldSize: Int
@@ -59,7 +64,9 @@ public func bench(
     let clock = ContinuousClock()
     let start = clock.now
     var (seconds, shares, rates): ([Double], [Double], [Double]) = ([], [], [])
+    var warmAllocations = 0
     for step in 0..<steps + 2 {
+        if step == 2 { warmAllocations = StoragePool.shared.counters.systemAllocations }
         let waited = world.communicator.secondsWaited
         let began = clock.now
         try benchStep(configuration, replica, source, step: step, world: world)
@@ -81,7 +88,10 @@ public func bench(
     return BenchResult(
         tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
         sgemmFlopsPerSecond: rate, ratio: flops / rate,
-        peakRssBytes: try largest(peakResidentBytes(), world), communicationShare: median(shares),
+        peakRssBytes: try largest(peakResidentBytes(), world),
+        poolPeakBytes: StoragePool.shared.counters.peakBytes,
+        steadyAllocations: StoragePool.shared.counters.systemAllocations - warmAllocations,
+        communicationShare: median(shares),
         worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
         parameters: model.parameterCount)
 }

@@ -10,6 +10,7 @@ import Layers
 import Models
 import Optimizers
 import Parallelism
+import Tensors
 
 /// One rank of one training run, ready to go on from `step`.
 final class Trainer<Network: Model> {
@@ -116,6 +117,10 @@ final class Trainer<Network: Model> {
                     try metrics?.synchronize()
                 }
                 try save(console)
+            }
+            if isLast {
+                let peak = Double(StoragePool.shared.counters.peakBytes) / 1_048_576
+                console.note(String(format: "peak of pooled memory: %.1f MiB a rank", peak))
             }
             if stop != 0 && step < last {
                 throw RunError(
