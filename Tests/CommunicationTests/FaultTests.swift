@@ -19,11 +19,17 @@ extension CommunicationTests {
 
         @Test(
             arguments: Backend.allCases,
-            [("mismatch", "expected 48 bytes, found 40"), ("overrun", "40 bytes")])
-        func buffersOfDifferentSizesAreNamed(backend: Backend, scenario: (String, String)) throws {
+            [
+                ("mismatch", ["expected 48 bytes, found 40"]),
+                // Whichever side sees it first.
+                ("overrun", ["expected 48 bytes, found 40", "40 bytes"]),
+            ])
+        func buffersOfDifferentSizesAreNamed(
+            backend: Backend, scenario: (String, [String])
+        ) throws {
             let launch = try launch(backend, ranks: 2, [scenario.0], timeout: 60)
             #expect(launch.exitCode == 1, "\(launch.summary)")
-            #expect(launch.errors.contains(scenario.1), "\(launch.summary)")
+            #expect(scenario.1.contains { launch.errors.contains($0) }, "\(launch.summary)")
         }
 
         @Test(arguments: Backend.allCases)

@@ -45,7 +45,7 @@ public struct BenchResult: Sendable, Encodable {
 public func bench(
     _ configuration: RunConfiguration, steps: Int, world: World
 ) throws(RunError) -> BenchResult {
-    try checkLayout(configuration, world: world, readsData: false)
+    _ = try checkLayout(configuration, world: world, readsData: false)
     configuration.startThreads(world)
     let model = try configuration.makeModel(vocabulary: nil)
     let replica = DataParallel(

@@ -29,7 +29,9 @@ public func train(
 ) throws(RunError) {
     let (communicator, host) = (world.communicator, world.placement.hostName)
     let console = Console(isActive: world.isFirst)
-    try checkLayout(configuration, world: world)
+    for warning in try checkLayout(configuration, world: world) {
+        console.note("warning: \(warning)")
+    }
     configuration.startThreads(world)
 
     // The run directory: an earlier run is never overwritten.
@@ -91,14 +93,14 @@ public func train(
 
 // MARK: Before the first step
 
-/// Ranks that divide the work, kernels that this processor can run, products whose cuts change no bit.
+/// Checks the number of ranks, the processor and the matrix product; returns warnings. Collective.
 func checkLayout(
     _ configuration: RunConfiguration, world: World, readsData: Bool = true
-) throws(RunError) {
+) throws(RunError) -> [String] {
     try world.communicator.together(world.placement.hostName) { () throws(RunError) in
         try checkMachine()
         do throws(ConfigurationError) {
-            _ = try configuration.check(ranks: world.size, readsData: readsData)
+            return try configuration.check(ranks: world.size, readsData: readsData)
         } catch {
             throw RunError(error)
         }
