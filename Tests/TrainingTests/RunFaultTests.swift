@@ -121,6 +121,27 @@ import Testing
         #expect(waitUntil { run.ranks.isEmpty })
     }
 
+    // MARK: Divergence
+
+    /// A weight decay that multiplies weights by −9,999 a step.
+    @Test(arguments: [nil, 2])
+    func aRunThatDivergesStops(ranks: Int?) throws {
+        let run = try RunFolder()
+        let launch = try run.train(
+            ranks: ranks,
+            settings: [
+                "optimizer.learning_rate=100", "optimizer.weight_decay=100",
+                "schedule.warmup_steps=0", "schedule.decay=constant", "evaluation.every=0",
+            ])
+        #expect(launch.exitCode == 6 && launch.seconds < 60, "\(launch.summary)")
+        let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
+        #expect(errors.count == 1 && errors[0].contains("gradient of "), "\(launch.summary)")
+        let skipped = run.metrics.filter { $0.contains("\"skipped\": true") }
+        #expect(skipped.count >= 7 && skipped.count < run.metrics.count, "\(run.metrics)")
+        #expect(skipped.allSatisfy { $0.contains("\"grad_norm\": null") })
+        #expect(waitUntil { run.ranks.isEmpty })
+    }
+
     // MARK: A full disk
 
     @Test(
