@@ -120,7 +120,7 @@ extension Epilogue {
         guard dropout != nil || activation != nil else { return upstream.gradient }
         let gradient = Tensor(uninitialized: upstream.gradient.shape)
         let (dy, dz) = (upstream.gradient.floats, gradient.floats)
-        forEachRun(of: gradient.shape.count) { run in
+        parallelRuns(of: gradient.shape.count) { run in
             var source = UnsafePointer(dy)
             if let dropout {
                 dropout.apply(dy, into: dz, run: run)
@@ -168,7 +168,7 @@ struct LinearProduct {
                 epilogue: isLocal ? epilogue : nil)
             if !isLocal {
                 slices.sum.finishSum(output)
-                forEachRun(of: rows, length: 64) { epilogue($0, 0..<outputs) }
+                parallelRuns(of: rows, length: 16) { epilogue($0, 0..<outputs) }
             }
         }
     }
