@@ -193,12 +193,14 @@ struct LinearProduct {
                 rows: rows, columns: inputs, slices: parts, into: dx, stride: inputs)
             slices.sum.finishSum(gradient)
         case .inputs(let slices):
-            for part in slices.ranges {
-                product(
-                    rows: rows, columns: part.count, inner: outputs, Operand(dy, stride: outputs),
-                    Operand(weight + part.lowerBound * outputs, stride: part.count),
-                    into: dx + part.lowerBound, stride: inputs)
-            }
+            products(
+                slices.ranges.map { part in
+                    Product(
+                        rows: rows, columns: part.count, inner: outputs,
+                        Operand(dy, stride: outputs),
+                        Operand(weight + part.lowerBound * outputs, stride: part.count),
+                        into: dx + part.lowerBound, stride: inputs)
+                })
         }
     }
 
@@ -215,12 +217,13 @@ struct LinearProduct {
                 beta: beta, into: gradient, stride: inputs,
                 sliced: slicedOutputs { .rows(borders: $0, smallest: $1) })
         case .inputs(let slices):
-            for part in slices.ranges {
-                product(
-                    rows: outputs, columns: part.count, inner: rows, upstream,
-                    Operand(x + part.lowerBound, stride: inputs), beta: beta,
-                    into: gradient + part.lowerBound * outputs, stride: part.count)
-            }
+            products(
+                slices.ranges.map { part in
+                    Product(
+                        rows: outputs, columns: part.count, inner: rows, upstream,
+                        Operand(x + part.lowerBound, stride: inputs), beta: beta,
+                        into: gradient + part.lowerBound * outputs, stride: part.count)
+                })
         }
     }
 
