@@ -90,26 +90,22 @@ public func linear(
 }
 
 extension Epilogue {
-    /// On a block of the sum that has just been made. `output` is `sum` unless there is an activation.
+    /// On a block of the sum that has just been made, row by row, so that every step after the first finds
+    /// the row in cache. `output` is `sum` unless there is an activation.
     func apply(_ sum: Tensor, into output: Tensor, rows: Range<Int>, columns: Range<Int>) {
         let stride = sum.shape.width
         let (z, y) = (sum.floats, output.floats)
-        if let bias {
-            addBias(
-                bias.value.floats + columns.lowerBound,
-                to: z + rows.lowerBound * stride + columns.lowerBound,
-                rows: rows.count, columns: columns.count, stride: stride)
-        }
-        guard activation != nil || dropout != nil || residual != nil else { return }
+        let bias = bias.map { $0.value.floats + columns.lowerBound }
+        let residual = residual?.floats
         for row in rows {
-            let run = row * stride + columns.lowerBound..<row * stride + columns.upperBound
+            let start = row * stride + columns.lowerBound
+            if let bias { accumulate(bias, into: z + start, count: columns.count) }
             if let activation {
-                activate(activation, z + run.lowerBound, into: y + run.lowerBound, count: run.count)
+                activate(activation, z + start, into: y + start, count: columns.count)
             }
-            dropout?.apply(y, into: y, run: run)
+            dropout?.apply(y, into: y, run: start..<start + columns.count)
             if let residual {
-                accumulate(
-                    residual.floats + run.lowerBound, into: y + run.lowerBound, count: run.count)
+                accumulate(residual + start, into: y + start, count: columns.count)
             }
         }
     }
