@@ -26,6 +26,21 @@ public struct Pass {
         (self.tape, self.randomness) = (tape, randomness)
     }
 
+    /// Runs `body`; where `isMadeAgain`, nothing of it is kept but `input`, and the backward pass runs
+    /// it again. The bits are the same.
+    ///
+    /// - Parameter parameters: those that `body` uses.
+    public func recompute(
+        if isMadeAgain: Bool, from input: Tensor, _ parameters: [Parameter],
+        _ body: @escaping (Pass) -> Tensor
+    ) -> Tensor {
+        guard isMadeAgain, tape != nil else { return body(self) }
+        let randomness = randomness
+        return Tensors.recompute(inputs: [input], leaves: parameters.map(\.leaf), tape: tape) {
+            body(Pass(tape: $0, randomness: randomness))
+        }
+    }
+
     /// Dropout in one micro-batch of one step, by global position.
     public struct Randomness: Sendable {
         public let seed: UInt64

@@ -34,8 +34,12 @@ public struct GPTBlock: Layer {
     let attention: SelfAttention
     let feedForwardNorm: LayerNorm
     let feedForward: FeedForward
+    let recompute: Recompute
 
-    init(_ name: String, _ configuration: GPTConfiguration, numerics: Numerics) {
+    init(
+        _ name: String, _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute
+    ) {
+        self.recompute = recompute
         let width = configuration.width
         // Each block adds twice to the residual stream: 1/√(2·layers) keeps its variance (GPT-2).
         let residualDeviation = 0.02 / Float(2 * configuration.layers).squareRoot()
@@ -52,15 +56,20 @@ public struct GPTBlock: Layer {
     }
 
     public var parameters: [Parameter] {
-        attentionNorm.parameters + attention.parameters + feedForwardNorm.parameters
-            + feedForward.parameters
+        attentionParameters + feedForwardNorm.parameters + feedForward.parameters
     }
 
+    private var attentionParameters: [Parameter] { attentionNorm.parameters + attention.parameters }
+
     public func callAsFunction(_ x: Tensor, _ pass: Pass) -> Tensor {
-        let x = attention(
-            attentionNorm(x, pass), residual: x, visibility: AttentionVisibility(causal: true), pass
-        )
-        return feedForward(feedForwardNorm(x, pass), residual: x, pass)
+        pass.recompute(if: recompute == .block, from: x, parameters) { pass in
+            let x = pass.recompute(if: recompute == .attention, from: x, attentionParameters) {
+                attention(
+                    attentionNorm(x, $0), residual: x,
+                    visibility: AttentionVisibility(causal: true), $0)
+            }
+            return feedForward(feedForwardNorm(x, pass), residual: x, pass)
+        }
     }
 }
 
@@ -73,7 +82,10 @@ public final class GPT: Generative {
     let blocks: [GPTBlock]
     let finalNorm: LayerNorm
 
-    public init(_ configuration: GPTConfiguration, numerics: Numerics) {
+    /// - Parameter recompute: what training keeps no activations of.
+    public init(
+        _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none
+    ) {
         self.configuration = configuration
         let width = configuration.width
         tokens = Embedding(
@@ -84,7 +96,7 @@ public final class GPT: Generative {
             isSharded: false, numerics: numerics)
         dropout = Dropout("embedding", rate: configuration.dropout)
         blocks = (0..<configuration.layers).map {
-            GPTBlock("h.\($0)", configuration, numerics: numerics)
+            GPTBlock("h.\($0)", configuration, numerics: numerics, recompute: recompute)
         }
         finalNorm = LayerNorm("ln_f", width: width, numerics: numerics)
     }

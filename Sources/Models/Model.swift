@@ -21,6 +21,15 @@ public struct ModelInput {
     }
 }
 
+/// What of a transformer block is made again in the backward pass instead of being kept: memory for
+/// time. It changes no bit.
+public enum Recompute: String, Sendable, CaseIterable {
+    case none
+    /// The attention half.
+    case attention
+    case block
+}
+
 /// A model: an ordered list of blocks with a typed value between them, which is where a pipeline may
 /// cut it. Single-process code: it knows no rank and no group.
 public protocol Model: AnyObject {

@@ -15,18 +15,28 @@ public final class Tape {
 
     typealias Pullback = (Upstream, Backward) -> Void
 
+    /// What the backward pass does at a record.
+    private enum Work {
+        case pullback(Pullback)
+        /// Runs primitives again, on a tape of their own, and goes back through them.
+        case again((Tape) -> Tensor)
+    }
+
     private struct Record {
         let output: Slot
         let leaves: [Leaf]
-        let pullback: Pullback
+        let work: Work
     }
 
     private var records: [Record] = []
-    private var slotCount = 0
+    private var slotCount: Int
     /// How many records use a leaf: it is announced when the last of them is done.
     private var uses: [ObjectIdentifier: Int] = [:]
 
-    public init() {}
+    public init() { slotCount = 0 }
+
+    /// A tape whose values are numbered on from another's, so that one backward pass serves both.
+    private init(firstSlot: Slot) { slotCount = firstSlot }
 
     /// Makes a constant an input whose gradient can be asked for (`backward(…, wanted:)`).
     public func watch(_ tensor: Tensor) -> Tensor { tensor.recorded(as: newSlot()) }
@@ -36,13 +46,29 @@ public final class Tape {
     func record(
         _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], pullback: @escaping Pullback
     ) -> Tensor {
+        append(output, inputs: inputs, leaves: leaves, .pullback(pullback))
+    }
+
+    /// Appends primitives that have run unrecorded; the backward pass runs them again.
+    func record(
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], again: @escaping (Tape) -> Tensor
+    ) -> Tensor {
+        let distinct = leaves.enumerated().filter { index, leaf in
+            leaves.firstIndex { $0 === leaf } == index
+        }
+        return append(output, inputs: inputs, leaves: distinct.map(\.element), .again(again))
+    }
+
+    private func append(
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], _ work: Work
+    ) -> Tensor {
         let trainable = leaves.filter(\.isTrainable)
         guard !trainable.isEmpty || inputs.contains(where: { $0.slot != nil }) else {
             return output
         }
         let slot = newSlot()
         for leaf in trainable { uses[ObjectIdentifier(leaf), default: 0] += 1 }
-        records.append(Record(output: slot, leaves: trainable, pullback: pullback))
+        records.append(Record(output: slot, leaves: trainable, work: work))
         return output.recorded(as: slot)
     }
 
@@ -63,19 +89,55 @@ public final class Tape {
             precondition(output.slot != nil, "Tape: an output that was not recorded")
             pass.add(gradient, to: output, shared: true)
         }
-        while let record = records.popLast() {
-            if let upstream = pass.take(record.output) { record.pullback(upstream, pass) }
-            for leaf in record.leaves {
-                let left = uses[ObjectIdentifier(leaf)]! - 1
-                uses[ObjectIdentifier(leaf)] = left
-                if left == 0 { leafIsComplete(leaf) }
-            }
-        }
-        uses.removeAll()
+        run(pass, leafIsComplete: leafIsComplete)
         return wanted.map { tensor in
             precondition(tensor.slot != nil, "Tape: the gradient of a tensor that is not watched")
             return pass.take(tensor.slot!)?.gradient ?? Tensor(zeros: tensor.shape)
         }
+    }
+
+    private func run(_ pass: Backward, leafIsComplete: (Leaf) -> Void) {
+        func finish(_ leaf: Leaf) {
+            let left = uses[ObjectIdentifier(leaf)]! - 1
+            uses[ObjectIdentifier(leaf)] = left
+            if left == 0 { leafIsComplete(leaf) }
+        }
+        while let record = records.popLast() {
+            switch record.work {
+            case .pullback(let pullback):
+                if let upstream = pass.take(record.output) { pullback(upstream, pass) }
+                for leaf in record.leaves { finish(leaf) }
+            case .again(let body):
+                runAgain(body, of: record, pass, leafIsComplete: finish)
+            }
+        }
+        uses.removeAll()
+    }
+
+    /// The inner records are gone through in the same pass, so that every pullback, every sum and every
+    /// announcement comes where it would come had they been recorded here.
+    private func runAgain(
+        _ body: (Tape) -> Tensor, of record: Record, _ pass: Backward,
+        leafIsComplete: (Leaf) -> Void
+    ) {
+        var left = record.leaves
+        if let upstream = pass.take(record.output) {
+            let firstSlot = pass.slotCount
+            let inner = Tape(firstSlot: firstSlot)
+            let output = body(inner)
+            pass.resize(to: inner.slotCount)
+            pass.add(upstream.gradient, to: output, shared: !upstream.isOwned)
+            inner.run(pass) { leaf in
+                let index = left.firstIndex { $0 === leaf }
+                precondition(
+                    index != nil,
+                    "recompute: a leaf of \(leaf.shape) that is used inside and not declared")
+                left.remove(at: index!)
+                leafIsComplete(leaf)
+            }
+            pass.resize(to: firstSlot)
+        }
+        for leaf in left { leafIsComplete(leaf) }
     }
 
     private func newSlot() -> Slot {
@@ -89,6 +151,13 @@ final class Backward {
     private var gradients: [Tape.Upstream?]
 
     init(slotCount: Int) { gradients = Array(repeating: nil, count: slotCount) }
+
+    var slotCount: Int { gradients.count }
+
+    func resize(to slotCount: Int) {
+        gradients.removeLast(max(0, gradients.count - slotCount))
+        gradients += Array(repeating: nil, count: slotCount - gradients.count)
+    }
 
     func wants(_ tensor: Tensor) -> Bool { tensor.slot != nil }
 

@@ -159,6 +159,10 @@ extension ConfigurationKey {
         ConfigurationKey(
             "parallelism.bucket_bytes", \.parallelism.bucketBytes, .integer(1024...4_294_967_296),
             resume: .free, "Bytes of gradients that are exchanged at once."),
+        ConfigurationKey(
+            "memory.recompute", \.memory.recompute, .choice, resume: .free,
+            "Part of each transformer block whose activations the backward pass makes again instead of keeping; changes no bit."
+        ),
     ]
 
     private static let recordKeys = [

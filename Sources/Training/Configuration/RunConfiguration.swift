@@ -1,5 +1,6 @@
 import Datasets
 import Kernels
+import Models
 import Optimizers
 
 /// Everything that defines a run: a plain value, read from YAML by `load`, written by `yaml`.
@@ -18,6 +19,7 @@ public struct RunConfiguration: Sendable, Equatable {
     public var schedule: Schedule
     public var precision = Precision()
     public var parallelism = Parallelism()
+    public var memory = Memory()
     public var evaluation: Evaluation
     public var checkpoint = Checkpoint()
 
@@ -162,6 +164,12 @@ public struct RunConfiguration: Sendable, Equatable {
         public var tensor = 1
         /// Bytes of gradients that are exchanged at once.
         public var bucketBytes = 25 << 20
+
+        public init() {}
+    }
+
+    public struct Memory: Sendable, Equatable {
+        public var recompute = Recompute.none
 
         public init() {}
     }

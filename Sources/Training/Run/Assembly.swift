@@ -26,7 +26,9 @@ extension RunConfiguration {
                 heads: model.heads, width: model.width, inner: model.feedForward)
             shape.dropout = Float(model.dropout)
             shape.activation = model.activation
-            return GPT(shape, numerics: Layers.Numerics(slices: numerics.slices))
+            return GPT(
+                shape, numerics: Layers.Numerics(slices: numerics.slices),
+                recompute: memory.recompute)
         }
     }
 
