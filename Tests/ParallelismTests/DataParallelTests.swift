@@ -1,3 +1,4 @@
+import Models
 import Parallelism
 import Testing
 import Training
@@ -13,6 +14,16 @@ import Training
         let names = Replica().shapes
         #expect(names.allSatisfy { reference.state[$0.name]?.count == $0.count })
         #expect(names.contains { $0.name == "optimizer.second_moment.h.1.mlp.c_fc.weight" })
+    }
+
+    @Test(arguments: [Recompute.attention, .block], [1, 2, 4])
+    func recomputationChangesNoBit(recompute: Recompute, ranks: Int) throws {
+        for bucketBytes in [1024, 20_000] {
+            let replica = Replica(ranks: ranks, bucketBytes: bucketBytes, recompute: recompute)
+            #expect(try replica.train(0..<5) == Self.reference.get())
+        }
+        let other = try Replica(ranks: ranks, seed: 2, recompute: recompute).train(0..<5)
+        #expect(try other != Self.reference.get(), "control: another seed")
     }
 
     @Test(arguments: [

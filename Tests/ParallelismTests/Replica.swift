@@ -20,6 +20,7 @@ struct Replica: Sendable {
     var seed: UInt64 = 1
     /// By name.
     var frozen: Set<String> = []
+    var recompute = Recompute.none
 
     /// What is known after some steps.
     struct Outcome: Equatable, Sendable {
@@ -74,7 +75,7 @@ struct Replica: Sendable {
         var shape = GPTConfiguration(
             vocabulary: 61, contextLength: 16, layers: 2, heads: 3, width: 24)
         shape.dropout = 0.1
-        let model = GPT(shape, numerics: Numerics(slices: 4))
+        let model = GPT(shape, numerics: Numerics(slices: 4), recompute: recompute)
         for parameter in model.parameters where frozen.contains(parameter.name) {
             parameter.leaf.isTrainable = false
         }

@@ -46,6 +46,13 @@ import Testing
         #expect(try alone.digest != Self.reference.get().digest, "control: the same bits")
     }
 
+    @Test(arguments: ["attention", "block"], [nil, 2])
+    func recomputationChangesNoBit(mode: String, ranks: Int?) throws {
+        let outcome = try Self.run(
+            Layout(ranks: ranks, threads: 1), settings: ["memory.recompute=\(mode)"])
+        #expect(try outcome == Self.reference.get())
+    }
+
     @Test func anotherSeedGivesOtherBits() throws {
         let other = try Self.run(Layout(ranks: nil, threads: 2), settings: ["run.seed=1338"])
         let reference = try Self.reference.get()
