@@ -87,13 +87,13 @@ public struct PlanReport: Sendable, Encodable {
             ("memory a rank", Self.mebibytes(plan.memoryTotal)),
         ]
         for part in plan.memory.parts {
-            let note = part.name == "gradients" ? "  \(plan.gradientBuffers) buffers" : ""
+            let note = part.name == "gradients" ? "  in buffers: \(plan.gradientBuffers)" : ""
             rows.append(("  \(part.name)", Self.mebibytes(part.bytes) + note))
         }
         if let limit { rows.append(("limit", "\(Self.mebibytes(limit.bytes)) \(limit.reason)")) }
         let (tokens, ratio) = (speed.tokensPerSecond, speed.expectedRatio)
         rows += [
-            ("layout", "\(plan.ranks) ranks of \(plan.threads) threads"),
+            ("ranks × threads", "\(plan.ranks) × \(plan.threads)"),
             ("FLOPs a token", String(format: "%.4g", plan.flopsPerToken)),
             ("tokens a step", String(format: "%.0f", plan.tokensPerStep)),
             ("sgemm", String(format: "%.4g GFLOP/s, measured", speed.sgemmFlopsPerSecond / 1e9)),
