@@ -1,5 +1,6 @@
 // Element-wise reductions over ranks, in the one canonical order.
 
+import Kernels
 import Tensors
 
 /// How two elements become one.
@@ -63,28 +64,6 @@ private struct ReductionTree {
         case .sum: add(a + start, b + start, into: c + start, count: count)
         case .maximum: maximum(a + start, b + start, into: c + start, count: count)
         }
-    }
-}
-
-/// c = a + b. Tails of the vector loop are single additions, which round alike.
-private func add(
-    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
-    count: Int
-) {
-    typealias Vector = SIMD16<Float>
-    let (rawA, rawB) = (UnsafeRawPointer(a), UnsafeRawPointer(b))
-    let rawC = UnsafeMutableRawPointer(c)
-    var i = 0
-    while i &+ 16 <= count {
-        let sum =
-            rawA.loadUnaligned(fromByteOffset: i &* 4, as: Vector.self)
-            + rawB.loadUnaligned(fromByteOffset: i &* 4, as: Vector.self)
-        rawC.storeBytes(of: sum, toByteOffset: i &* 4, as: Vector.self)
-        i &+= 16
-    }
-    while i < count {
-        c[i] = a[i] + b[i]
-        i &+= 1
     }
 }
 

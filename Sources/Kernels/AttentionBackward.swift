@@ -20,12 +20,12 @@ package func attentionBackward(
     logSumExp: UnsafePointer<Float>, queryGradient: HeadView?, keyGradient: HeadView?,
     valueGradient: HeadView?
 ) {
+    let plans = AttentionPlan.plans(g, mask)
     func attend(sequence: Int, keyHead: Int) {
         let context = AttentionContext(g, mask, bias, dropout, sequence: sequence)
-        let blocks = context.blocks
-        let tiles = context.tiles(blocks)
-        withScratch(BackwardHead.memory(g, tiles)) { scratch in
-            let pass = BackwardHead(context, tiles: tiles, scratch)
+        let plan = plans[sequence]
+        withScratch(BackwardHead.memory(g, plan.tiles)) { scratch in
+            let pass = BackwardHead(context, tiles: plan.tiles, scratch)
             pass.pack(
                 key: key.rows(sequence: sequence, head: keyHead),
                 value: value.rows(sequence: sequence, head: keyHead))
@@ -36,7 +36,7 @@ package func attentionBackward(
                     outputGradient: outputGradient.rows(sequence: sequence, head: head),
                     logSumExp: logSumExp + (sequence * g.queryHeads + head) * g.queryLength,
                     queryGradient: queryGradient?.rows(sequence: sequence, head: head))
-                for block in blocks { pass.add(block, rows) }
+                for block in plan.blocks { pass.add(block, rows) }
             }
             if let keyGradient {
                 pass.write(pass.keyGradients, keyGradient.rows(sequence: sequence, head: keyHead))
@@ -246,11 +246,9 @@ private struct BackwardHead {
     /// dv += wᵀ·do and dk += dsᵀ·q for the keys of a tile, over the groups that see them.
     private func addToKeysAndValues(_ block: QueryBlock, tile: Int) {
         for register in 0..<tileWidth / 16 {
-            let groups = block.groups.filter {
-                block.registers(group: $0, tile: tile).contains(register)
-            }
-            guard let first = groups.first, let last = groups.last else { continue }
-            let inner = (last - first + 1) * groupHeight
+            guard let groups = block.groups(seeing: register, tile: tile) else { continue }
+            let first = groups.lowerBound
+            let inner = groups.count * groupHeight
             let source = first * groupHeight * padded
             for key in stride(from: register * 16, to: register * 16 + 16, by: groupHeight) {
                 let corner = first * groupHeight * tileWidth + key

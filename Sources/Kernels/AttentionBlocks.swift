@@ -46,6 +46,45 @@ struct QueryBlock {
         return keys.isEmpty
             ? 0..<0 : (keys.lowerBound - first) / 16..<(keys.upperBound - first) / 16
     }
+
+    /// From the first to the last group that sees `register` of `tile`; nil where none does.
+    func groups(seeing register: Int, tile: Int) -> Range<Int>? {
+        var seeing: Range<Int>?
+        for group in groups where registers(group: group, tile: tile).contains(register) {
+            seeing = (seeing?.lowerBound ?? group)..<group + 1
+        }
+        return seeing
+    }
+}
+
+/// How the work of a sequence's heads is cut. Made once before the heads are shared out.
+struct AttentionPlan {
+    /// All queries.
+    let blocks: [QueryBlock]
+    /// The tiles between the first and the last that any block sees.
+    let tiles: Range<Int>
+
+    private init(_ geometry: AttentionGeometry, _ visibility: AttentionVisibility) {
+        blocks = stride(from: 0, to: geometry.queryLength, by: blockHeight).map {
+            QueryBlock($0..<min($0 + blockHeight, geometry.queryLength), visibility)
+        }
+        let first = blocks.compactMap(\.tiles.first).min() ?? 0
+        let last = blocks.compactMap(\.tiles.last).max() ?? -1
+        tiles = first..<last + 1
+    }
+
+    /// The plan of each sequence; where no condition is a sequence's own, they share one.
+    static func plans(_ geometry: AttentionGeometry, _ mask: AttentionMask) -> [AttentionPlan] {
+        func plan(_ sequence: Int) -> AttentionPlan {
+            AttentionPlan(
+                geometry, AttentionVisibility(mask, geometry, sequence: sequence))
+        }
+        guard mask.keyRanges == nil && mask.querySegments == nil else {
+            return (0..<geometry.batch).map(plan)
+        }
+        return geometry.batch == 0
+            ? [] : Array(repeating: plan(0), count: geometry.batch)
+    }
 }
 
 /// What is the same for all heads of a sequence: sizes, mask, bias and dropout.
@@ -67,20 +106,6 @@ struct AttentionContext {
         self.sequence = sequence
         visibility = AttentionVisibility(mask, geometry, sequence: sequence)
         queryOffset = mask.queryOffset
-    }
-
-    /// All queries, in blocks.
-    var blocks: [QueryBlock] {
-        stride(from: 0, to: geometry.queryLength, by: blockHeight).map {
-            QueryBlock($0..<min($0 + blockHeight, geometry.queryLength), visibility)
-        }
-    }
-
-    /// The tiles between the first and the last that any of `blocks` sees.
-    func tiles(_ blocks: [QueryBlock]) -> Range<Int> {
-        let first = blocks.compactMap(\.tiles.first).min() ?? 0
-        let last = blocks.compactMap(\.tiles.last).max() ?? -1
-        return first..<last + 1
     }
 
     /// The keys of `tiles`.

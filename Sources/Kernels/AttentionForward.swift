@@ -20,18 +20,18 @@ package func attentionForward(
     bias: AttentionBias?, dropout: AttentionDropout?, into output: HeadView,
     logSumExp: UnsafeMutablePointer<Float>?
 ) {
+    let plans = AttentionPlan.plans(g, mask)
     parallelFor(g.batch * g.queryHeads) { task in
         let (sequence, head) = task.quotientAndRemainder(dividingBy: g.queryHeads)
         let context = AttentionContext(g, mask, bias, dropout, sequence: sequence)
-        let blocks = context.blocks
-        let tiles = context.tiles(blocks)
-        withScratch(ForwardHead.memory(g, tiles)) { scratch in
-            let pass = ForwardHead(context, head: head, tiles: tiles, scratch)
+        let plan = plans[sequence]
+        withScratch(ForwardHead.memory(g, plan.tiles)) { scratch in
+            let pass = ForwardHead(context, head: head, tiles: plan.tiles, scratch)
             let rows = (sequence: sequence, head: head / g.groupSize)
             pass.pack(
                 key: key.rows(sequence: rows.sequence, head: rows.head),
                 value: value.rows(sequence: rows.sequence, head: rows.head))
-            for block in blocks {
+            for block in plan.blocks {
                 pass.score(block, query: query.rows(sequence: sequence, head: head))
                 pass.takeSoftmax(block)
                 pass.weighValues(block)

@@ -66,35 +66,28 @@ package func columnSums(
     }
 }
 
-/// sums[c] = Σ x[r, c], rows added in order.
+/// sums[c] = Σ x[r, c], rows added in order. Rows go outermost, four at a time: whole rows are read as they
+/// lie, and the sums stay in the first-level cache.
 private func addRows(
     _ x: UnsafePointer<Float>, rows: Range<Int>, width: Int, stride: Int,
     into sums: UnsafeMutablePointer<Float>
 ) {
-    var column = 0
-    while column + 64 <= width {
-        var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
-        for row in rows {
-            let source = x + row * stride + column
-            a += source.vector(at: 0)
-            b += source.vector(at: 16)
-            c += source.vector(at: 32)
-            d += source.vector(at: 48)
+    sums.update(repeating: 0, count: width)
+    var row = rows.lowerBound
+    while row + 4 <= rows.upperBound {
+        let source = x + row * stride
+        forEachVector(width) { column, count in
+            var sum = sums.part(at: column, count: count)
+            sum += source.part(at: column, count: count)
+            sum += source.part(at: column + stride, count: count)
+            sum += source.part(at: column + 2 * stride, count: count)
+            sum += source.part(at: column + 3 * stride, count: count)
+            sums.storePart(sum, at: column, count: count)
         }
-        sums.store(a, at: column)
-        sums.store(b, at: column + 16)
-        sums.store(c, at: column + 32)
-        sums.store(d, at: column + 48)
-        column += 64
+        row += 4
     }
-    while column < width {
-        let count = min(16, width - column)
-        var a = Vector.zero
-        for row in rows {
-            let source = x + row * stride + column
-            a += source.part(at: 0, count: count)
-        }
-        sums.storePart(a, at: column, count: count)
-        column += 16
+    while row < rows.upperBound {
+        accumulate(x + row * stride, into: sums, count: width)
+        row += 1
     }
 }

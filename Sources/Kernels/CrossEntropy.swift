@@ -76,19 +76,6 @@ package func logSumExp(
     }
 }
 
-/// Combines the statistics of all slices in one process: maximum and sum over all columns, in place at
-/// slice 0. The number of slices is a power of two.
-package func combineSoftmaxStatistics(
-    maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>, slices: Int, rows: Int
-) {
-    withScratch(rows) { global in
-        maximaOverSlices(maxima, slices: slices, rows: rows, into: global)
-        rescaleSums(sums, maxima: maxima, global: global, slices: slices, rows: rows)
-        maxima.update(from: global, count: rows)
-    }
-    treeAdd(sums, slices: slices, stride: rows, count: rows)
-}
-
 /// out[r] = logits[r, targets[r] − firstColumn] where that column is held here, 0 elsewhere: the sum over
 /// ranks is the target's logit.
 package func targetLogits(
@@ -100,20 +87,6 @@ package func targetLogits(
         let column = Int(targets[row]) - firstColumn
         let held = targets[row] >= 0 && column >= 0 && column < columns
         out[row] = held ? logits[row * stride + column] : 0
-    }
-}
-
-/// losses[r] = logSumExp[r] − logits[r, targets[r]] where that column is held here, 0 elsewhere and for
-/// ignored rows: exactly one rank contributes to each row.
-package func crossEntropyLosses(
-    _ logits: UnsafePointer<Float>, targets: UnsafePointer<Int32>,
-    logSumExp: UnsafePointer<Float>, into losses: UnsafeMutablePointer<Float>, rows: Int,
-    stride: Int, firstColumn: Int = 0, columns: Int
-) {
-    for row in 0..<rows {
-        let column = Int(targets[row]) - firstColumn
-        let held = targets[row] >= 0 && column >= 0 && column < columns
-        losses[row] = held ? logSumExp[row] - logits[row * stride + column] : 0
     }
 }
 

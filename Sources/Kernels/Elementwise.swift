@@ -21,14 +21,6 @@ package func scale(_ x: UnsafeMutablePointer<Float>, by factor: Float, count: In
     map(x, into: x, count) { $0 * factor }
 }
 
-/// x[r, c] += bias[c] over `rows` rows of `columns` elements, `stride` apart.
-package func addBias(
-    _ bias: UnsafePointer<Float>, to x: UnsafeMutablePointer<Float>, rows: Int, columns: Int,
-    stride: Int
-) {
-    for row in 0..<rows { accumulate(bias, into: x + row * stride, count: columns) }
-}
-
 /// Adds `slices` runs, `stride` apart, as a perfect binary tree; the root is `partials[0..<count]`, the
 /// other runs are overwritten. `slices` is a power of two.
 package func treeAdd(

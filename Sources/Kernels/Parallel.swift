@@ -19,6 +19,9 @@ package enum Threads {
 
     /// The number of threads asked for, the calling one included; 1 until `start` is called.
     package static var count: Int { ThreadPool.shared.wantedCount.load(ordering: .relaxed) }
+
+    /// Elements of a run of cheap work: some microseconds, well above the cost of taking a piece.
+    package static let runLength = 1 << 13
 }
 
 /// Calls `body(0)` … `body(count - 1)` once each, on the pool, in no particular order.
@@ -31,6 +34,31 @@ package func parallelFor(_ count: Int, _ body: (Int) -> Void) {
         return
     }
     for index in 0..<max(count, 0) { body(index) }
+}
+
+/// Cuts the elements 0 ..< `count` into runs of `length`, the last shorter, and calls `body` for each, as
+/// `parallelFor` does; only for work in which no element's result depends on another's run.
+package func parallelRuns(
+    of count: Int, length: Int = Threads.runLength, _ body: (Range<Int>) -> Void
+) {
+    parallelFor((count + length - 1) / length) { index in
+        body(index * length..<min(count, (index + 1) * length))
+    }
+}
+
+/// `parallelRuns` over several lists of elements at once: `body` gets the list's number too.
+package func parallelRuns(
+    of counts: [Int], length: Int = Threads.runLength, _ body: (Int, Range<Int>) -> Void
+) {
+    let runs = counts.enumerated().flatMap { list, count in
+        stride(from: 0, to: count, by: length).map { (list, $0..<min(count, $0 + length)) }
+    }
+    parallelFor(runs.count) { body(runs[$0].0, runs[$0].1) }
+}
+
+/// `parallelRuns` over rows of `width` elements.
+func parallelRows(_ rows: Int, width: Int, _ body: (Range<Int>) -> Void) {
+    parallelRuns(of: rows, length: max(1, Threads.runLength / 2 / max(width, 1)), body)
 }
 
 /// Workers spin for some tens of microseconds after a job, then sleep. A job does not wait for workers

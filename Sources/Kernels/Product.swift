@@ -69,6 +69,44 @@ package func product(
     }
 }
 
+/// One of several products that do not depend on each other: C[m,n] = A[m,k] · B[k,n] + beta · C.
+package struct Product {
+    let (rows, columns, inner): (Int, Int, Int)
+    let a: Operand
+    let b: Operand
+    let beta: Float
+    let c: UnsafeMutablePointer<Float>
+    let stride: Int
+
+    package init(
+        rows: Int, columns: Int, inner: Int, _ a: Operand, _ b: Operand, beta: Float = 0,
+        into c: UnsafeMutablePointer<Float>, stride: Int
+    ) {
+        (self.rows, self.columns, self.inner) = (rows, columns, inner)
+        (self.a, self.b, self.beta, self.c, self.stride) = (a, b, beta, c, stride)
+    }
+}
+
+/// Computes `terms`, whose results do not overlap, each with the bits of `product`; threads share the
+/// terms before they cut one.
+package func products(_ terms: [Product]) {
+    let wanted = (Threads.count + terms.count - 1) / max(1, terms.count)
+    let pieces = terms.flatMap { term in
+        let blocks = Blocks(
+            rows: term.rows, columns: term.columns, inner: term.inner, wanted: wanted)
+        return (0..<blocks.count).map { (term, blocks[$0]) }
+    }
+    parallelFor(pieces.count) { index in
+        let (term, (rows, columns)) = pieces[index]
+        if rows.isEmpty || columns.isEmpty { return }
+        multiply(
+            rows.count, columns.count, term.inner, 1,
+            term.a.advanced(row: rows.lowerBound, column: 0),
+            term.b.advanced(row: 0, column: columns.lowerBound), term.beta,
+            term.c + rows.lowerBound * term.stride + columns.lowerBound, term.stride)
+    }
+}
+
 /// C[m,n] = Σₛ alpha · Aₛ[m,kₛ] · Bₛ[kₛ,n], the terms added as a perfect binary tree.
 ///
 /// The number of terms is a power of two. Each term is rounded to Float32 by itself, so that ranks
@@ -84,6 +122,13 @@ package func sumOfProducts(
         "sumOfProducts: expected a power of two of slices, got \(slices.count)")
     let inner = slices.reduce(Int.max) { $1.inner == 0 ? $0 : min($0, $1.inner) }
     let blocks = Blocks(rows: m, columns: n, inner: inner == .max ? 0 : inner, sliced: sliced)
+    if slices.count > 1 && blocks.count < Threads.count {
+        let sum = SpreadSum(rows: m, columns: n, alpha: alpha, slices: slices, blocks: blocks)
+        withScratch(slices.count * m * n) {
+            sum.compute(in: $0, into: c, stride: stride, epilogue: epilogue)
+        }
+        return
+    }
     parallelFor(blocks.count) { index in
         let (rows, columns) = blocks[index]
         if rows.isEmpty || columns.isEmpty { return }
@@ -132,6 +177,46 @@ private struct PartialTree {
     }
 }
 
+/// A sum whose blocks are too few for the threads: these share the terms first, each whole in memory of
+/// its own, and then the rows of the tree. The calls, and so the bits, are those of `PartialTree`.
+private struct SpreadSum {
+    let rows: Int
+    let columns: Int
+    let alpha: Float
+    let slices: [ProductSlice]
+    let blocks: Blocks
+
+    func compute(
+        in partials: UnsafeMutablePointer<Float>, into c: UnsafeMutablePointer<Float>, stride: Int,
+        epilogue: ((Range<Int>, Range<Int>) -> Void)?
+    ) {
+        let size = rows * columns
+        parallelFor(slices.count * blocks.count) { piece in
+            let (term, block) = piece.quotientAndRemainder(dividingBy: blocks.count)
+            let (rows, columns) = blocks[block]
+            if rows.isEmpty || columns.isEmpty { return }
+            multiply(
+                rows.count, columns.count, slices[term].inner, alpha,
+                slices[term].a.advanced(row: rows.lowerBound, column: 0),
+                slices[term].b.advanced(row: 0, column: columns.lowerBound), 0,
+                partials + term * size + rows.lowerBound * self.columns + columns.lowerBound,
+                self.columns)
+        }
+        let half = slices.count / 2
+        parallelRows(rows, width: columns) { rows in
+            let left = partials + rows.lowerBound * columns
+            let right = left + half * size
+            treeAdd(left, slices: half, stride: size, count: rows.count * columns)
+            treeAdd(right, slices: half, stride: size, count: rows.count * columns)
+            for row in rows {
+                let offset = (row - rows.lowerBound) * columns
+                add(left + offset, right + offset, into: c + row * stride, count: columns)
+            }
+            epilogue?(rows, 0..<columns)
+        }
+    }
+}
+
 // MARK: - Cutting
 
 /// The pieces of C that are calls of their own.
@@ -149,7 +234,13 @@ private struct Blocks {
 
     var count: Int { pieces }
 
-    init(rows m: Int, columns n: Int, inner k: Int, sliced: SlicedAxis) {
+    /// `wanted`: the most pieces that an uncut product is worth cutting into. The fewer the better: every
+    /// call packs B again, so 256 rows of a GPT-2 product run 2–4 % slower than 512, and 128 rows 9–14 %,
+    /// partial sums included, although those then fit the second-level cache.
+    init(
+        rows m: Int, columns n: Int, inner k: Int, sliced: SlicedAxis = .none,
+        wanted: Int = Threads.count
+    ) {
         (self.m, self.n) = (m, n)
         if let (alongRows, borders) = Blocks.slices(m, n, k, sliced) {
             (self.alongRows, self.borders, pieces) = (alongRows, borders, borders.count - 1)
@@ -161,7 +252,7 @@ private struct Blocks {
         // The fewest vectors whose piece is not small.
         let unit = max(1, Blocks.grain * (alongRows ? n : m) * k)
         let least = Blocks.smallProduct / unit + 1
-        pieces = max(1, min(Threads.count, extent / Blocks.grain / least))
+        pieces = max(1, min(wanted, extent / Blocks.grain / least))
     }
 
     /// The slices, where each has to be a call of its own.

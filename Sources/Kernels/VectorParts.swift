@@ -71,12 +71,3 @@ func forEachVector(_ count: Int, _ body: (_ index: Int, _ count: Int) -> Void) {
     }
     if index < count { body(index, count - index) }
 }
-
-/// Cuts `rows` rows of `width` elements into runs worth a hand-off to another thread and runs
-/// `body` on each; only for work whose rows are independent of each other.
-func parallelRows(_ rows: Int, width: Int, _ body: (Range<Int>) -> Void) {
-    let run = max(1, 16_384 / max(width, 1))
-    parallelFor((rows + run - 1) / run) { index in
-        body(index * run..<min(rows, (index + 1) * run))
-    }
-}

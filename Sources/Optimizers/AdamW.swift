@@ -61,24 +61,13 @@ public struct AdamW: Optimizer, Hashable {
                 secondCorrection: Float(1 - pow(beta2, time)), gradientScale: gradientScale)
         }
         let (decaying, plain) = (step(weightDecay: weightDecay), step(weightDecay: 0))
-        forEachRun(of: ranges) { range, run in
+        parallelRuns(of: ranges.map(\.weights.count)) { index, run in
+            let range = ranges[index]
             adamW(
                 range.decays ? decaying : plain, weights: range.weights.floats + run.lowerBound,
                 gradient: range.gradient.floats + run.lowerBound,
                 firstMoment: range.moments[0].floats + run.lowerBound,
                 secondMoment: range.moments[1].floats + run.lowerBound, count: run.count)
         }
-    }
-}
-
-/// Ranges cut into runs that threads share; an element's update depends on nothing but itself.
-private func forEachRun(of ranges: [UpdateRange], _ body: (UpdateRange, Range<Int>) -> Void) {
-    let length = 1 << 15
-    let runs = ranges.indices.flatMap { index in
-        stride(from: 0, to: ranges[index].weights.count, by: length).map { (index, $0) }
-    }
-    parallelFor(runs.count) { number in
-        let (index, start) = runs[number]
-        body(ranges[index], start..<min(ranges[index].weights.count, start + length))
     }
 }

@@ -51,12 +51,10 @@ package final class GradientTree {
     }
 
     private func addRange(_ range: Range<Int>, of source: Buffer, into target: Buffer) {
-        let (from, to) = (source.floats, target.floats)
-        let length = 1 << 15
-        parallelFor((range.count + length - 1) / length) { index in
-            let start = range.lowerBound + index * length
-            accumulate(
-                from + start, into: to + start, count: min(length, range.upperBound - start))
+        let from = source.floats + range.lowerBound
+        let to = target.floats + range.lowerBound
+        parallelRuns(of: range.count) { run in
+            accumulate(from + run.lowerBound, into: to + run.lowerBound, count: run.count)
         }
     }
 }

@@ -31,6 +31,11 @@ func launch(
         return try program.run(
             ["--in-process", "\(ranks)"] + arguments, timeout: timeout, whileRunning: whileRunning)
     case .mpi:
+        let first = try program.run(
+            arguments, ranks: ranks, timeout: timeout, whileRunning: whileRunning)
+        // In about one launch of a hundred in which a rank aborts while another leaves, Open MPI 4.1's
+        // mpirun hangs or crashes (139) in its own clean-up. A fault of ours fails twice.
+        guard first.timedOut || first.exitCode == 139 else { return first }
         return try program.run(
             arguments, ranks: ranks, timeout: timeout, whileRunning: whileRunning)
     }

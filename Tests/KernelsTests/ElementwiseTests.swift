@@ -19,18 +19,6 @@ struct ElementwiseTests {
         #expect(same(out, a.map { $0 * 0.3 }))
     }
 
-    @Test func biasIsAddedToEachRowAndNowhereElse() {
-        let (rows, columns, stride) = (5, 37, 41)
-        let bias = values(columns, seed: 1)
-        let old = values(rows * stride, seed: 2)
-        var x = old
-        addBias(bias, to: &x, rows: rows, columns: columns, stride: stride)
-        for index in x.indices {
-            let column = index % stride
-            #expect(x[index] == (column < columns ? old[index] + bias[column] : old[index]))
-        }
-    }
-
     @Test(arguments: [1, 2, 4, 8], [0, 1, 100, 2500])
     func treeIsThePerfectBinaryOne(slices: Int, count: Int) {
         let stride = count + 3

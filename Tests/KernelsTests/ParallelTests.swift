@@ -26,6 +26,30 @@ extension ThreadedTests {
             }
         }
 
+        @Test(arguments: [[0], [1], [8_192], [20_000], [3, 0, 8_193, 16_384]])
+        func runsCoverEveryElementOnce(counts: [Int]) {
+            Threads.start(3)
+            let most = counts.max() ?? 0
+            let hits = UnsafeMutablePointer<Int>.allocate(capacity: counts.count * most + 1)
+            hits.initialize(repeating: 0, count: counts.count * most + 1)
+            defer { hits.deallocate() }
+            parallelRuns(of: counts) { list, run in
+                for element in run { hits[list * most + element] += 1 }
+            }
+            if counts.count == 1 {
+                parallelRuns(of: most, length: 7) { run in
+                    #expect(run.count <= 7)
+                    for element in run { hits[element] += 1 }
+                }
+            }
+            for (list, count) in counts.enumerated() {
+                for element in 0..<most {
+                    let expected = element < count ? (counts.count == 1 ? 2 : 1) : 0
+                    #expect(hits[list * most + element] == expected)
+                }
+            }
+        }
+
         @Test func poolIsResizedAgainAndAgain() {
             for round in 0..<40 {
                 Threads.start(1 + round % 4)

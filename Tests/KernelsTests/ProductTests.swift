@@ -157,6 +157,45 @@ extension ThreadedTests {
             #expect(differ, "the comparison sees another order of addition")
         }
 
+        /// Terms that are cut, that are too small for it, and that add to what is there.
+        @Test func productsTogetherHaveTheBitsOfEachAlone() {
+            let (m, n) = (192, 256)
+            let inner = [32, 128, 0, 96]
+            let a = Block(m * 128, seed: 1)
+            defer { a.free() }
+            let b = Block(128 * n, seed: 2)
+            defer { b.free() }
+            let old = values(inner.count * m * n, seed: 3)
+            for beta in [Float(0), 1] {
+                Threads.start(1)
+                var alone = old
+                for (index, k) in inner.enumerated() {
+                    alone.withUnsafeMutableBufferPointer {
+                        product(
+                            rows: m, columns: n, inner: k, Operand(a.pointer, stride: 128),
+                            Operand(b.pointer, stride: n), beta: beta,
+                            into: $0.baseAddress! + index * m * n, stride: n)
+                    }
+                }
+                for threads in [1, 2, 3, 9] {
+                    Threads.start(threads)
+                    var together = old
+                    together.withUnsafeMutableBufferPointer { c in
+                        products(
+                            inner.enumerated().map { index, k in
+                                Product(
+                                    rows: m, columns: n, inner: k, Operand(a.pointer, stride: 128),
+                                    Operand(b.pointer, stride: n), beta: beta,
+                                    into: c.baseAddress! + index * m * n, stride: n)
+                            })
+                    }
+                    #expect(bits(together) == bits(alone))
+                    together[m * n + 5] = -together[m * n + 5]
+                    #expect(bits(together) != bits(alone))
+                }
+            }
+        }
+
         /// A rank of T has half or a quarter of the terms; its root is a node of the whole tree.
         @Test(
             arguments: Case.all([(192, 128, 512), (192, 128, 65), (768, 128, 128), (90, 70, 50)]))

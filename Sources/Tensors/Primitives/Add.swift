@@ -14,16 +14,9 @@ public func add(_ first: Tensor, _ second: Tensor, tape: Tape?) -> Tensor {
 /// `output` may be one of the two.
 func addElements(_ first: Tensor, _ second: Tensor, into output: Tensor) {
     let (a, b, sum) = (first.floats, second.floats, output.floats)
-    forEachRun(of: output.shape.count) { run in
+    parallelRuns(of: output.shape.count) { run in
         Kernels.add(
             a + run.lowerBound, b + run.lowerBound, into: sum + run.lowerBound, count: run.count)
-    }
-}
-
-/// Element-wise work cut into runs for `parallelFor`; where the cuts are changes no bit.
-func forEachRun(of count: Int, length: Int = 1 << 15, _ body: (Range<Int>) -> Void) {
-    parallelFor((count + length - 1) / length) { index in
-        body(index * length..<min(count, (index + 1) * length))
     }
 }
 

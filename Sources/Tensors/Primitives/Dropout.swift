@@ -18,7 +18,7 @@ public struct DropoutSite: Sendable {
     /// The same mask serves forward and backward; `output` may be `input`.
     func apply(_ input: Tensor, into output: Tensor) {
         let (x, y) = (input.floats, output.floats)
-        forEachRun(of: input.shape.count) { apply(x, into: y, run: $0) }
+        parallelRuns(of: input.shape.count) { apply(x, into: y, run: $0) }
     }
 
     func apply(

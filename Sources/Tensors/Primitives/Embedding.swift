@@ -33,7 +33,7 @@ public func embedding(
 }
 
 private func clear(_ pointer: UnsafeMutablePointer<Float>, count: Int) {
-    forEachRun(of: count) { run in
+    parallelRuns(of: count) { run in
         (pointer + run.lowerBound).update(repeating: 0, count: run.count)
     }
 }

@@ -90,26 +90,22 @@ public func linear(
 }
 
 extension Epilogue {
-    /// On a block of the sum that has just been made. `output` is `sum` unless there is an activation.
+    /// On a block of the sum that has just been made, row by row, so that every step after the first finds
+    /// the row in cache. `output` is `sum` unless there is an activation.
     func apply(_ sum: Tensor, into output: Tensor, rows: Range<Int>, columns: Range<Int>) {
         let stride = sum.shape.width
         let (z, y) = (sum.floats, output.floats)
-        if let bias {
-            addBias(
-                bias.value.floats + columns.lowerBound,
-                to: z + rows.lowerBound * stride + columns.lowerBound,
-                rows: rows.count, columns: columns.count, stride: stride)
-        }
-        guard activation != nil || dropout != nil || residual != nil else { return }
+        let bias = bias.map { $0.value.floats + columns.lowerBound }
+        let residual = residual?.floats
         for row in rows {
-            let run = row * stride + columns.lowerBound..<row * stride + columns.upperBound
+            let start = row * stride + columns.lowerBound
+            if let bias { accumulate(bias, into: z + start, count: columns.count) }
             if let activation {
-                activate(activation, z + run.lowerBound, into: y + run.lowerBound, count: run.count)
+                activate(activation, z + start, into: y + start, count: columns.count)
             }
-            dropout?.apply(y, into: y, run: run)
+            dropout?.apply(y, into: y, run: start..<start + columns.count)
             if let residual {
-                accumulate(
-                    residual.floats + run.lowerBound, into: y + run.lowerBound, count: run.count)
+                accumulate(residual + start, into: y + start, count: columns.count)
             }
         }
     }
@@ -120,7 +116,7 @@ extension Epilogue {
         guard dropout != nil || activation != nil else { return upstream.gradient }
         let gradient = Tensor(uninitialized: upstream.gradient.shape)
         let (dy, dz) = (upstream.gradient.floats, gradient.floats)
-        forEachRun(of: gradient.shape.count) { run in
+        parallelRuns(of: gradient.shape.count) { run in
             var source = UnsafePointer(dy)
             if let dropout {
                 dropout.apply(dy, into: dz, run: run)
@@ -168,7 +164,7 @@ struct LinearProduct {
                 epilogue: isLocal ? epilogue : nil)
             if !isLocal {
                 slices.sum.finishSum(output)
-                forEachRun(of: rows, length: 64) { epilogue($0, 0..<outputs) }
+                parallelRuns(of: rows, length: 16) { epilogue($0, 0..<outputs) }
             }
         }
     }
@@ -193,12 +189,14 @@ struct LinearProduct {
                 rows: rows, columns: inputs, slices: parts, into: dx, stride: inputs)
             slices.sum.finishSum(gradient)
         case .inputs(let slices):
-            for part in slices.ranges {
-                product(
-                    rows: rows, columns: part.count, inner: outputs, Operand(dy, stride: outputs),
-                    Operand(weight + part.lowerBound * outputs, stride: part.count),
-                    into: dx + part.lowerBound, stride: inputs)
-            }
+            products(
+                slices.ranges.map { part in
+                    Product(
+                        rows: rows, columns: part.count, inner: outputs,
+                        Operand(dy, stride: outputs),
+                        Operand(weight + part.lowerBound * outputs, stride: part.count),
+                        into: dx + part.lowerBound, stride: inputs)
+                })
         }
     }
 
@@ -215,12 +213,13 @@ struct LinearProduct {
                 beta: beta, into: gradient, stride: inputs,
                 sliced: slicedOutputs { .rows(borders: $0, smallest: $1) })
         case .inputs(let slices):
-            for part in slices.ranges {
-                product(
-                    rows: outputs, columns: part.count, inner: rows, upstream,
-                    Operand(x + part.lowerBound, stride: inputs), beta: beta,
-                    into: gradient + part.lowerBound * outputs, stride: part.count)
-            }
+            products(
+                slices.ranges.map { part in
+                    Product(
+                        rows: outputs, columns: part.count, inner: rows, upstream,
+                        Operand(x + part.lowerBound, stride: inputs), beta: beta,
+                        into: gradient + part.lowerBound * outputs, stride: part.count)
+                })
         }
     }
 

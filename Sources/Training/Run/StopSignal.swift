@@ -21,6 +21,11 @@ public enum StopSignal {
                 number == SIGINT ? SA_RESTART | Int32(bitPattern: UInt32(SA_RESETHAND)) : SA_RESTART
             sigaction(number, &action, nil)
         }
+        // A launcher may have left them blocked.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGTERM, SIGINT, SIGUSR1] { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 
     /// The signal's number; 0 where none came.

@@ -53,50 +53,9 @@ final class Trainer<Network: Model> {
             source: source, position: samples,
             microBatches: groups.first!.lowerBound..<groups.last!.upperBound)
         while step < last {
-            let clock = ContinuousClock.now
-            let waited = world.communicator.secondsWaited
-            let targets = source.targetWeight(position: samples)
-            let learningRate = schedule.learningRate(at: step)
-
-            // All ranks: their micro-batches; gradients are reduced while the last backward pass runs.
-            var failure = metricsFailure
-            let losses = try trainMicroBatches(
-                batches, scale: Float(1 / targets), failure: &failure)
-
-            // All ranks: one agreement on loss, gradient norm, errors and signals.
-            let record = StepRecord(
-                error: failure?.exitCode ?? 0, signal: StopSignal.number, losses: losses)
-            let agreement = try communicating { () throws(CommunicationError) in
-                try replica.agree(on: record.values)
-            }
-            let records = agreement.records.map { StepRecord(values: $0) }
-            if records.contains(where: { $0.error != 0 }) {
-                try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-                    if let failure { throw failure.located(step: step) }
-                }
-            }
-
-            // All ranks: the update of their part, or none at all.
-            if agreement.isFinite {
-                let clip = GradientNorm.clipFactor(
-                    norm: agreement.gradientNorm, limit: configuration.optimizer.clipNorm)
-                try communicating { () throws(CommunicationError) in
-                    try replica.update(learningRate: learningRate, gradientScale: Float(clip))
-                }
-            }
-            step += 1
-            samples += configuration.batch.sequences
-            try stopIfDiverged(agreement)
-
-            let seconds = ContinuousClock.now - clock
-            let share = (world.communicator.secondsWaited - waited) / seconds.inSeconds
-            var row = MetricsRow(
-                step: step, loss: Float(records.flatMap { $0.losses }.reduce(0, +) / targets),
-                learningRate: learningRate, gradientNorm: agreement.gradientNorm,
-                tokensPerSecond: targets / seconds.inSeconds, seconds: seconds.inSeconds,
-                isSkipped: !agreement.isFinite)
-            let stop = records.map { $0.signal }.max() ?? 0
-            let isLast = step == last || stop != 0
+            // All ranks: one optimizer step, or none where they agree that it cannot be taken.
+            var (row, share, signal) = try trainStep(batches)
+            let isLast = step == last || signal != 0
 
             // All ranks: the whole validation split.
             if let evaluation, isDue(configuration.evaluation.every) || isLast {
@@ -104,30 +63,21 @@ final class Trainer<Network: Model> {
                     replica.model, on: evaluation, communicator: world.communicator,
                     host: world.placement.hostName)
             }
-            // The first rank: metrics and console. A full disk ends the run at the next agreement, and
-            // no checkpoint is committed before the rows that belong to it.
+            // The first rank: metrics and console. A row that cannot be written ends the run at the
+            // next agreement.
             do throws(RunError) { try metrics?.append(row) } catch { metricsFailure = error }
-            console.report(
-                row, last: last, stepsDone: step - first, communicationShare: share)
+            console.report(row, last: last, stepsDone: step - first, communicationShare: share)
 
-            // All ranks: the state.
-            if isDue(configuration.checkpoint.every) || isLast {
-                try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-                    if let metricsFailure { throw metricsFailure.located(step: step) }
-                    try metrics?.synchronize()
-                }
-                try save(console)
-            }
-            if isLast {
-                let peak = Double(StoragePool.shared.counters.peakBytes) / 1_048_576
-                console.note(String(format: "peak of pooled memory: %.1f MiB a rank", peak))
-            }
-            if stop != 0 && step < last {
+            // All ranks: the state, after the rows that belong to it.
+            if isDue(configuration.checkpoint.every) || isLast { try save(after: metrics, console) }
+            if signal != 0 && step < last {
                 throw RunError(
-                    .preempted, "signal \(stop): stopped; go on with --resume", step: step,
+                    .preempted, "signal \(signal): stopped; go on with --resume", step: step,
                     isShared: true)
             }
         }
+        let peak = Double(StoragePool.shared.counters.peakBytes) / 1_048_576
+        console.note(String(format: "peak of pooled memory: %.1f MiB a rank", peak))
     }
 
     /// Fills the state from a checkpoint, whatever the layout of the run that saved it. Collective.
@@ -145,6 +95,52 @@ final class Trainer<Network: Model> {
     }
 
     // MARK: Parts of a step
+
+    /// Forward and backward passes, one agreement, the update. Collective.
+    private func trainStep(
+        _ batches: BatchPrefetcher
+    ) throws(RunError) -> (row: MetricsRow, communicationShare: Double, signal: Int32) {
+        let clock = ContinuousClock.now
+        let waited = world.communicator.secondsWaited
+        let targets = source.targetWeight(position: samples)
+        let learningRate = schedule.learningRate(at: step)
+
+        // Gradients are reduced while the last backward pass runs.
+        var failure = metricsFailure
+        let losses = try trainMicroBatches(batches, scale: Float(1 / targets), failure: &failure)
+
+        // Loss, gradient norm, errors and signals, agreed at once.
+        let record = StepRecord(
+            error: failure?.exitCode ?? 0, signal: StopSignal.number, losses: losses)
+        let agreement = try communicating { () throws(CommunicationError) in
+            try replica.agree(on: record.values)
+        }
+        let records = agreement.records.map { StepRecord(values: $0) }
+        if records.contains(where: { $0.error != 0 }) {
+            try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+                if let failure { throw failure.located(step: step) }
+            }
+        }
+
+        if agreement.isFinite {
+            let clip = GradientNorm.clipFactor(
+                norm: agreement.gradientNorm, limit: configuration.optimizer.clipNorm)
+            try communicating { () throws(CommunicationError) in
+                try replica.update(learningRate: learningRate, gradientScale: Float(clip))
+            }
+        }
+        step += 1
+        samples += configuration.batch.sequences
+        try stopIfDiverged(agreement)
+
+        let seconds = (ContinuousClock.now - clock).inSeconds
+        let row = MetricsRow(
+            step: step, loss: Float(records.flatMap { $0.losses }.reduce(0, +) / targets),
+            learningRate: learningRate, gradientNorm: agreement.gradientNorm,
+            tokensPerSecond: targets / seconds, seconds: seconds, isSkipped: !agreement.isFinite)
+        let share = (world.communicator.secondsWaited - waited) / seconds
+        return (row, share, records.map { $0.signal }.max() ?? 0)
+    }
 
     /// - Returns: the losses of this rank's micro-batches, in order. A batch that could not be read takes
     ///   part as nothing, so that no other rank waits for this one; `failure` says why.
@@ -178,7 +174,11 @@ final class Trainer<Network: Model> {
 
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
 
-    private func save(_ console: Console) throws(RunError) {
+    private func save(after metrics: MetricsFile?, _ console: Console) throws(RunError) {
+        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+            if let metricsFailure { throw metricsFailure.located(step: step) }
+            try metrics?.synchronize()
+        }
         let progress = TrainingProgress(
             step: step, optimizerUpdates: replica.updates,
             samples: samples, identity: identity)
