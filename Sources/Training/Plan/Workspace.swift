@@ -34,8 +34,8 @@ struct Workspace {
     ) -> Double {
         let vector = 16
         let (tile, block, tokenBlock) = (64, 64, 64)
-        let levels = shape.slices.trailingZeroBitCount
-        let partials = Double(levels) * Double(shape.rows) * Double(shape.width)
+        let partials =
+            Double(partialCount(shape, threads: threads)) * Double(shape.rows) * Double(shape.width)
         let keys = (configuration.model.contextLength + tile - 1) / tile * tile
         let features = (shape.width / shape.heads + vector - 1) / vector * vector
         let head = Double(
@@ -43,6 +43,18 @@ struct Workspace {
         let columns = max(3 * shape.width, shape.inner)
         let sums = Double(shape.rows / tokenBlock + shape.slices) * Double(columns)
         return max(partials, Double(threads) * head, sums + Double(threads - 1) * head)
+    }
+
+    /// Partial results of tokens × width at once: one a level of the tree where every thread has a block of
+    /// the product, all S where threads share the terms first (`Kernels/Product.swift`).
+    private static func partialCount(_ shape: GPTMemory, threads: Int) -> Int {
+        let (grain, smallProduct) = (16, 1_100_000.0)
+        let extent = max(shape.rows, shape.width)
+        let inner = Double(max(1, shape.width / shape.slices))
+        let unit = Double(grain * min(shape.rows, shape.width)) * inner
+        let pieces = extent / grain / (Int(smallProduct / unit) + 1)
+        return pieces < threads && shape.slices > 1
+            ? shape.slices : shape.slices.trailingZeroBitCount
     }
 
     /// A thread's packed panels: P rows of one operand and all of its own of the other, Q of the inner
