@@ -34,7 +34,7 @@ public struct CommunicationOptions: Sendable {
     }
 
     /// Float32 elements of one message of a reduce-scatter over `size` ranks.
-    func reductionChunk(size: Int) -> Int {
+    package func reductionChunk(size: Int) -> Int {
         let share = CommunicationOptions.scratchBytes / (Lane.window * max(1, size - 1))
         return max(1, min(chunkBytes, share) / 4)
     }

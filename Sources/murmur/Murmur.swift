@@ -22,7 +22,7 @@ struct Murmur: ParsableCommand {
         version: "murmur \(Training.version)",
         subcommands: [
             TrainCommand.self, PrepareCommand.self, EvaluateCommand.self, GenerateCommand.self,
-            CheckpointCommand.self, BenchCommand.self, DoctorCommand.self,
+            CheckpointCommand.self, BenchCommand.self, PlanCommand.self, DoctorCommand.self,
         ])
 
     static func main() {

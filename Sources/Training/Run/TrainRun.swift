@@ -64,6 +64,12 @@ public func train(
 
     // Model and state.
     let model = try configuration.makeModel(vocabulary: dataset.tokenizer.vocabularySize)
+    try communicator.together(host) { () throws(RunError) in
+        let plan = Plan(
+            configuration, vocabulary: model.vocabularySize, ranks: world.size,
+            threads: Threads.count)
+        try plan.requireMemory(ranksHere: world.placement.localSize)
+    }
     let replica = DataParallel(
         model, optimizer: configuration.makeOptimizer(), communicator: communicator,
         bucketBytes: configuration.parallelism.bucketBytes)

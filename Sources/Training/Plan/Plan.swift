@@ -1,0 +1,176 @@
+// `murmur plan`: what a run will take, by arithmetic on its configuration. No tensor is allocated.
+
+import Communication
+
+/// Parameters, memory and work of a run.
+public struct Plan: Sendable, Equatable, Encodable {
+    /// Elements, by part of the model.
+    public struct Parameters: Sendable, Equatable, Encodable {
+        public let tokenTable: Int
+        public let positions: Int
+        public let attention: Int
+        public let feedForward: Int
+        public let norms: Int
+        public let total: Int
+
+        init(_ model: RunConfiguration.Model, vocabulary: Int) {
+            let (width, inner) = (model.width, model.feedForward)
+            tokenTable = vocabulary * width
+            positions = model.contextLength * width
+            attention = model.layers * (4 * width * width + 4 * width)
+            feedForward = model.layers * (2 * width * inner + inner + width)
+            norms = (2 * model.layers + 1) * 2 * width
+            total = tokenTable + positions + attention + feedForward + norms
+        }
+    }
+
+    /// Bytes of the rank that takes most.
+    public struct Memory: Sendable, Equatable, Encodable {
+        public let weights: Int
+        /// Float32 copies of the weights: none apart where storage is Float32.
+        public let masters: Int
+        /// A rank's share of both.
+        public let moments: Int
+        public let gradients: Int
+        /// What the forward pass of a micro-batch keeps for the backward pass, without the logits.
+        public let activations: Int
+        public let logits: Int
+        /// Gradients of activations beyond what the freed activations have room for, and small tensors.
+        public let backward: Int
+        /// What evaluation and checkpoints add.
+        public let evaluation: Int
+        public let scratch: Int
+        public let matrixLibrary: Int
+        public let communication: Int
+        public let process: Int
+
+        public var total: Int { parts.reduce(0) { $0 + $1.bytes } }
+
+        /// Each kind with its name, as people read it.
+        public var parts: [(name: String, bytes: Int)] {
+            [
+                ("weights", weights), ("masters", masters), ("moments", moments),
+                ("gradients", gradients), ("activations", activations), ("logits", logits),
+                ("backward pass", backward), ("evaluation", evaluation),
+                ("kernel scratch", scratch), ("OpenBLAS", matrixLibrary),
+                ("communication", communication), ("process", process),
+            ]
+        }
+    }
+
+    public let ranks: Int
+    /// Of a rank.
+    public let threads: Int
+    public let vocabulary: Int
+    public let parameters: Parameters
+    /// Of the rank that takes most.
+    public let memory: Memory
+    public let memoryTotal: Int
+    /// Flat gradient buffers of a rank: open levels of its tree of micro-batches.
+    public let gradientBuffers: Int
+    /// The most bytes that tensors hold at once, in the pool's size classes.
+    public let poolPeakBytes: Int
+    /// 6·N + 12·layers·context·width.
+    public let flopsPerToken: Double
+    public let tokensPerStep: Double
+    public let steps: Int
+
+    /// - Parameters:
+    ///   - configuration: one that `load` has checked.
+    ///   - ranks: a number that divides its micro-batches (`check(ranks:)`).
+    ///   - threads: of a rank.
+    public init(_ configuration: RunConfiguration, vocabulary: Int, ranks: Int, threads: Int) {
+        (self.ranks, self.threads, self.vocabulary) = (ranks, threads, vocabulary)
+        parameters = Parameters(configuration.model, vocabulary: vocabulary)
+        gradientBuffers = Plan.gradientBuffers(configuration, ranks: ranks)
+        steps = configuration.run.steps
+        flopsPerToken = configuration.flopsPerToken(parameters: parameters.total)
+        tokensPerStep =
+            Double(configuration.batch.sequences) * Double(configuration.model.contextLength)
+
+        let layout = FlatEstimate(configuration, parameters.total, ranks: ranks)
+        let shape = GPTMemory(
+            configuration, sequences: configuration.batch.microBatch, vocabulary: vocabulary)
+        let workspace = Workspace(
+            configuration, shape, layout, ranks: ranks, threads: threads)
+        var pool = PoolReplay()
+        _ = pool.take(layout.count)
+        let weights = pool.residentBytes
+        for _ in 0..<2 { _ = pool.take(layout.owned) }
+        let moments = pool.residentBytes - weights
+        for _ in 0..<gradientBuffers { _ = pool.take(layout.count) }
+        let state = pool.residentBytes
+        var atTheTop = 0
+        shape.train(&pool) { atTheTop = $0.residentBytes - state }
+        let trained = pool.residentBytes
+        poolPeakBytes = pool.peakBytes
+        if !configuration.data.isEmpty {
+            GPTMemory(
+                configuration, sequences: configuration.evaluation.microBatch,
+                vocabulary: vocabulary
+            ).evaluate(&pool)
+            layout.save(&pool)
+        }
+        let logits = min(atTheTop, shape.logitsBytes)
+        memory = Memory(
+            weights: weights, masters: 0, moments: moments, gradients: state - weights - moments,
+            activations: atTheTop - logits, logits: logits, backward: trained - state - atTheTop,
+            evaluation: pool.residentBytes - trained, scratch: workspace.scratch,
+            matrixLibrary: workspace.matrixLibrary,
+            communication: workspace.communication, process: Workspace.process)
+        memoryTotal = memory.total
+    }
+
+    /// How many buffers `GradientTree` has open at once over a rank's groups.
+    private static func gradientBuffers(_ configuration: RunConfiguration, ranks: Int) -> Int {
+        let groups = microBatchGroups(
+            count: configuration.batch.microBatches, groups: configuration.numerics.groups, rank: 0,
+            ranks: ranks)
+        var (levels, most): ([Int], Int) = ([], 0)
+        for _ in groups {
+            while levels.count >= 2 && levels[levels.count - 1] == levels[levels.count - 2] {
+                levels.removeLast()
+                levels[levels.count - 1] += 1
+            }
+            levels.append(0)
+            most = max(most, levels.count)
+        }
+        return most
+    }
+}
+
+/// Sizes of a rank's flat memory: `FlatLayout` to within a norm block a bucket and the padding.
+struct FlatEstimate {
+    /// Elements of all parameters.
+    let count: Int
+    /// Elements whose moments are here, at most.
+    let owned: Int
+    private let buckets: Int
+    private let ranks: Int
+    private let piece: Int
+    private static let normBlock = 4096
+
+    init(_ configuration: RunConfiguration, _ parameters: Int, ranks: Int) {
+        (count, self.ranks) = (parameters, ranks)
+        let bucket = max(1, configuration.parallelism.bucketBytes / 4)
+        buckets = (parameters + bucket - 1) / bucket
+        piece = min(parameters, bucket) / ranks
+        owned =
+            ranks == 1
+            ? parameters : min(parameters, parameters / ranks + buckets * FlatEstimate.normBlock)
+    }
+
+    /// Chunks of gradients that have come from other ranks, with every bucket under way
+    /// (`Communication/Exchanges/Reducing.swift`).
+    var arrivingBytes: Int {
+        let chunk = min(piece, CommunicationOptions().reductionChunk(size: ranks))
+        return plannedBytes(3 * Double(chunk) * Double(buckets) * Double(ranks - 1))
+    }
+
+    /// A block on its way to a checkpoint, and its message.
+    func save(_ pool: inout PoolReplay) {
+        let block = pool.take(min(count, 1 << 20))
+        if ranks > 1 { pool.give(pool.take(min(count, 1 << 20))) }
+        pool.give(block)
+    }
+}

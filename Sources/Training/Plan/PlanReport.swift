@@ -1,0 +1,141 @@
+import Datasets
+import Foundation
+import Kernels
+
+/// What is expected of the machine: the plan's work at a measured rate.
+public struct PlanSpeed: Sendable, Equatable, Encodable {
+    /// `cblas_sgemm` with all the threads of all ranks that this machine has processors for.
+    public let sgemmFlopsPerSecond: Double
+    /// Model FLOP/s over that rate, as the width leads to expect.
+    public let expectedRatio: Double
+    public let tokensPerSecond: Double
+    public let stepSeconds: Double
+    public let runSeconds: Double
+}
+
+extension Plan {
+    /// Model FLOP/s over sgemm FLOP/s: `bench` has found 0.4 to 0.6 at a width of 128, 0.8 to 0.9 at 384
+    /// and above. What is not a product grows with the width, products with its square.
+    static func expectedRatio(width: Int) -> Double { 0.92 * Double(width) / Double(width + 96) }
+
+    /// - Parameter rate: of matrix products, of all ranks together, FLOP/s.
+    public func speed(rate: Double, width: Int) -> PlanSpeed {
+        let ratio = Plan.expectedRatio(width: width)
+        let tokens = rate * ratio / flopsPerToken
+        return PlanSpeed(
+            sgemmFlopsPerSecond: rate, expectedRatio: ratio, tokensPerSecond: tokens,
+            stepSeconds: tokensPerStep / tokens, runSeconds: Double(steps) * tokensPerStep / tokens)
+    }
+}
+
+/// A plan with where its figures come from: what `murmur plan` prints.
+public struct PlanReport: Sendable, Encodable {
+    public let plan: Plan
+    public let speed: PlanSpeed
+    public let limitBytes: Int?
+    public let vocabularySource: String
+    private let limit: MemoryLimit?
+
+    private enum CodingKeys: CodingKey { case plan, speed, limitBytes, vocabularySource }
+
+    /// Plans `ranks` ranks on this machine and measures its matrix product, which takes a second.
+    ///
+    /// A character tokenizer's vocabulary is that of the data, which is opened for it.
+    public init(_ configuration: RunConfiguration, ranks: Int) throws(RunError) {
+        try checkMachine()
+        do throws(ConfigurationError) {
+            _ = try configuration.check(ranks: ranks, readsData: false)
+        } catch {
+            throw RunError(error)
+        }
+        let threads = configuration.run.threadCount(ranksOnHost: ranks)
+        let (vocabulary, source) = try configuration.plannedVocabulary()
+        plan = Plan(configuration, vocabulary: vocabulary, ranks: ranks, threads: threads)
+        limit = .current
+        (limitBytes, vocabularySource) = (limit?.bytes, source)
+        let used = min(ranks * threads, AvailableProcessors.count)
+        speed = plan.speed(
+            rate: BLAS.sgemmRate(threads: max(1, used)), width: configuration.model.width)
+    }
+
+    /// Throws where the ranks do not fit into this machine's memory.
+    public func requireMemory() throws(RunError) {
+        try plan.requireMemory(ranksHere: plan.ranks, limit: limit)
+    }
+
+    /// One line.
+    public var json: String {
+        get throws {
+            let encoder = JSONEncoder()
+            encoder.keyEncodingStrategy = .convertToSnakeCase
+            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(self), as: UTF8.self)
+        }
+    }
+
+    /// As people read it.
+    public var text: String {
+        let parameters = plan.parameters
+        var rows: [(String, String)] = [
+            ("vocabulary", "\(plan.vocabulary) (\(vocabularySource))"),
+            ("parameters", "\(parameters.total)"),
+            ("  token table", "\(parameters.tokenTable)"),
+            ("  positions", "\(parameters.positions)"),
+            ("  attention", "\(parameters.attention)"),
+            ("  feed-forward", "\(parameters.feedForward)"),
+            ("  norms", "\(parameters.norms)"),
+            ("memory a rank", Self.mebibytes(plan.memoryTotal)),
+        ]
+        for part in plan.memory.parts {
+            let note = part.name == "gradients" ? "  in buffers: \(plan.gradientBuffers)" : ""
+            rows.append(("  \(part.name)", Self.mebibytes(part.bytes) + note))
+        }
+        if let limit { rows.append(("limit", "\(Self.mebibytes(limit.bytes)) \(limit.reason)")) }
+        let (tokens, ratio) = (speed.tokensPerSecond, speed.expectedRatio)
+        rows += [
+            ("ranks × threads", "\(plan.ranks) × \(plan.threads)"),
+            ("FLOPs a token", String(format: "%.4g", plan.flopsPerToken)),
+            ("tokens a step", String(format: "%.0f", plan.tokensPerStep)),
+            ("sgemm", String(format: "%.4g GFLOP/s, measured", speed.sgemmFlopsPerSecond / 1e9)),
+            (
+                "tokens a second",
+                String(format: "%.4g, if the run reaches %.0f %% of sgemm", tokens, 100 * ratio)
+            ),
+            ("a step", Self.duration(speed.stepSeconds)),
+            ("\(plan.steps) steps", Self.duration(speed.runSeconds)),
+        ]
+        let width = rows.map(\.0.count).max() ?? 0
+        return rows.map { name, value in
+            "\(name.padding(toLength: width + 2, withPad: " ", startingAt: 0))\(value)"
+        }.joined(separator: "\n")
+    }
+
+    private static func mebibytes(_ bytes: Int) -> String {
+        String(format: "%9.1f MiB", Double(bytes) / 1_048_576)
+    }
+
+    private static func duration(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<120: String(format: "%.3g s", seconds)
+        case ..<7200: String(format: "%.1f minutes", seconds / 60)
+        case ..<172_800: String(format: "%.1f hours", seconds / 3600)
+        default: String(format: "%.1f days", seconds / 86_400)
+        }
+    }
+}
+
+extension RunConfiguration {
+    /// The number of symbols, and where it is from. Opens the data only where nothing else tells.
+    func plannedVocabulary() throws(RunError) -> (size: Int, source: String) {
+        if let size = model.vocabulary { return (size, "model.vocabulary") }
+        if !data.text.isEmpty && data.tokenizer == .byte {
+            return (Tokenizer.byte(ByteTokenizer()).vocabularySize, "the byte tokenizer")
+        }
+        guard !data.isEmpty else {
+            throw RunError(
+                .usage, "model.vocabulary: expected a size where there is no data, found none")
+        }
+        let size = try openDataset().tokenizer.vocabularySize
+        return (size, "the tokenizer of the data, which was opened for it")
+    }
+}

@@ -1,0 +1,32 @@
+import ArgumentParser
+import Training
+
+struct PlanCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "plan",
+        abstract: "Says what a run will take: parameters, memory, time.",
+        discussion: """
+            Arithmetic on the configuration; nothing is allocated, and MPI is not entered. The ranks are \
+            taken to share this machine. Exit code 9, with the figures, where they do not fit into its \
+            memory.
+            """)
+
+    @OptionGroup var arguments: ConfigurationArguments
+
+    @Option(help: ArgumentHelp("Ranks, all on this machine.", valueName: "n"))
+    var ranks = 1
+
+    @Flag(help: "Prints one line of JSON.")
+    var json = false
+
+    func validate() throws {
+        if ranks < 1 { throw ValidationError("--ranks: expected a number from 1, found \(ranks)") }
+    }
+
+    func run() throws {
+        guard Launch.isFirst else { return }
+        let report = try PlanReport(try arguments.load(), ranks: ranks)
+        print(json ? try report.json : report.text)
+        try report.requireMemory()
+    }
+}

@@ -1,0 +1,162 @@
+import Foundation
+import TestSupport
+import Testing
+import Training
+
+/// A run without data, of these shapes.
+private struct PlannedShape: CustomTestStringConvertible {
+    let name: String
+    let settings: [String]
+    var ranks: Int?
+
+    var testDescription: String { name }
+
+    /// Larger than the process, so that what tensors take is most of what is measured.
+    static let wide = PlannedShape(
+        name: "wide",
+        settings: [
+            "model.width=512", "model.heads=8", "model.feed_forward=2048", "model.layers=2",
+            "model.context_length=64", "model.vocabulary=2048", "model.dropout=0",
+            "batch.sequences=4", "batch.micro_batch=1", "numerics.groups=4",
+        ])
+    static let narrow = PlannedShape(
+        name: "narrow, dropout, large micro-batch",
+        settings: [
+            "model.width=64", "model.heads=4", "model.feed_forward=256", "model.layers=8",
+            "model.context_length=64", "model.vocabulary=300", "batch.sequences=24",
+            "batch.micro_batch=24", "numerics.groups=1",
+        ])
+    static let twoRanks = PlannedShape(
+        name: "wide on 2 ranks", settings: wide.settings + ["parallelism.bucket_bytes=4194304"],
+        ranks: 2)
+
+    /// The configuration file with these settings.
+    var arguments: [String] {
+        [RunFolder.configuration]
+            + (settings + ["run.threads=1"]).flatMap { ["--set", $0] }
+    }
+
+    func plan() throws -> [String: Any] {
+        let launch = try murmur(["plan"] + arguments + ["--json", "--ranks", "\(ranks ?? 1)"])
+        try #require(launch.exitCode == 0, "\(launch.summary)")
+        return try #require(
+            try JSONSerialization.jsonObject(with: Data(launch.output.utf8)) as? [String: Any])
+    }
+}
+
+/// `murmur plan`: what it says is what `murmur bench` then takes.
+@Suite(.serialized) struct PlanTests {
+    @Test(arguments: [PlannedShape.wide, .narrow, .twoRanks])
+    private func memoryIsWithinTenPercentOfTheMeasuredPeak(shape: PlannedShape) throws {
+        let launch = try murmur(
+            ["bench"] + shape.arguments + ["--json", "--steps", "1"], ranks: shape.ranks)
+        try #require(launch.exitCode == 0, "\(launch.summary)")
+        let measured = try #require(
+            try JSONSerialization.jsonObject(with: Data(launch.output.utf8)) as? [String: Double])
+        let peak = try #require(measured["peak_rss_bytes"])
+        let pool = try #require(measured["pool_peak_bytes"])
+
+        /// The program's own plan without the part that evaluation adds: bench evaluates nothing.
+        func planned(_ shape: PlannedShape) throws -> (total: Double, pool: Double) {
+            let plan = try #require(try shape.plan()["plan"] as? [String: Any])
+            let memory = try #require(plan["memory"] as? [String: Double])
+            let total = try #require(plan["memory_total"] as? Double)
+            #expect(memory.values.reduce(0, +) == total)
+            return (
+                total - memory["evaluation", default: 0],
+                try #require(plan["pool_peak_bytes"] as? Double)
+            )
+        }
+        let plan = try planned(shape)
+        #expect(abs(plan.total / peak - 1) < 0.1, "planned \(plan.total), measured \(peak)")
+        #expect(abs(plan.pool / pool - 1) < 0.05, "planned \(plan.pool), measured \(pool)")
+        // Another shape's plan does not fit.
+        let other = try planned(shape.name == PlannedShape.narrow.name ? .wide : .narrow)
+        #expect(abs(other.total / peak - 1) > 0.1 && abs(other.pool / pool - 1) > 0.05)
+    }
+
+    @Test func printsOneLineOfJSONWithParametersMemoryAndTime() throws {
+        let report = try PlannedShape.wide.plan()
+        let plan = try #require(report["plan"] as? [String: Any])
+        let parameters = try #require(plan["parameters"] as? [String: Double])
+        let (width, inner, layers): (Double, Double, Double) = (512, 2048, 2)
+        #expect(parameters["token_table"] == 2048 * width)
+        #expect(parameters["positions"] == 64 * width)
+        #expect(parameters["attention"] == layers * (4 * width * width + 4 * width))
+        #expect(parameters["feed_forward"] == layers * (2 * width * inner + inner + width))
+        #expect(parameters["norms"] == (2 * layers + 1) * 2 * width)
+        let parts = parameters.filter { $0.key != "total" }.values.reduce(0, +)
+        #expect(parts == parameters["total"])
+        #expect(plan["gradient_buffers"] as? Int == 3)
+        let memory = try #require(plan["memory"] as? [String: Double])
+        for key in [
+            "weights", "masters", "moments", "gradients", "activations", "logits", "backward",
+            "evaluation", "scratch", "matrix_library", "communication", "process",
+        ] {
+            #expect(memory[key] != nil, "\(key)")
+        }
+        let speed = try #require(report["speed"] as? [String: Double])
+        for key in ["sgemm_flops_per_second", "tokens_per_second", "step_seconds", "run_seconds"] {
+            #expect(try #require(speed[key]) > 0, "\(key)")
+        }
+        #expect(report["limit_bytes"] as? Int ?? 1 > 0)
+        #expect(report["vocabulary_source"] as? String == "model.vocabulary")
+    }
+
+    @Test func momentsAreSharedByTheRanks() throws {
+        let configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        let plans = [1, 2].map {
+            Plan(configuration, vocabulary: 5000, ranks: $0, threads: 1).memory
+        }
+        #expect(plans[0].weights == plans[1].weights)
+        #expect(plans[1].moments <= plans[0].moments)
+        #expect(plans[0].communication == 0 && plans[1].communication > 0)
+    }
+
+    // MARK: What does not fit
+
+    private let huge = [
+        "model.width=65536", "model.heads=16", "model.feed_forward=262144", "model.layers=400",
+    ]
+
+    @Test func aPlanThatDoesNotFitIsPrintedAndRefused() throws {
+        let launch = try murmur(
+            ["plan", RunFolder.configuration]
+                + (huge + ["model.vocabulary=50000"]).flatMap { ["--set", $0] })
+        #expect(launch.exitCode == 9, "\(launch.summary)")
+        #expect(launch.output.contains("parameters") && launch.errorLines.count == 1)
+        let line = try #require(launch.errorLines.first)
+        let form =
+            /error: memory: expected at most \d+ MiB \(.+\), found \d+ MiB needed by 1 rank.*/
+        #expect(line.wholeMatch(of: form) != nil, "\(line)")
+    }
+
+    @Test(arguments: [nil, 2]) func aRunThatDoesNotFitEndsBeforeItsFirstStep(ranks: Int?) throws {
+        let run = try RunFolder()
+        let launch = try run.train(ranks: ranks, settings: huge)
+        #expect(launch.exitCode == 9, "\(launch.summary)")
+        let lines = launch.errorLines.filter { $0.hasPrefix("error:") }
+        #expect(lines.count == 1 && launch.seconds < 60, "\(launch.summary)")
+        #expect(lines.first?.contains("memory: expected at most") == true, "\(lines)")
+        #expect(run.metrics.isEmpty)
+    }
+
+    /// No configuration, however large, overflows the arithmetic.
+    @Test func theLargestShapesAreRefusedToo() throws {
+        var configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        configuration.model.width = 1 << 20
+        configuration.model.contextLength = 1 << 24
+        configuration.model.layers = 10_000
+        configuration.model.feedForward = 1 << 24
+        configuration.batch.microBatch = 1 << 30
+        configuration.batch.sequences = 1 << 30
+        let plan = Plan(configuration, vocabulary: 1 << 30, ranks: 1, threads: 1024)
+        #expect(throws: RunError.self) { try plan.requireMemory(ranksHere: 1 << 20) }
+    }
+
+    @Test func ranksThatDoNotDivideTheBatchAreRefused() throws {
+        let launch = try murmur(
+            ["plan", RunFolder.configuration, "--ranks", "3", "--set", "model.vocabulary=50"])
+        #expect(launch.exitCode == 2 && launch.errorLines.count == 1, "\(launch.summary)")
+    }
+}
