@@ -26,7 +26,9 @@ struct BenchCommand: ParsableCommand {
 
     func run() throws {
         let configuration = try arguments.load(readsData: false)
-        try withWorld(timeout: configuration.run.communicationTimeout) { world throws(RunError) in
+        try withWorld(
+            timeout: configuration.run.communicationTimeout, configuration: configuration
+        ) { world throws(RunError) in
             let result = try bench(configuration, steps: steps, world: world)
             if world.isFirst { try show(result) }
         }

@@ -37,7 +37,9 @@ struct TrainCommand: ParsableCommand {
         let configuration = try arguments.load(readsData: true)
         let options = TrainOptions(resume: resume, stopAt: stopAt, overrides: overriddenKeys)
         StopSignal.install()
-        try withWorld(timeout: configuration.run.communicationTimeout) { world throws(RunError) in
+        try withWorld(
+            timeout: configuration.run.communicationTimeout, configuration: configuration
+        ) { world throws(RunError) in
             try train(configuration, options: options, world: world)
         }
     }

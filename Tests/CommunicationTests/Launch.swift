@@ -34,8 +34,13 @@ func launch(
         let first = try program.run(
             arguments, ranks: ranks, timeout: timeout, whileRunning: whileRunning)
         // In about one launch of a hundred in which a rank aborts while another leaves, Open MPI 4.1's
-        // mpirun hangs or crashes (139) in its own clean-up. A fault of ours fails twice.
-        guard first.timedOut || first.exitCode == 139 else { return first }
+        // mpirun hangs or crashes (139) in its own clean-up, after the ranks have said why they end. A
+        // rank of ours that hangs or crashes says otherwise, and is not tried again.
+        let hasEndedItself = first.errors.contains("error: ")
+        let hasCrashed = ["crashed", "free()", "Fatal"].contains { first.errors.contains($0) }
+        guard first.timedOut || first.exitCode == 139, hasEndedItself, !hasCrashed else {
+            return first
+        }
         return try program.run(
             arguments, ranks: ranks, timeout: timeout, whileRunning: whileRunning)
     }

@@ -46,6 +46,15 @@ public struct TokenStream: Sendable {
         try self.init(paths: FilePattern.expand(patterns))
     }
 
+    /// Reads and checks every token, so that damage is found now and not in the middle of a run.
+    public func verify() throws(DatasetError) {
+        let length = 1 << 20
+        var tokens = [Int32](repeating: 0, count: min(length, count))
+        for start in stride(from: 0, to: count, by: length) {
+            try copy(start..<min(count, start + length), into: &tokens)
+        }
+    }
+
     /// Copies the tokens of `range` to the start of `tokens`.
     public func copy(_ range: Range<Int>, into tokens: inout [Int32]) throws(DatasetError) {
         try copy(range, into: &tokens, at: 0)

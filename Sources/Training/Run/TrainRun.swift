@@ -34,7 +34,11 @@ public func train(
     }
     configuration.startThreads(world)
 
-    // The run directory: an earlier run is never overwritten.
+    // The run directory: an earlier run is never overwritten, and no other run writes here meanwhile.
+    let lock = try communicator.together(host) { () throws(RunError) in
+        world.isFirst ? try RunLock(directory: configuration.run.directory) : nil
+    }
+    defer { withExtendedLifetime(lock) {} }
     let checkpoint = try openRunDirectory(configuration, options: options, world: world)
     for warning in checkpoint?.warnings ?? [] { console.note("warning: passed over: \(warning)") }
 
@@ -49,7 +53,8 @@ public func train(
                 stream: dataset.train, sampleLength: length, layout: configuration.batchLayout,
                 seed: configuration.run.seed)
             let windows = try dataset.validation.map { (stream) throws(DatasetError) in
-                try EvaluationBatches(
+                try stream.verify()
+                return try EvaluationBatches(
                     stream: stream, sampleLength: length,
                     microBatch: configuration.evaluation.microBatch)
             }
@@ -60,7 +65,7 @@ public func train(
     }
     let identity = configuration.identity(
         of: dataset, run: try runName(world, resumed: checkpoint?.reader))
-    try requireEqual(identity.digests, world: world)
+    try world.requireEqual(identity.digests)
 
     // Model and state.
     let model = try configuration.makeModel(vocabulary: dataset.tokenizer.vocabularySize)
@@ -176,28 +181,6 @@ extension TrainingProgress.Identity {
     }
 }
 
-/// Ranks that read another file or run another program are found before the first step. Collective.
-private func requireEqual(
-    _ values: [(name: String, value: String)], world: World
-) throws(RunError) {
-    let given: [String]
-    do throws(CommunicationError) {
-        given = try world.communicator.gatherAll(
-            values.map { "\($0.name)\t\($0.value)" }.joined(separator: "\n"))
-    } catch {
-        throw RunError(error)
-    }
-    for (rank, text) in given.enumerated() where text != given[0] {
-        let pairs = zip(given[0].split(separator: "\n"), text.split(separator: "\n"))
-        guard let (first, other) = pairs.first(where: { $0 != $1 }) else { continue }
-        let parts = [first, other].map { $0.split(separator: "\t", maxSplits: 1) }
-        throw RunError(
-            .usage,
-            "\(parts[0][0]): expected the same on every rank, found \(parts[0][1]) on rank 0 "
-                + "and \(parts[1][1]) on rank \(rank)")
-    }
-}
-
 /// Finds the checkpoint to go on from, or refuses a folder that holds a run. Collective.
 private func openRunDirectory(
     _ configuration: RunConfiguration, options: TrainOptions, world: World
@@ -214,7 +197,6 @@ private func openRunDirectory(
                 "\(directory): expected no earlier run, found \(trace); go on with --resume, "
                     + "or name another run.directory")
         }
-        try probe(directory)
     }
     guard options.resume else { return nil }
     do throws(CheckpointError) {
@@ -225,22 +207,6 @@ private func openRunDirectory(
         return found
     } catch {
         throw RunError(error)
-    }
-}
-
-/// Makes the run directory and tries that a file can be written there.
-private func probe(_ directory: String) throws(RunError) {
-    let file = "\(directory)/.probe-\(UUID().uuidString)"
-    do {
-        try FileManager.default.createDirectory(
-            atPath: directory, withIntermediateDirectories: true)
-        try Data("probe".utf8).write(to: URL(fileURLWithPath: file))
-        try FileManager.default.removeItem(atPath: file)
-    } catch {
-        throw RunError(
-            .inputOutput,
-            "\(directory): expected a folder to write to, found \(systemReason(error)); "
-                + "check run.directory and its permissions")
     }
 }
 
