@@ -47,7 +47,7 @@ private struct PlannedShape: CustomTestStringConvertible {
 /// `murmur plan`: what it says is what `murmur bench` then takes.
 @Suite(.serialized) struct PlanTests {
     @Test(arguments: [PlannedShape.wide, .narrow, .twoRanks])
-    private func tensorsTakeWhatIsPlannedAndTheProcessNoMore(shape: PlannedShape) throws {
+    private func memoryIsWithinTenPercentOfTheMeasuredPeak(shape: PlannedShape) throws {
         func measured() throws -> (peak: Double, pool: Double) {
             let launch = try murmur(
                 ["bench"] + shape.arguments + ["--json", "--steps", "1"], ranks: shape.ranks)
@@ -72,13 +72,15 @@ private struct PlannedShape: CustomTestStringConvertible {
             )
         }
         let plan = try planned(shape)
-        let (peak, pool) = try measured()
-        // How much of it is resident depends on huge pages and on what else runs: it is an upper bound.
-        #expect(peak < 1.1 * plan.total, "planned \(plan.total), measured \(peak)")
+        var (peak, pool) = try measured()
+        // A kernel that reclaims cold pages takes some of them from a process that waits for a processor:
+        // the most of three runs is what it takes when nothing is taken from it.
+        for _ in 0..<2 where peak < 0.91 * plan.total { peak = max(peak, try measured().peak) }
+        #expect(abs(plan.total / peak - 1) < 0.1, "planned \(plan.total), measured \(peak)")
         #expect(abs(plan.pool / pool - 1) < 0.05, "planned \(plan.pool), measured \(pool)")
         // Another shape's plan does not fit.
         let other = try planned(shape.name == PlannedShape.narrow.name ? .wide : .narrow)
-        #expect(abs(other.pool / pool - 1) > 0.05)
+        #expect(abs(other.total / peak - 1) > 0.1 && abs(other.pool / pool - 1) > 0.05)
     }
 
     @Test func printsOneLineOfJSONWithParametersMemoryAndTime() throws {
