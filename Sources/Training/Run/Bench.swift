@@ -145,10 +145,12 @@ private func largest(_ value: Int, _ world: World) throws(RunError) -> Int {
     }
 }
 
+/// `VmHWM`. What `getrusage` tells is no less than the parent had when it started this process.
 private func peakResidentBytes() -> Int {
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    return usage.ru_maxrss * 1024
+    let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+    let kibibytes = line?.split(separator: " ").compactMap { Int($0) }.first ?? 0
+    return kibibytes * 1024
 }
 
 private func median(_ values: [Double]) -> Double {
