@@ -1,7 +1,7 @@
 #ifndef MURMURATION_COPENBLAS_SHIM_H
 #define MURMURATION_COPENBLAS_SHIM_H
 
-// OpenBLAS, and the two questions about the processor that Swift has no words for.
+// OpenBLAS, and what Swift has no words for: questions about the processor, and hints to it.
 
 #include <cblas.h>
 
@@ -11,6 +11,23 @@ static inline void spin_pause(void) {
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
+#endif
+}
+
+/// Asks for a cache line that is going to be read.
+static inline void prefetch_for_reading(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+/// Asks for a cache line that is going to be written.
+static inline void prefetch_for_writing(const void *address) { __builtin_prefetch(address, 1, 3); }
+
+/// Bytes of a vector register of the processor that the including target is compiled for.
+static inline int vector_register_bytes(void) {
+#if defined(__AVX512F__)
+    return 64;
+#elif defined(__AVX__)
+    return 32;
+#else
+    return 16;
 #endif
 }
 

@@ -35,18 +35,18 @@ extension Vector {
     func maximum(_ other: Vector) -> Vector { replacing(with: other, where: other .> self) }
 }
 
-extension UnsafePointer<Float> {
+extension UnsafePointer where Pointee: StoredElement {
     /// Elements `index ..< index + count` (count ≤ 16), the other lanes filled.
     @inline(__always)
     func part(at index: Int, count: Int, fill: Float = 0) -> Vector {
         if count == 16 { return vector(at: index) }
         var result = Vector(repeating: fill)
-        for lane in 0..<count { result[lane] = self[index + lane] }
+        for lane in 0..<count { result[lane] = self[index + lane].float }
         return result
     }
 }
 
-extension UnsafeMutablePointer<Float> {
+extension UnsafeMutablePointer where Pointee: StoredElement {
     /// Elements `index ..< index + count` (count ≤ 16), the other lanes filled.
     @inline(__always)
     func part(at index: Int, count: Int, fill: Float = 0) -> Vector {
@@ -57,7 +57,7 @@ extension UnsafeMutablePointer<Float> {
     @inline(__always)
     func storePart(_ vector: Vector, at index: Int, count: Int) {
         if count == 16 { return store(vector, at: index) }
-        for lane in 0..<count { self[index + lane] = vector[lane] }
+        for lane in 0..<count { self[index + lane] = Pointee(vector[lane]) }
     }
 }
 

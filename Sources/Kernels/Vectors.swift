@@ -10,41 +10,37 @@ typealias Vector = SIMD16<Float>
 /// Lanes of a vector.
 let lanes = 16
 
-extension UnsafePointer<Float> {
+extension UnsafePointer where Pointee: StoredElement {
     @inline(__always)
-    func vector(at index: Int) -> Vector {
-        UnsafeRawPointer(self + index).loadUnaligned(as: Vector.self)
-    }
+    func vector(at index: Int) -> Vector { Pointee.load(self + index) }
 
     /// `count` < 16 elements from `index` on, then zeros.
     @inline(__always)
     func vector(at index: Int, count: Int) -> Vector {
         var vector = Vector.zero
-        for lane in 0..<count { vector[lane] = self[index + lane] }
+        for lane in 0..<count { vector[lane] = self[index + lane].float }
         return vector
     }
 }
 
-extension UnsafeMutablePointer<Float> {
+extension UnsafeMutablePointer where Pointee: StoredElement {
     @inline(__always)
     func vector(at index: Int) -> Vector { UnsafePointer(self).vector(at: index) }
 
     @inline(__always)
-    func store(_ vector: Vector, at index: Int) {
-        UnsafeMutableRawPointer(self + index).storeBytes(of: vector, as: Vector.self)
-    }
+    func store(_ vector: Vector, at index: Int) { Pointee.store(vector, to: self + index) }
 
     /// The first `count` < 16 lanes.
     @inline(__always)
     func store(_ vector: Vector, at index: Int, count: Int) {
-        for lane in 0..<count { self[index + lane] = vector[lane] }
+        for lane in 0..<count { self[index + lane] = Pointee(vector[lane]) }
     }
 }
 
 /// y = body(x), vector by vector; `y` may be `x`.
 @inline(__always)
-func map(
-    _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, _ count: Int,
+func map<X: StoredElement, Y: StoredElement>(
+    _ x: UnsafePointer<X>, into y: UnsafeMutablePointer<Y>, _ count: Int,
     _ body: (Vector) -> Vector
 ) {
     let whole = count & ~(lanes - 1)
@@ -59,8 +55,8 @@ func map(
 
 /// z = body(x, y), vector by vector; `z` may be `x` or `y`.
 @inline(__always)
-func map(
-    _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, into z: UnsafeMutablePointer<Float>,
+func map<X: StoredElement, Y: StoredElement, Z: StoredElement>(
+    _ x: UnsafePointer<X>, _ y: UnsafePointer<Y>, into z: UnsafeMutablePointer<Z>,
     _ count: Int, _ body: (Vector, Vector) -> Vector
 ) {
     let whole = count & ~(lanes - 1)

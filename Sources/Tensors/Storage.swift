@@ -1,6 +1,7 @@
 // Memory. A `Storage` owns a block of the pool and gives it back when the last tensor on it is gone;
 // a `Buffer` is a typed range of a storage, which is what kernels read and ranks exchange.
 
+import Kernels
 import Synchronization
 
 #if canImport(Glibc)
@@ -47,10 +48,18 @@ public struct Buffer: @unchecked Sendable {
 
     package var bytes: UnsafeMutableRawPointer { storage.pointer + offset * dtype.size }
 
+    /// The elements as they are stored, Float32 or Float16.
+    package var elements: Elements { Elements(bytes, dtype.elementType) }
+
     /// The elements as `Float`; the buffer must be Float32.
     package var floats: UnsafeMutablePointer<Float> {
         precondition(dtype == .float32, "Buffer: expected float32, got \(dtype)")
         return bytes.assumingMemoryBound(to: Float.self)
+    }
+
+    package var halves: UnsafeMutablePointer<Float16> {
+        precondition(dtype == .float16, "Buffer: expected float16, got \(dtype)")
+        return bytes.assumingMemoryBound(to: Float16.self)
     }
 
     package var doubles: UnsafeMutablePointer<Double> {

@@ -1,3 +1,5 @@
+import Kernels
+
 /// A shaped view of a buffer: row-major, contiguous, a value whose memory is shared.
 ///
 /// A tensor that a primitive made while a tape was recording knows its `slot` there; to the tape, one
@@ -49,7 +51,13 @@ public struct Tensor {
     public var dtype: DType { buffer.dtype }
 
     /// The elements, copied out.
-    public var array: [Float] { Array(UnsafeBufferPointer(start: floats, count: shape.count)) }
+    public var array: [Float] {
+        switch dtype {
+        case .float16:
+            UnsafeBufferPointer(start: buffer.halves, count: shape.count).map { Float($0) }
+        default: Array(UnsafeBufferPointer(start: floats, count: shape.count))
+        }
+    }
 
     /// The one element of a scalar.
     public var scalar: Float {
@@ -58,6 +66,9 @@ public struct Tensor {
     }
 
     package var floats: UnsafeMutablePointer<Float> { buffer.floats }
+
+    /// The elements as they are stored, Float32 or Float16.
+    package var elements: Elements { buffer.elements }
 
     /// The same elements under another shape; no element moves, and the tape sees one tensor.
     public func reshaped(_ shape: Shape) -> Tensor {

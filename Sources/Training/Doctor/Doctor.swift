@@ -67,12 +67,7 @@ public struct Doctor: Sendable {
                 .bad, subject, "uses the slow kernels of \(core)",
                 "unset OPENBLAS_CORETYPE, or set it to the family of this processor")
         }
-        guard BLAS.splitInvarianceProbe() else {
-            return Finding(
-                .bad, subject, "\(core): a product's bits depend on how it is cut",
-                "set OPENBLAS_CORETYPE to another family, or use another build of OpenBLAS")
-        }
-        return Finding(.good, subject, "uses the kernels of \(core); same bits however cut")
+        return Finding(.good, subject, "uses the kernels of \(core)")
     }
 
     /// Whether threads and processors fit.

@@ -120,7 +120,7 @@ func checkLayout(
     }
 }
 
-/// Whether this process can run its kernels here, and give the bits that it promises.
+/// Whether this process can run its kernels here.
 func checkMachine() throws(RunError) {
     let missing = HostFeatures.missing()
     guard missing.isEmpty else {
@@ -129,12 +129,6 @@ func checkMachine() throws(RunError) {
             "processor: expected \(missing.joined(separator: ", ")), which this build uses, found "
                 + "none on \(ProcessInfo.processInfo.hostName); rebuild with MURMUR_CPU set to the "
                 + "oldest processor of the cluster")
-    }
-    guard BLAS.splitInvarianceProbe() else {
-        throw RunError(
-            .usage,
-            "OpenBLAS (\(BLAS.coreName)): expected the same bits of a product whole and cut, found "
-                + "others; results would depend on the layout")
     }
 }
 
