@@ -14,6 +14,8 @@ public final class DataParallel<Network: Model> {
     package let layout: FlatLayout
     private let communicator: any Communicator
     private let optimizer: any Optimizer
+    /// In what gradients travel.
+    private let wire: DType
     private let weights: Buffer
     /// The pieces this rank owns, bucket by bucket, and where their moments lie.
     private let ownedPieces: [Range<Int>]
@@ -30,9 +32,14 @@ public final class DataParallel<Network: Model> {
     public private(set) var updates = 0
 
     /// Allocates flat memory for the model's parameters and binds it; weights are not set yet.
+    ///
+    /// - Parameter wire: in what gradients travel between ranks; with Float16 the bits are those of the number
+    ///   of ranks.
     public init(
-        _ model: Network, optimizer: any Optimizer, communicator: any Communicator, bucketBytes: Int
+        _ model: Network, optimizer: any Optimizer, communicator: any Communicator,
+        bucketBytes: Int, wire: DType = .float32
     ) {
+        self.wire = wire
         (self.model, self.optimizer, self.communicator) = (model, optimizer, communicator)
         layout = FlatLayout(
             parameters: model.parameters, ranks: communicator.size, bucketBytes: bucketBytes)
@@ -238,7 +245,7 @@ public final class DataParallel<Network: Model> {
             guard !incompleteEntries[bucket.entries].contains(true) else { return }
             tree.fold(bucket.range)
             reductions[number] = communicator.reduceScatter(
-                tree.root[bucket.range], counts: bucket.counts)
+                tree.root[bucket.range], counts: bucket.counts, wire: wire)
         }
     }
 

@@ -55,7 +55,7 @@ public func bench(
     let model = try configuration.makeModel(vocabulary: nil)
     let replica = DataParallel(
         model, optimizer: configuration.makeOptimizer(), communicator: world.communicator,
-        bucketBytes: configuration.parallelism.bucketBytes)
+        bucketBytes: configuration.parallelism.bucketBytes, wire: configuration.wire)
     replica.initialize(seed: configuration.run.seed)
     let source = SyntheticBatches(
         sampleLength: configuration.model.contextLength, vocabularySize: model.vocabularySize,
