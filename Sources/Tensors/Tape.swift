@@ -92,7 +92,8 @@ public final class Tape {
         run(pass, leafIsComplete: leafIsComplete)
         return wanted.map { tensor in
             precondition(tensor.slot != nil, "Tape: the gradient of a tensor that is not watched")
-            return pass.take(tensor.slot!)?.gradient ?? Tensor(zeros: tensor.shape)
+            return pass.take(tensor.slot!)?.gradient
+                ?? Tensor(zeros: tensor.shape, dtype: tensor.dtype)
         }
     }
 
@@ -175,7 +176,7 @@ final class Backward {
         } else if !shared {
             sum = gradient
         } else {
-            sum = Tensor(uninitialized: gradient.shape)
+            sum = Tensor(uninitialized: gradient.shape, dtype: gradient.dtype)
         }
         addElements(present.gradient, gradient, into: sum)
         gradients[slot] = Tape.Upstream(gradient: sum, isOwned: true)

@@ -58,10 +58,6 @@ struct ConfigurationCheck: Sendable {
             return "expected data.train and data.validation together, found "
                 + (data.train.isEmpty ? "data.validation alone" : "data.train alone")
         },
-        ConfigurationCheck(["precision.storage"]) { configuration in
-            guard configuration.precision.storage != .float32 else { return nil }
-            return "expected float32, found float16; this version stores Float32 only"
-        },
         ConfigurationCheck(["parallelism.tensor"]) { configuration in
             guard configuration.parallelism.tensor != 1 else { return nil }
             return "expected 1, found \(configuration.parallelism.tensor); "

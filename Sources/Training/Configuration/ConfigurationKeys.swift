@@ -149,7 +149,7 @@ extension ConfigurationKey {
     private static let machineKeys = [
         ConfigurationKey(
             "precision.storage", \.precision.storage, .choice, resume: .free,
-            "Type of stored weights and activations; this version has float32."),
+            "Type of stored weights and activations; sums and the optimizer's masters are Float32 in both."),
         ConfigurationKey(
             "precision.loss_scale", \.precision.lossScale, .choice, resume: .free,
             "Scaling of the loss for float16 storage; has no effect on float32."),

@@ -62,6 +62,14 @@ extension RunConfiguration {
         }
     }
 
+    /// The type in which weights and activations are stored.
+    var storageType: DType {
+        switch precision.storage {
+        case .float32: .float32
+        case .float16: .float16
+        }
+    }
+
     var batchLayout: BatchLayout {
         BatchLayout(sequences: batch.sequences, microBatch: batch.microBatch)
     }

@@ -55,8 +55,10 @@ public func bench(
     let model = try configuration.makeModel(vocabulary: nil)
     let replica = DataParallel(
         model, optimizer: configuration.makeOptimizer(), communicator: world.communicator,
-        bucketBytes: configuration.parallelism.bucketBytes)
-    replica.initialize(seed: configuration.run.seed)
+        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType)
+    try communicating { () throws(CommunicationError) in
+        try replica.initialize(seed: configuration.run.seed)
+    }
     let source = SyntheticBatches(
         sampleLength: configuration.model.contextLength, vocabularySize: model.vocabularySize,
         layout: configuration.batchLayout, seed: configuration.run.seed)

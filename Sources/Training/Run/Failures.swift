@@ -29,6 +29,17 @@ extension RunError {
     }
 }
 
+/// Runs what communicates outside of a step; a fault becomes a `RunError`.
+func communicating<Result>(
+    _ body: () throws(CommunicationError) -> Result
+) throws(RunError) -> Result {
+    do throws(CommunicationError) {
+        return try body()
+    } catch {
+        throw RunError(error)
+    }
+}
+
 /// What the system said, without Foundation's wrapping.
 func systemReason(_ error: any Error) -> String {
     let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error

@@ -79,7 +79,7 @@ public func train(
     }
     let replica = DataParallel(
         model, optimizer: configuration.makeOptimizer(), communicator: communicator,
-        bucketBytes: configuration.parallelism.bucketBytes)
+        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType)
     let trainer = Trainer(
         configuration, world: world, replica: replica, source: source, evaluation: evaluation,
         identity: identity)
@@ -87,7 +87,9 @@ public func train(
         try checkResume(reader, identity, configuration, options, console)
         try trainer.resume(from: reader)
     } else {
-        replica.initialize(seed: configuration.run.seed)
+        try communicating { () throws(CommunicationError) in
+            try replica.initialize(seed: configuration.run.seed)
+        }
     }
     try writeResolvedConfiguration(configuration, world: world)
 
