@@ -3,6 +3,7 @@
 // working weights are gathered.
 
 import Communication
+import Kernels
 import Layers
 import Models
 import Optimizers
@@ -88,7 +89,11 @@ public final class DataParallel<Network: Model> {
         _ input: ModelInput, randomness: Pass.Randomness?, scale: Float, isLast: Bool
     ) -> Double {
         let tape = Tape()
+        let forward = Trace.begin(.phase, "forward pass")
         let loss = model.loss(of: input, Pass(tape: tape, randomness: randomness))
+        forward.end()
+        let backward = Trace.begin(.phase, "backward pass")
+        defer { backward.end() }
         if isLast { beginReductions() }
         tape.backward(from: [(loss, Tensor([scale], shape: []))]) { leaf in
             if isLast { complete(leaf) }
@@ -101,6 +106,8 @@ public final class DataParallel<Network: Model> {
     ///
     /// - Parameter record: what else the ranks must agree on; of the same length on each.
     public func agree(on record: [Double]) throws(CommunicationError) -> StepAgreement {
+        let span = Trace.begin(.agreement, "agreement")
+        defer { span.end() }
         for index in reductions.indices {
             try reductions[index]?.wait()
             reductions[index] = nil
@@ -135,10 +142,15 @@ public final class DataParallel<Network: Model> {
     public func update(learningRate: Double, gradientScale: Float) throws(CommunicationError) {
         var gathers: [PendingOperation] = []
         var offset = 0
+        // A gradient is read, weights and moments are read and written.
+        let trafficPerElement = 4 * (1 + 2 * (1 + moments.count))
         for (bucket, piece) in zip(layout.buckets, ownedPieces) {
+            let span = Trace.begin(
+                .optimizer, "optimizer", bytes: trafficPerElement * piece.count)
             optimizer.update(
                 updateRanges(of: piece, momentOffset: offset), learningRate: learningRate,
                 updates: updates, gradientScale: gradientScale)
+            span.end()
             offset += piece.count
             gathers.append(communicator.allGather(weights[bucket.range], counts: bucket.counts))
         }

@@ -46,6 +46,8 @@ public func linear(
     _ input: Tensor, weight: Leaf, split: WeightSplit, epilogue: Epilogue = Epilogue(),
     tokenSlices: Int, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward)
+    defer { span.end() }
     let product = LinearProduct(
         rows: input.shape.rows, inputs: input.shape.width,
         outputs: weight.value.shape.count / max(1, input.shape.width), split: split)
@@ -144,6 +146,8 @@ struct LinearProduct {
         _ x: UnsafePointer<Float>, _ weight: UnsafePointer<Float>, into output: Buffer,
         epilogue: @escaping (Range<Int>, Range<Int>) -> Void
     ) {
+        let span = Trace.begin(.product, "product", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         let y = output.floats
         switch split {
         case .replicated, .outputs:
@@ -173,6 +177,8 @@ struct LinearProduct {
     func inputGradient(
         _ dy: UnsafePointer<Float>, _ weight: UnsafePointer<Float>, into gradient: Buffer
     ) {
+        let span = Trace.begin(.product, "input gradient", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         let dx = gradient.floats
         switch split {
         case .replicated:
@@ -205,6 +211,8 @@ struct LinearProduct {
         _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
         into gradient: UnsafeMutablePointer<Float>, beta: Float
     ) {
+        let span = Trace.begin(.product, "weight gradient", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         let upstream = Operand(dy, stride: outputs, transposed: true)
         switch split {
         case .replicated, .outputs:
