@@ -3,6 +3,7 @@
 // working weights are gathered.
 
 import Communication
+import Kernels
 import Layers
 import Models
 import Optimizers
@@ -103,7 +104,11 @@ public final class DataParallel<Network: Model> {
         _ input: ModelInput, randomness: Pass.Randomness?, scale: Float, isLast: Bool
     ) -> Double {
         let tape = Tape()
+        let forward = Trace.begin(.phase, "forward pass")
         let loss = model.loss(of: input, Pass(tape: tape, randomness: randomness))
+        forward.end()
+        let backward = Trace.begin(.phase, "backward pass")
+        defer { backward.end() }
         if isLast { beginReductions() }
         tape.backward(from: [(loss, Tensor([scale], shape: []))]) { leaf in
             if isLast { complete(leaf) }
@@ -116,6 +121,8 @@ public final class DataParallel<Network: Model> {
     ///
     /// - Parameter record: what else the ranks must agree on; of the same length on each.
     public func agree(on record: [Double]) throws(CommunicationError) -> StepAgreement {
+        let span = Trace.begin(.agreement, "agreement")
+        defer { span.end() }
         for index in reductions.indices {
             try reductions[index]?.wait()
             reductions[index] = nil
@@ -150,11 +157,17 @@ public final class DataParallel<Network: Model> {
     public func update(learningRate: Double, gradientScale: Float) throws(CommunicationError) {
         var gathers: [PendingOperation] = []
         var offset = 0
+        // A gradient is read, weights and moments are read and written.
+        let trafficPerElement =
+            4 * (1 + 2 * (1 + moments.count)) + (weights.areApart ? weights.working.dtype.size : 0)
         for (number, bucket) in layout.buckets.enumerated() {
+            let count = ownedPieces[number].count
+            let span = Trace.begin(.optimizer, "optimizer", bytes: trafficPerElement * count)
             optimizer.update(
                 updateRanges(of: number, momentOffset: offset), learningRate: learningRate,
                 updates: updates, gradientScale: gradientScale)
-            offset += ownedPieces[number].count
+            span.end()
+            offset += count
             gathers.append(
                 communicator.allGather(weights.working[bucket.range], counts: bucket.counts))
         }

@@ -1,6 +1,8 @@
 // Reverse-mode differentiation. A tape is an explicit object: primitives append one record each while
 // the forward pass runs; the backward pass walks the records from the last to the first, once.
 
+import Kernels
+
 /// The record of a forward pass. Several may be alive at once (pipeline stages, recomputation).
 public final class Tape {
     /// A value's number on this tape.
@@ -23,6 +25,7 @@ public final class Tape {
     }
 
     private struct Record {
+        let name: StaticString
         let output: Slot
         let leaves: [Leaf]
         let work: Work
@@ -42,25 +45,27 @@ public final class Tape {
     public func watch(_ tensor: Tensor) -> Tensor { tensor.recorded(as: newSlot()) }
 
     /// Appends a primitive. Not recorded, and the output stays a constant, where nothing that goes in
-    /// wants a gradient.
+    /// wants a gradient. `name` is the pullback's in a trace: the primitive that calls.
     func record(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], pullback: @escaping Pullback
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], name: StaticString = #function,
+        pullback: @escaping Pullback
     ) -> Tensor {
-        append(output, inputs: inputs, leaves: leaves, .pullback(pullback))
+        append(output, inputs: inputs, leaves: leaves, name, .pullback(pullback))
     }
 
     /// Appends primitives that have run unrecorded; the backward pass runs them again.
     func record(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], again: @escaping (Tape) -> Tensor
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], name: StaticString = #function,
+        again: @escaping (Tape) -> Tensor
     ) -> Tensor {
         let distinct = leaves.enumerated().filter { index, leaf in
             leaves.firstIndex { $0 === leaf } == index
         }
-        return append(output, inputs: inputs, leaves: distinct.map(\.element), .again(again))
+        return append(output, inputs: inputs, leaves: distinct.map(\.element), name, .again(again))
     }
 
     private func append(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], _ work: Work
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], _ name: StaticString, _ work: Work
     ) -> Tensor {
         let trainable = leaves.filter(\.isTrainable)
         guard !trainable.isEmpty || inputs.contains(where: { $0.slot != nil }) else {
@@ -68,7 +73,7 @@ public final class Tape {
         }
         let slot = newSlot()
         for leaf in trainable { uses[ObjectIdentifier(leaf), default: 0] += 1 }
-        records.append(Record(output: slot, leaves: trainable, work: work))
+        records.append(Record(name: name, output: slot, leaves: trainable, work: work))
         return output.recorded(as: slot)
     }
 
@@ -106,7 +111,11 @@ public final class Tape {
         while let record = records.popLast() {
             switch record.work {
             case .pullback(let pullback):
-                if let upstream = pass.take(record.output) { pullback(upstream, pass) }
+                if let upstream = pass.take(record.output) {
+                    let span = Trace.begin(.backward, record.name)
+                    pullback(upstream, pass)
+                    span.end()
+                }
                 for leaf in record.leaves { finish(leaf) }
             case .again(let body):
                 runAgain(body, of: record, pass, leafIsComplete: finish)
@@ -125,7 +134,9 @@ public final class Tape {
         if let upstream = pass.take(record.output) {
             let firstSlot = pass.slotCount
             let inner = Tape(firstSlot: firstSlot)
+            let span = Trace.begin(.recompute, record.name)
             let output = body(inner)
+            span.end()
             pass.resize(to: inner.slotCount)
             pass.add(upstream.gradient, to: output, shared: !upstream.isOwned)
             inner.run(pass) { leaf in

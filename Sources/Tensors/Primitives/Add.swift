@@ -2,6 +2,8 @@ import Kernels
 
 /// The sum of two tensors of one shape. Nothing is saved.
 public func add(_ first: Tensor, _ second: Tensor, tape: Tape?) -> Tensor {
+    let span = Trace.begin(.forward, bytes: 3 * first.buffer.byteCount)
+    defer { span.end() }
     precondition(first.shape == second.shape, "add: shapes \(first.shape) and \(second.shape)")
     let output = Tensor(uninitialized: first.shape)
     addElements(first, second, into: output)
@@ -23,9 +25,10 @@ func addElements(_ first: Tensor, _ second: Tensor, into output: Tensor) {
 extension Tape? {
     /// Records on the tape if there is one: without a tape there is no gradient and nothing is kept.
     func record(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [],
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], name: StaticString = #function,
         pullback: @escaping Tape.Pullback
     ) -> Tensor {
-        self?.record(output, inputs: inputs, leaves: leaves, pullback: pullback) ?? output
+        self?.record(output, inputs: inputs, leaves: leaves, name: name, pullback: pullback)
+            ?? output
     }
 }

@@ -19,6 +19,8 @@ import Kernels
 public func linearCrossEntropy(
     _ input: Tensor, table: Leaf, vocabulary: Slices, targets: Tensor, weights: Tensor, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward)
+    defer { span.end() }
     let rows = input.shape.rows
     let columns = vocabulary.extent
     precondition(

@@ -32,6 +32,8 @@ public struct DropoutSite: Sendable {
 
 /// Inverted dropout (Srivastava et al. 2014). Nothing is saved: the mask is made again.
 public func dropout(_ input: Tensor, site: DropoutSite, tape: Tape?) -> Tensor {
+    let span = Trace.begin(.forward, bytes: 2 * input.buffer.byteCount)
+    defer { span.end() }
     let output = Tensor(uninitialized: input.shape)
     site.apply(input, into: output)
     return tape.record(output, inputs: [input]) { upstream, backward in

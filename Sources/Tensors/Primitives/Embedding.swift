@@ -12,6 +12,8 @@ import Kernels
 public func embedding(
     _ ids: Tensor, table: Leaf, vocabulary: Slices? = nil, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward)
+    defer { span.end() }
     let (rows, width) = (table.value.shape[0], table.value.shape[1])
     let first = vocabulary?.first ?? 0
     let output = Tensor(uninitialized: Shape(ids.shape.extents + [width]))

@@ -11,6 +11,8 @@ import Kernels
 public func layerNorm(
     _ input: Tensor, gain: Leaf, bias: Leaf, epsilon: Float, tokenSlices: Int, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward, bytes: 2 * input.buffer.byteCount)
+    defer { span.end() }
     let (rows, width) = (input.shape.rows, input.shape.width)
     let output = Tensor(uninitialized: input.shape)
     let means = Tensor(uninitialized: [rows])

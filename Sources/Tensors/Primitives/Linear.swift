@@ -46,6 +46,8 @@ public func linear(
     _ input: Tensor, weight: Leaf, split: WeightSplit, epilogue: Epilogue = Epilogue(),
     tokenSlices: Int, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward)
+    defer { span.end() }
     let product = LinearProduct(
         rows: input.shape.rows, inputs: input.shape.width,
         outputs: weight.value.shape.count / max(1, input.shape.width), split: split)
@@ -145,6 +147,8 @@ struct LinearProduct {
     func forward(
         _ x: Elements, _ weight: Elements, finish: @escaping (ProductBlock) -> Void
     ) {
+        let span = Trace.begin(.product, "product", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         switch split {
         case .replicated, .outputs:
             product(
@@ -164,6 +168,8 @@ struct LinearProduct {
 
     /// dx[rows, inputs] = dy[rows, outputs]·W.
     func inputGradient(_ dy: Elements, _ weight: Elements, into dx: Tensor) {
+        let span = Trace.begin(.product, "input gradient", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         switch split {
         case .replicated:
             product(
@@ -193,6 +199,8 @@ struct LinearProduct {
         _ dy: Elements, _ x: Elements, into gradient: UnsafeMutablePointer<Float>,
         accumulate: Bool
     ) {
+        let span = Trace.begin(.product, "weight gradient", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         let upstream = Operand(dy, stride: outputs, transposed: true)
         switch split {
         case .replicated, .outputs:

@@ -26,6 +26,9 @@ extension ConfigurationKey {
             "run.communication_timeout", \.run.communicationTimeout,
             .number(from: .excluding(0), to: .including(604_800)), resume: .free,
             "Seconds a peer may stay silent before the run ends with exit code 8."),
+        ConfigurationKey(
+            "run.trace_steps", \.run.traceSteps, .integers(1...1_000_000_000_000), resume: .free,
+            "Steps, counted from 1, whose timeline is written to `trace-step-….json` for Perfetto."),
     ]
 
     private static let modelKeys = [

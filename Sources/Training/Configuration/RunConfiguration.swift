@@ -46,6 +46,8 @@ public struct RunConfiguration: Sendable, Equatable {
         public var threads: Int?
         /// Seconds a peer may stay silent.
         public var communicationTimeout: Double = 120
+        /// Steps that are traced, counted as in the metrics.
+        public var traceSteps: [Int] = []
 
         public init(directory: String, steps: Int) {
             (self.directory, self.steps) = (directory, steps)

@@ -34,6 +34,9 @@ public struct BenchResult: Sendable, Encodable {
     public var threads: Int
     public var stepSeconds: Double
     public var parameters: Int
+    /// Wall time of the traced steps; `profile` sums to it. Both with `--profile` only.
+    public var profileStepSeconds: Double?
+    public var profile: [ProfileRow]?
 
     public var json: String {
         get throws {
@@ -46,9 +49,9 @@ public struct BenchResult: Sendable, Encodable {
 }
 
 /// Times `steps` training steps on pseudo-random tokens after 2 that warm up, at most about 3 minutes.
-/// Collective; times are each rank's own.
+/// Collective; times are each rank's own. `profiles`: traces some more steps and tells where their time goes.
 public func bench(
-    _ configuration: RunConfiguration, steps: Int, world: World
+    _ configuration: RunConfiguration, steps: Int, profiles: Bool = false, world: World
 ) throws(RunError) -> BenchResult {
     _ = try checkLayout(configuration, world: world, readsData: false)
     configuration.startThreads(world)
@@ -87,7 +90,7 @@ public func bench(
     let flops =
         configuration.flopsPerToken(parameters: model.parameterCount) * tokens / stepSeconds
     let rate = median(rates)
-    return BenchResult(
+    var result = BenchResult(
         tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
         sgemmFlopsPerSecond: rate, ratio: flops / rate,
         peakRssBytes: try largest(peakResidentBytes(), world),
@@ -96,6 +99,27 @@ public func bench(
         communicationShare: median(shares),
         worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
         parameters: model.parameterCount)
+    guard profiles else { return result }
+    let traced = (steps + 2)..<(steps + 2 + tracedSteps)
+    let (tracedSeconds, profile) = try traceSteps(traced) { step throws(RunError) in
+        try benchStep(configuration, replica, source, step: step, world: world)
+    }
+    result.profileStepSeconds = tracedSeconds
+    result.profile = profile.rows(productRate: rate / Double(world.size))
+    return result
+}
+
+private let tracedSteps = 3
+
+/// Takes steps while spans are recorded. Collective.
+private func traceSteps(
+    _ steps: Range<Int>, _ body: (Int) throws(RunError) -> Void
+) throws(RunError) -> (stepSeconds: Double, profile: Profile) {
+    Trace.start()
+    let began = ContinuousClock.now
+    for step in steps { try body(step) }
+    let elapsed = (ContinuousClock.now - began).inSeconds
+    return (elapsed / Double(steps.count), Profile(Trace.stop()))
 }
 
 /// One step, as the trainer takes it.
@@ -103,6 +127,8 @@ private func benchStep(
     _ configuration: RunConfiguration, _ replica: DataParallel<GPT>, _ source: SyntheticBatches,
     step: Int, world: World
 ) throws(RunError) {
+    let span = Trace.begin(.step, "step")
+    defer { span.end() }
     let groups = microBatchGroups(
         count: configuration.batch.microBatches, groups: configuration.numerics.groups,
         rank: world.rank, ranks: world.size)

@@ -1,4 +1,5 @@
 import Datasets
+import Kernels
 import Layers
 import Models
 import Parallelism
@@ -31,7 +32,9 @@ extension DataParallel {
         for group in groups {
             beginGroup()
             for microBatch in group {
+                let span = Trace.begin(.data, "data")
                 let batch = try next()
+                span.end()
                 let randomness = Pass.Randomness(
                     seed: seed, step: step, firstSequence: batch.firstSequence)
                 losses.append(

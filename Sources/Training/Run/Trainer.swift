@@ -49,10 +49,12 @@ final class Trainer<Network: Model> {
     func run(until last: Int, console: Console) throws(RunError) {
         let metrics = try openMetrics()
         let first = step
+        let tracing = StepTracing(configuration, world: world)
         let batches = BatchPrefetcher(
-            source: source, position: samples,
+            source: TracedBatches(source: source), position: samples,
             microBatches: groups.first!.lowerBound..<groups.last!.upperBound)
         while step < last {
+            tracing.begin(step: step + 1)
             // All ranks: one optimizer step, or none where they agree that it cannot be taken.
             var (row, share, signal) = try trainStep(batches)
             let isLast = step == last || signal != 0
@@ -70,6 +72,8 @@ final class Trainer<Network: Model> {
 
             // All ranks: the state, after the rows that belong to it.
             if isDue(configuration.checkpoint.every) || isLast { try save(after: metrics, console) }
+            // All ranks: what was recorded, where this step is to be traced.
+            try tracing.end(step: step)
             if signal != 0 && step < last {
                 throw RunError(
                     .preempted, "signal \(signal): stopped; go on with --resume", step: step,
@@ -100,6 +104,8 @@ final class Trainer<Network: Model> {
     private func trainStep(
         _ batches: BatchPrefetcher
     ) throws(RunError) -> (row: MetricsRow, communicationShare: Double, signal: Int32) {
+        let span = Trace.begin(.step, "step")
+        defer { span.end() }
         let clock = ContinuousClock.now
         let waited = world.communicator.secondsWaited
         let targets = source.targetWeight(position: samples)
@@ -175,6 +181,8 @@ final class Trainer<Network: Model> {
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
 
     private func save(after metrics: MetricsFile?, _ console: Console) throws(RunError) {
+        let span = Trace.begin(.checkpoint, "checkpoint")
+        defer { span.end() }
         try world.communicator.together(world.placement.hostName) { () throws(RunError) in
             if let metricsFailure { throw metricsFailure.located(step: step) }
             try metrics?.synchronize()
