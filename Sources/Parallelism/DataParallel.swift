@@ -27,6 +27,10 @@ public final class DataParallel<Network: Model> {
 
     private var incompleteEntries: [Bool] = []
     private var reductions: [PendingOperation?] = []
+    /// Whether the gradients of this rank's own micro-batches are searched before they are summed over
+    /// the ranks; `nonFiniteGradient` is what was found first.
+    package var inspectsGradients = false
+    package private(set) var nonFiniteGradient: NonFiniteElement?
     /// Optimizer updates so far: Adam's time. Skipped steps do not count.
     public private(set) var updates = 0
 
@@ -232,6 +236,7 @@ public final class DataParallel<Network: Model> {
     private func beginReductions() {
         incompleteEntries = layout.entries.map { $0.parameter.leaf.isTrainable }
         reductions = Array(repeating: nil, count: layout.buckets.count)
+        nonFiniteGradient = nil
     }
 
     private func complete(_ leaf: Leaf) {
@@ -255,6 +260,9 @@ public final class DataParallel<Network: Model> {
         for (number, bucket) in layout.buckets.enumerated() where reductions[number] == nil {
             guard !incompleteEntries[bucket.entries].contains(true) else { return }
             tree.fold(bucket.range)
+            if inspectsGradients && nonFiniteGradient == nil {
+                nonFiniteGradient = layout.firstNonFinite(in: bucket, of: tree.root)
+            }
             reductions[number] = communicator.reduceScatter(
                 tree.root[bucket.range], counts: bucket.counts)
         }

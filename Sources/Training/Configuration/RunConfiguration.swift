@@ -152,11 +152,12 @@ public struct RunConfiguration: Sendable, Equatable {
 
     public struct Precision: Sendable, Equatable {
         public enum Storage: String, Sendable, CaseIterable { case float32, float16 }
-        public enum LossScale: String, Sendable, CaseIterable { case none, dynamic }
+        public typealias LossScale = Optimizers.LossScale.Policy
 
         public var storage = Storage.float32
-        /// Has no effect on Float32 storage.
         public var lossScale = LossScale.none
+        /// The factor of static loss scaling, a power of two.
+        public var staticScale = Optimizers.LossScale.start
 
         public init() {}
     }

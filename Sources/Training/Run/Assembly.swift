@@ -41,6 +41,10 @@ extension RunConfiguration {
         }
     }
 
+    func makeLossScale() -> LossScale {
+        LossScale(precision.lossScale, staticScale: precision.staticScale)
+    }
+
     func makeSchedule() -> Optimizers.Schedule {
         Optimizers.Schedule(
             learningRate: optimizer.learningRate, warmupSteps: schedule.warmupSteps,

@@ -66,6 +66,7 @@ public func bench(
         sampleLength: configuration.model.contextLength, vocabularySize: model.vocabularySize,
         layout: configuration.batchLayout, seed: configuration.run.seed)
 
+    var taken = TrainingSteps(configuration, world: world, replica: replica)
     let clock = ContinuousClock()
     let start = clock.now
     var (seconds, shares, rates): ([Double], [Double], [Double]) = ([], [], [])
@@ -74,7 +75,7 @@ public func bench(
         if step == 2 { warmAllocations = StoragePool.shared.counters.systemAllocations }
         let waited = world.communicator.secondsWaited
         let began = clock.now
-        try benchStep(configuration, replica, source, step: step, world: world)
+        try benchStep(&taken, source)
         let elapsed = (clock.now - began).inSeconds
         if step >= 2 {
             seconds.append(elapsed)
@@ -83,7 +84,7 @@ public func bench(
         rates.append(try measuredProductRate(world))
         // All ranks leave together: the time is the first rank's.
         let next = (clock.now - start).inSeconds + (clock.now - began).inSeconds
-        if try agreedSeconds(next, world) > 170, !seconds.isEmpty { break }
+        if try world.communicator.gather(next)[0] > 170, !seconds.isEmpty { break }
     }
     let stepSeconds = median(seconds)
     let tokens = Double(configuration.batch.sequences * configuration.model.contextLength)
@@ -93,16 +94,15 @@ public func bench(
     var result = BenchResult(
         tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
         sgemmFlopsPerSecond: rate, ratio: flops / rate,
-        peakRssBytes: try largest(peakResidentBytes(), world),
+        peakRssBytes: try world.communicator.gather(peakResidentBytes()).max() ?? 0,
         poolPeakBytes: StoragePool.shared.counters.peakBytes,
         steadyAllocations: StoragePool.shared.counters.systemAllocations - warmAllocations,
         communicationShare: median(shares),
         worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
         parameters: model.parameterCount)
     guard profiles else { return result }
-    let traced = (steps + 2)..<(steps + 2 + tracedSteps)
-    let (tracedSeconds, profile) = try traceSteps(traced) { step throws(RunError) in
-        try benchStep(configuration, replica, source, step: step, world: world)
+    let (tracedSeconds, profile) = try traceSteps(tracedSteps) { () throws(RunError) in
+        try benchStep(&taken, source)
     }
     result.profileStepSeconds = tracedSeconds
     result.profile = profile.rows(productRate: rate / Double(world.size))
@@ -113,63 +113,30 @@ private let tracedSteps = 3
 
 /// Takes steps while spans are recorded. Collective.
 private func traceSteps(
-    _ steps: Range<Int>, _ body: (Int) throws(RunError) -> Void
+    _ count: Int, _ body: () throws(RunError) -> Void
 ) throws(RunError) -> (stepSeconds: Double, profile: Profile) {
     Trace.start()
     let began = ContinuousClock.now
-    for step in steps { try body(step) }
+    for _ in 0..<count { try body() }
     let elapsed = (ContinuousClock.now - began).inSeconds
-    return (elapsed / Double(steps.count), Profile(Trace.stop()))
+    return (elapsed / Double(count), Profile(Trace.stop()))
 }
 
-/// One step, as the trainer takes it.
+/// The next step, as the trainer takes it. Collective.
 private func benchStep(
-    _ configuration: RunConfiguration, _ replica: DataParallel<GPT>, _ source: SyntheticBatches,
-    step: Int, world: World
+    _ steps: inout TrainingSteps<GPT>, _ source: SyntheticBatches
 ) throws(RunError) {
     let span = Trace.begin(.step, "step")
     defer { span.end() }
-    let groups = microBatchGroups(
-        count: configuration.batch.microBatches, groups: configuration.numerics.groups,
-        rank: world.rank, ranks: world.size)
-    let position = step * configuration.batch.sequences
-    var microBatch = groups.first!.lowerBound
-    let losses = try replica.accumulate(
-        groups, seed: configuration.run.seed, step: step,
-        scale: Float(1 / source.targetWeight(position: position))
-    ) { () throws(RunError) in
+    let position = steps.step * source.layout.sequences
+    var microBatch = steps.microBatches.lowerBound
+    _ = try steps.take(targets: source.targetWeight(position: position)) { () throws(RunError) in
         defer { microBatch += 1 }
         do throws(DatasetError) {
             return try source.trainingBatch(position: position, microBatch: microBatch)
         } catch {
             throw RunError(error)
         }
-    }
-    do throws(CommunicationError) {
-        let agreement = try replica.agree(on: losses)
-        let clip = GradientNorm.clipFactor(
-            norm: agreement.gradientNorm, limit: configuration.optimizer.clipNorm)
-        try replica.update(
-            learningRate: configuration.makeSchedule().learningRate(at: step),
-            gradientScale: Float(clip))
-    } catch {
-        throw RunError(error)
-    }
-}
-
-private func agreedSeconds(_ seconds: Double, _ world: World) throws(RunError) -> Double {
-    do throws(CommunicationError) {
-        return try world.communicator.gatherAll(String(seconds)).first.flatMap { Double($0) } ?? 0
-    } catch {
-        throw RunError(error)
-    }
-}
-
-private func largest(_ value: Int, _ world: World) throws(RunError) -> Int {
-    do throws(CommunicationError) {
-        return try world.communicator.gatherAll(String(value)).compactMap { Int($0) }.max() ?? value
-    } catch {
-        throw RunError(error)
     }
 }
 

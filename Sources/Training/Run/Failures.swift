@@ -29,14 +29,14 @@ extension RunError {
     }
 }
 
-/// Runs what communicates outside of a step; a fault becomes a `RunError`.
+/// Runs `body`; what goes wrong between ranks is the error of a run in this step.
 func communicating<Result>(
-    _ body: () throws(CommunicationError) -> Result
+    step: Int? = nil, _ body: () throws(CommunicationError) -> Result
 ) throws(RunError) -> Result {
     do throws(CommunicationError) {
         return try body()
     } catch {
-        throw RunError(error)
+        throw RunError(error).located(step: step)
     }
 }
 

@@ -85,7 +85,7 @@ public func train(
         identity: identity)
     if let reader = checkpoint?.reader {
         try checkResume(reader, identity, configuration, options, console)
-        try trainer.resume(from: reader)
+        try trainer.resume(from: reader, console: console)
     } else {
         try communicating { () throws(CommunicationError) in
             try replica.initialize(seed: configuration.run.seed)
@@ -160,11 +160,7 @@ private func runName(
     _ world: World, resumed checkpoint: CheckpointReader?
 ) throws(RunError) -> String {
     if let checkpoint { return checkpoint.progress.identity.run }
-    do throws(CommunicationError) {
-        return try world.communicator.gatherAll(UUID().uuidString.lowercased())[0]
-    } catch {
-        throw RunError(error)
-    }
+    return try world.communicator.gather(UUID().uuidString.lowercased())[0]
 }
 
 extension TrainingProgress.Identity {
@@ -271,14 +267,10 @@ private func writeResolvedConfiguration(
 
 /// The machine's matrix-product rate over all ranks, all measuring at once, FLOP/s. Collective.
 func measuredProductRate(_ world: World) throws(RunError) -> Double {
-    do throws(CommunicationError) {
+    try communicating { () throws(CommunicationError) in
         try world.communicator.barrier().wait()
-        let rate = BLAS.sgemmRate(threads: Threads.count)
-        return try world.communicator.gatherAll(String(rate)).compactMap { Double($0) }
-            .reduce(0, +)
-    } catch {
-        throw RunError(error)
     }
+    return try world.communicator.gather(BLAS.sgemmRate(threads: Threads.count)).reduce(0, +)
 }
 
 private func describe(
