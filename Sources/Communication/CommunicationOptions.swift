@@ -1,3 +1,5 @@
+import Tensors
+
 /// How a world of ranks communicates. No value here changes a bit of any result; the sizes must be the
 /// same on all ranks.
 public struct CommunicationOptions: Sendable {
@@ -16,7 +18,7 @@ public struct CommunicationOptions: Sendable {
     /// The largest message tag used, where the library's own limit is higher.
     package var tagLimit = Int(Int32.max)
 
-    /// Bytes of receive buffer that one reduce-scatter may take, however many ranks there are.
+    /// Bytes of rings that one reduce-scatter may take, however many ranks there are.
     static let scratchBytes = 8 << 20
 
     public init() {}
@@ -33,9 +35,11 @@ public struct CommunicationOptions: Sendable {
         )
     }
 
-    /// Float32 elements of one message of a reduce-scatter over `size` ranks.
-    package func reductionChunk(size: Int) -> Int {
-        let share = CommunicationOptions.scratchBytes / (Lane.window * max(1, size - 1))
-        return max(1, min(chunkBytes, share) / 4)
+    /// Elements of one message of a reduce-scatter over `size` ranks. What is rounded on its way goes
+    /// through a ring on both sides.
+    package func reductionChunk(size: Int, wire: DType = .float32) -> Int {
+        let rings = max(1, size - 1) * (wire == .float32 ? 1 : 2)
+        let share = CommunicationOptions.scratchBytes / (Lane.window * rings)
+        return max(1, min(chunkBytes, share) / wire.size)
     }
 }

@@ -18,7 +18,11 @@ public protocol Communicator: AnyObject, Sendable {
     /// Sums `buffer` over the ranks; piece r, of `counts[r]` elements, is complete on rank r, in place.
     /// The other pieces are undefined afterwards. `counts` is the same on all ranks and sums to
     /// `buffer.count` (MPI 4.1 § 6.10, MPI_Reduce_scatter, with an order).
-    func reduceScatter(_ buffer: Buffer, counts: [Int]) -> PendingOperation
+    ///
+    /// With a `wire` of Float16 what each rank gives, itself included, is rounded to Float16 once, so that
+    /// half as many bytes travel; the sum is still Float32, in the same order. What is beyond 65,504 becomes
+    /// infinite. A group of one rounds nothing.
+    func reduceScatter(_ buffer: Buffer, counts: [Int], wire: DType) -> PendingOperation
 
     /// Rank r gives piece r, of `counts[r]` elements of any type, and receives the others, in place
     /// (MPI 4.1 § 6.7, MPI_Allgatherv).
@@ -49,4 +53,11 @@ public protocol Communicator: AnyObject, Sendable {
 
     /// Seconds the calling threads have spent in `wait()` so far, over all groups of this rank.
     var secondsWaited: Double { get }
+}
+
+extension Communicator {
+    /// Sums over the ranks what travels as Float32.
+    public func reduceScatter(_ buffer: Buffer, counts: [Int]) -> PendingOperation {
+        reduceScatter(buffer, counts: counts, wire: .float32)
+    }
 }

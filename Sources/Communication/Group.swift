@@ -29,11 +29,16 @@ final class Group: Communicator {
 
     // MARK: Collectives
 
-    func reduceScatter(_ buffer: Buffer, counts: [Int]) -> PendingOperation {
+    func reduceScatter(_ buffer: Buffer, counts: [Int], wire: DType) -> PendingOperation {
         check("reduce-scatter", buffer, counts: counts)
         check("reduce-scatter", isFloat32: buffer)
-        return collective("reduce-scatter", buffer) { context in
-            ScatteredReduction(pieces(of: buffer, counts: counts), by: .sum, in: context)
+        precondition(
+            wire == .float32 || wire == .float16,
+            "reduce-scatter: expected a wire of float32 or float16, got \(wire)")
+        let name = wire == .float32 ? "reduce-scatter" : "reduce-scatter as \(wire)"
+        return collective(name, buffer) { context in
+            ScatteredReduction(
+                pieces(of: buffer, counts: counts), by: .sum, wire: wire, in: context)
         }
     }
 

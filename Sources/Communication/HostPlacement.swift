@@ -14,7 +14,7 @@ public struct HostPlacement: Sendable, Equatable {
     /// A process without others.
     public static var alone: HostPlacement { HostPlacement(localRank: 0, localSize: 1) }
 
-    private static var thisHost: String {
+    static var thisHost: String {
         var name = [CChar](repeating: 0, count: 256)
         guard gethostname(&name, name.count - 1) == 0 else { return "unknown" }
         return String(

@@ -21,7 +21,29 @@ enum Reduction {
             let tree = ReductionTree(
                 parts: pointers, start: start, count: min(Reduction.block, result.count - start),
                 reduction: self)
-            tree.reduce(0..<pointers.count, into: target)
+            tree.reduce(0..<pointers.count, into: target + start)
+        }
+    }
+
+    /// As `reduce`, of parts that were rounded to Float16 on their way. `result` holds this rank's own
+    /// part as Float32, which is rounded like the others' (nil in `parts`): a sum does not depend on who makes
+    /// it. It is added as Float32 and not rounded again.
+    func reduce(rounded parts: [Buffer?], into result: Buffer) {
+        let scratch = Buffer(count: parts.count * Reduction.block)
+        let halves = Buffer(count: Reduction.block, dtype: .float16)
+        let pointers = parts.indices.map { scratch.floats + $0 * Reduction.block }
+        for start in stride(from: 0, to: result.count, by: Reduction.block) {
+            let count = min(Reduction.block, result.count - start)
+            for (part, pointer) in zip(parts, pointers) {
+                if let part {
+                    convert(from: part.elements + start, to: Elements(pointer), count: count)
+                } else {
+                    convert(from: result.elements + start, to: halves.elements, count: count)
+                    convert(from: halves.elements, to: Elements(pointer), count: count)
+                }
+            }
+            let tree = ReductionTree(parts: pointers, start: 0, count: count, reduction: self)
+            tree.reduce(0..<pointers.count, into: result.floats + start)
         }
     }
 
@@ -29,6 +51,7 @@ enum Reduction {
     private static let block = 1024
 }
 
+/// The reduction of `count` elements of each part, from `start` on.
 private struct ReductionTree {
     let parts: [UnsafeMutablePointer<Float>]
     let start: Int
@@ -36,24 +59,26 @@ private struct ReductionTree {
     let reduction: Reduction
 
     func reduce(_ ranks: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+        let first = parts[ranks.lowerBound] + start
         if ranks.count == 1 {
-            let source = parts[ranks.lowerBound]
-            if source != target { (target + start).update(from: source + start, count: count) }
+            if first != target { target.update(from: first, count: count) }
         } else if ranks.count.isMultiple(of: 2) {
             let middle = ranks.lowerBound + ranks.count / 2
             let left = partial(ranks.lowerBound..<middle)
             combine(left, partial(middle..<ranks.upperBound), into: target)
         } else {
-            let first = parts[ranks.lowerBound]
-            for rank in ranks.dropFirst().dropLast() { combine(first, parts[rank], into: first) }
-            combine(first, parts[ranks.upperBound - 1], into: target)
+            for rank in ranks.dropFirst().dropLast() {
+                combine(first, parts[rank] + start, into: first)
+            }
+            combine(first, parts[ranks.upperBound - 1] + start, into: target)
         }
     }
 
     /// The reduction of `ranks`, left in the memory of the first of them.
     private func partial(_ ranks: Range<Int>) -> UnsafeMutablePointer<Float> {
-        reduce(ranks, into: parts[ranks.lowerBound])
-        return parts[ranks.lowerBound]
+        let target = parts[ranks.lowerBound] + start
+        reduce(ranks, into: target)
+        return target
     }
 
     private func combine(
@@ -61,8 +86,8 @@ private struct ReductionTree {
         into c: UnsafeMutablePointer<Float>
     ) {
         switch reduction {
-        case .sum: add(a + start, b + start, into: c + start, count: count)
-        case .maximum: maximum(a + start, b + start, into: c + start, count: count)
+        case .sum: add(a, b, into: c, count: count)
+        case .maximum: maximum(a, b, into: c, count: count)
         }
     }
 }

@@ -15,6 +15,21 @@ package func accumulate(
     map(target, source, into: target, count) { $0 + $1 }
 }
 
+/// target = source, each element rounded where its new type is narrower: to nearest, ties to even.
+package func convert(from source: Elements, to target: Elements, count: Int) {
+    switch (source.type, target.type) {
+    case (.float32, .float32):
+        target.pointer(to: Float.self).update(from: source.pointer(to: Float.self), count: count)
+    case (.float16, .float16):
+        target.pointer(to: Float16.self).update(
+            from: source.pointer(to: Float16.self), count: count)
+    case (.float32, .float16):
+        map(source.pointer(to: Float.self), into: target.pointer(to: Float16.self), count) { $0 }
+    case (.float16, .float32):
+        map(source.pointer(to: Float16.self), into: target.pointer(to: Float.self), count) { $0 }
+    }
+}
+
 /// x *= factor
 package func scale(_ x: UnsafeMutablePointer<Float>, by factor: Float, count: Int) {
     let factor = Vector(repeating: factor)

@@ -8,7 +8,7 @@ extension CommunicationTests {
     /// The same scenarios on both backends, on ranks that are threads and on ranks that are processes.
     @Suite struct Collectives {
         static let collectives = [
-            "all-reduce", "maximum", "reduce-scatter", "all-gather", "broadcast", "barrier",
+            "all-reduce", "maximum", "reduce-scatter", "wire", "all-gather", "broadcast", "barrier",
             "point-to-point", "overlap", "split", "gather-all",
         ]
 

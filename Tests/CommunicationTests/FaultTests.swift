@@ -13,7 +13,7 @@ extension CommunicationTests {
             #expect(
                 launch.errors.contains(
                     "all-reduce 1 of group 0, 256 bytes: expected progress within 2.0 seconds, found 256 "
-                        + "bytes outstanding from rank 2"), "\(launch.summary)")
+                        + "bytes outstanding from rank 2 (host "), "\(launch.summary)")
             #expect(launch.seconds > 2 && launch.seconds < 20, "\(launch.summary)")
         }
 
@@ -30,6 +30,19 @@ extension CommunicationTests {
             let launch = try launch(backend, ranks: 2, [scenario.0], timeout: 60)
             #expect(launch.exitCode == 1, "\(launch.summary)")
             #expect(scenario.1.contains { launch.errors.contains($0) }, "\(launch.summary)")
+        }
+
+        /// Even where they differ by whole messages, so that every message that meets another fits.
+        @Test(
+            arguments: Backend.allCases,
+            ["differ-gather", "differ-reduce", "differ-none", "differ-large"])
+        func countsOfDifferentSizesAreNamed(backend: Backend, scenario: String) throws {
+            let chunk = scenario == "differ-large" ? [] : ["--chunk", "40"]
+            let launch = try launch(backend, ranks: 2, chunk + [scenario], timeout: 60)
+            #expect(launch.exitCode == 1 && !launch.passed(scenario), "\(launch.summary)")
+            #expect(
+                launch.errors.contains("the ranks' buffers or operations differ"),
+                "\(launch.summary)")
         }
 
         @Test(arguments: Backend.allCases)

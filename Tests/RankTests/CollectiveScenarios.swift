@@ -7,9 +7,12 @@ typealias Scenario = @Sendable (any Communicator) throws -> Void
 /// Every scenario that runs on any number of ranks and either backend.
 let allScenarios: [String: Scenario] = [
     "all-reduce": allReduce, "maximum": maximum, "reduce-scatter": reduceScatter,
+    "wire": wire,
     "all-gather": allGather, "broadcast": broadcast, "barrier": barrier,
     "point-to-point": pointToPoint, "overlap": overlap, "split": split, "gather-all": gatherAll,
     "many": many, "large": large, "silent": silent, "mismatch": mismatch, "overrun": overrun,
+    "differ-gather": differInGather, "differ-reduce": differInReduction,
+    "differ-none": differByNothing, "differ-large": differInLarge,
     "huge": huge,
     "leaves": leaves,
     "speed": speed,
@@ -63,6 +66,48 @@ private func expectControls(_ found: [Float], ranks: Int) throws {
         let expected = Array(summed(ranks: world.size, count: count)[own])
         try expectBits(buffer[own].array, expected, "reduce-scatter \(counts)")
     }
+}
+
+/// Contributions are rounded on the way, the rank's own like the others'; their sum is not.
+@Sendable func wire(_ world: any Communicator) throws {
+    for count in sizes {
+        for counts in [
+            unevenCounts(count, ranks: world.size), evenCounts(count, ranks: world.size),
+        ] {
+            let buffer = Buffer((0..<count).map { wideSample(rank: world.rank, index: $0) })
+            try world.reduceScatter(buffer, counts: counts, wire: .float16).wait()
+            let start = counts[..<world.rank].reduce(0, +)
+            let own = start..<start + counts[world.rank]
+            let found = buffer[own].array
+            let rounds = world.size > 1
+            let expected = own.map {
+                wireSum(ranks: world.size, index: $0, rounds: { _ in rounds })
+            }
+            try expectBits(found, expected, "reduce-scatter as float16 \(counts)")
+            guard own.count >= 300, world.size > 1 else { continue }
+            // Controls: nothing rounded, and everything but the rank's own part.
+            for control in [{ _ in false }, { $0 != world.rank }] as [(Int) -> Bool] {
+                let wrong = own.map { wireSum(ranks: world.size, index: $0, rounds: control) }
+                try expect(
+                    firstDifference(found, wrong) != nil,
+                    "control: expected other bits without rounding, found the same")
+            }
+        }
+    }
+}
+
+/// From subnormal halves to what is beyond the largest.
+private func wideSample(rank: Int, index: Int) -> Float {
+    let factor: Float = index % 7 == 0 ? 0x1p-9 : index % 101 == 5 ? 0x1p6 : 1
+    return sample(rank: rank, index: index) * factor
+}
+
+private func wireSum(ranks: Int, index: Int, rounds: (Int) -> Bool) -> Float {
+    canonicalSum(
+        (0..<ranks).map { rank in
+            let value = wideSample(rank: rank, index: index)
+            return rounds(rank) ? Float(Float16(value)) : value
+        })
 }
 
 @Sendable func allGather(_ world: any Communicator) throws {

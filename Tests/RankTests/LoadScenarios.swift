@@ -31,13 +31,26 @@ import Tensors
         let expected = canonicalSum((0..<world.size).map { sample(rank: $0, index: index) })
         try expectBits([found[index]], [expected], "large all-reduce, element \(index)")
     }
-    if world.rank == 0 { print("DIGEST \(digest(found))") }
-    try expectSame(digest(found), world)
+    let rounded = try roundedSum(values, evenCounts(count, ranks: world.size), world)
+    let other = try roundedSum(values, unevenCounts(count, ranks: world.size), world)
+    try expectBits(rounded, other, "large reduce-scatter as float16, pieces of other ranks")
+    let digest = digest(found + rounded)
+    if world.rank == 0 { print("DIGEST \(digest)") }
+    try expectSame(digest, world)
 
     let copy = Buffer(values)
     try world.broadcast(copy, from: world.size - 1).wait()
     let last = sample(rank: world.size - 1, index: count - 1)
     try expectBits([copy.array[count - 1]], [last], "large broadcast")
+}
+
+private func roundedSum(
+    _ values: [Float], _ counts: [Int], _ world: any Communicator
+) throws -> [Float] {
+    let buffer = Buffer(values)
+    try world.reduceScatter(buffer, counts: counts, wire: .float16).wait()
+    try world.allGather(buffer, counts: counts).wait()
+    return buffer.array
 }
 
 /// More bytes than an `int` counts, in earnest: by hand, since every rank takes 2 GiB.
@@ -111,6 +124,33 @@ private func expectSame(_ text: String, _ world: any Communicator) throws {
 /// A message is longer than its receiver thinks.
 @Sendable func overrun(_ world: any Communicator) throws {
     try world.broadcast(Buffer(count: world.rank == 0 ? 12 : 10), from: 0).wait()
+}
+
+/// The ranks disagree by a whole number of chunks of 40 bytes.
+@Sendable func differInGather(_ world: any Communicator) throws {
+    let counts = [world.rank == 0 ? 20 : 10, 30]
+    try world.allGather(Buffer(count: counts[0] + counts[1]), counts: counts).wait()
+    try world.barrier().wait()
+}
+
+@Sendable func differInReduction(_ world: any Communicator) throws {
+    let counts = [20, world.rank == 0 ? 20 : 40]
+    let buffer = Buffer(count: counts[0] + counts[1])
+    buffer.clear()
+    try world.reduceScatter(buffer, counts: counts, wire: .float16).wait()
+    try world.barrier().wait()
+}
+
+/// One rank expects nothing at all.
+@Sendable func differByNothing(_ world: any Communicator) throws {
+    try world.broadcast(Buffer(count: world.rank == 0 ? 10 : 0), from: 0).wait()
+    try world.barrier().wait()
+}
+
+/// Messages long enough for the library to ask before it sends them.
+@Sendable func differInLarge(_ world: any Communicator) throws {
+    try world.broadcast(Buffer(count: world.rank == 0 ? 400_000 : 300_000), from: 0).wait()
+    try world.barrier().wait()
 }
 
 /// A rank gives up, and the others are not left to wait for it.

@@ -251,7 +251,6 @@ final class Engine: @unchecked Sendable {
     /// One round over all operations; whether anything changed.
     private func turn(_ transport: any Transport) -> Bool {
         if let failure {
-            // What is under way keeps its memory: the library may still write into it.
             let refused = queue
             queue.removeAll()
             for ticket in refused { finish(ticket, failure) }
@@ -292,7 +291,7 @@ final class Engine: @unchecked Sendable {
                 progressed = true
                 ticket.lastProgress = MonotonicClock.now
             } else if awaited {
-                try checkDeadline(ticket)
+                try checkDeadline(ticket, transport)
             }
             if ticket.isComplete {
                 finish(ticket, nil)
@@ -303,14 +302,16 @@ final class Engine: @unchecked Sendable {
         return progressed || completed
     }
 
-    private func checkDeadline(_ ticket: Ticket) throws(CommunicationError) {
+    private func checkDeadline(_ ticket: Ticket, _ transport: any Transport)
+        throws(CommunicationError)
+    {
         let now = MonotonicClock.now
         if !ticket.wasAwaited {
             ticket.wasAwaited = true
             ticket.lastProgress = now
         }
         if now - ticket.lastProgress > options.deadline.nanoseconds {
-            throw ticket.silence(options.deadline)
+            throw ticket.silence(options.deadline, hosts: transport.hosts)
         }
     }
 
@@ -326,6 +327,9 @@ final class Engine: @unchecked Sendable {
     }
 
     private func fail(_ error: CommunicationError) {
+        // What is under way is kept for good: the library, or a peer that is a thread, may write into its
+        // memory even when this engine is gone.
+        for ticket in active { _ = Unmanaged.passRetained(ticket) }
         monitor.withLock { failure = error }
         for ticket in active where !ticket.isDone.load(ordering: .relaxed) { finish(ticket, error) }
     }

@@ -38,12 +38,15 @@ final class Ticket: @unchecked Sendable {
 
     /// Which peers have not answered, and what is missing from them.
     ///
+    /// - Parameter hosts: host names by rank in the world.
+    ///
     /// Receives tell who is silent; a stuck send may only mean that its receiver waits for another.
-    func silence(_ deadline: Duration) -> CommunicationError {
+    func silence(_ deadline: Duration, hosts: [String]) -> CommunicationError {
         let underWay = exchange?.lanes.filter(\.isUnderWay) ?? []
         let receives = underWay.filter { $0.direction == .receive }
         let lanes = receives.isEmpty ? underWay : receives
-        let peers = Set(lanes.map(\.peer)).sorted().map(String.init).joined(separator: ", ")
+        let peers = Set(lanes.map(\.peer)).sorted().map { "\($0) (host \(hosts[$0]))" }
+            .joined(separator: ", ")
         let bytes = lanes.reduce(0) { $0 + $1.outstandingBytes }
         let direction = receives.isEmpty ? "to" : "from"
         return CommunicationError(

@@ -1,6 +1,10 @@
 import Tensors
 
 /// A stream of chunks to or from one peer, a few of them under way at a time.
+///
+/// The last chunk is shorter than the others, and empty where nothing is left for it. Two ranks that
+/// differ about the number of bytes so meet a message of another length than they expect, which is an
+/// error, and never a message of another operation.
 final class Lane {
     enum Direction { case send, receive }
 
@@ -22,6 +26,8 @@ final class Lane {
     private let buffer: Buffer
     private let slots: Int
     private let window: Int
+    /// Makes the elements from `index` on in a slot of the ring.
+    private var fill: ((_ slot: Buffer, _ index: Int) -> Void)?
     private var started = 0
     private var requests: [TransportRequest] = []
 
@@ -37,15 +43,28 @@ final class Lane {
         allowed = chunkCount
     }
 
-    /// Receives `byteCount` bytes through a ring of `Lane.window` chunks; whoever has used chunk k raises
-    /// `allowed` to k + 1 + `Lane.window`.
+    /// Receives `count` elements through a ring of `Lane.window` chunks of `chunk` elements; whoever has
+    /// used chunk k raises `allowed` to k + 1 + `Lane.window`.
     convenience init(
-        receiveThrough ring: Buffer, byteCount: Int, peer: Int, tag: Int, chunkBytes: Int
+        receiveThrough ring: Buffer, count: Int, chunk: Int, peer: Int, tag: Int
     ) {
         self.init(
-            .receive, ring, byteCount: byteCount, slots: Lane.window, peer: peer, tag: tag,
-            chunkBytes: chunkBytes, window: Lane.window)
+            .receive, ring, byteCount: count * ring.dtype.size, slots: Lane.window, peer: peer,
+            tag: tag, chunkBytes: chunk * ring.dtype.size, window: Lane.window)
         allowed = Lane.window
+    }
+
+    /// Sends `count` elements through a ring of `Lane.window` chunks of `chunk` elements; `fill` makes
+    /// the elements from an index on when their place in the ring is free.
+    convenience init(
+        sendThrough ring: Buffer, count: Int, chunk: Int, peer: Int, tag: Int,
+        fill: @escaping (_ slot: Buffer, _ index: Int) -> Void
+    ) {
+        self.init(
+            .send, ring, byteCount: count * ring.dtype.size, slots: Lane.window, peer: peer,
+            tag: tag, chunkBytes: chunk * ring.dtype.size, window: Lane.window)
+        allowed = chunkCount
+        self.fill = fill
     }
 
     private init(
@@ -55,7 +74,7 @@ final class Lane {
         (self.direction, self.buffer, self.byteCount) = (direction, buffer, byteCount)
         (self.slots, self.peer, self.tag, self.chunkBytes) = (slots, peer, tag, chunkBytes)
         self.window = window
-        chunkCount = (byteCount + chunkBytes - 1) / chunkBytes
+        chunkCount = byteCount / chunkBytes + 1
         allowed = 0
     }
 
@@ -81,7 +100,12 @@ final class Lane {
 
     private func start(_ transport: any Transport) throws(CommunicationError) {
         let count = min(chunkBytes, byteCount - started * chunkBytes)
-        let address = buffer.bytes + (started % slots) * chunkBytes
+        let offset = started % slots * chunkBytes
+        if let fill, count > 0 {
+            let size = buffer.dtype.size
+            fill(buffer[offset / size..<(offset + count) / size], started * chunkBytes / size)
+        }
+        let address = buffer.bytes + offset
         switch direction {
         case .send:
             requests.append(try transport.send(address, count: count, to: peer, tag: tag))

@@ -1,3 +1,4 @@
+import Kernels
 import Tensors
 
 extension ExchangeContext {
@@ -44,12 +45,12 @@ final class DirectReduction: Exchange {
 }
 
 /// Every rank sends each other one that one's piece and reduces its own, chunk by chunk as soon as a
-/// chunk has come from everybody.
+/// chunk has come from everybody. Where the wire is Float16, chunks are rounded as they leave.
 final class ScatteredReduction: Exchange {
     let lanes: [Lane]
     private let receives: [Lane]
     private let own: Buffer
-    private let rank: Int
+    private let wire: DType
     /// By rank in the group: the ring of chunks that come from it; none for this rank.
     private let rings: [Buffer?]
     private let reduction: Reduction
@@ -57,28 +58,31 @@ final class ScatteredReduction: Exchange {
     private let chunkCount: Int
     private var reduced = 0
 
-    init(_ pieces: [Buffer], by reduction: Reduction, in context: ExchangeContext) {
+    init(
+        _ pieces: [Buffer], by reduction: Reduction, wire: DType = .float32,
+        in context: ExchangeContext
+    ) {
         let own = pieces[context.rank]
-        let chunk = context.options.reductionChunk(size: context.size)
-        let ringCount = min(own.count, chunk) * Lane.window
+        let chunk = context.options.reductionChunk(size: context.size, wire: wire)
         var rings = [Buffer?](repeating: nil, count: context.size)
         var (receives, sends): ([Lane], [Lane]) = ([], [])
         for peer in context.others {
-            let ring = Buffer(count: ringCount)
+            let ring = ScatteredReduction.ring(count: own.count, chunk: chunk, wire)
             rings[peer] = ring
             receives.append(
                 Lane(
-                    receiveThrough: ring, byteCount: own.byteCount, peer: context.members[peer],
-                    tag: context.tag, chunkBytes: chunk * 4))
-            sends.append(
-                Lane(
-                    .send, pieces[peer], peer: context.members[peer], tag: context.tag,
-                    chunkBytes: chunk * 4))
+                    receiveThrough: ring, count: own.count, chunk: chunk,
+                    peer: context.members[peer], tag: context.tag))
+            sends.append(context.send(pieces[peer], as: wire, chunk: chunk, to: peer))
         }
         (lanes, self.receives, self.rings) = (receives + sends, receives, rings)
-        (self.own, rank, self.reduction) = (own, context.rank, reduction)
+        (self.own, self.wire, self.reduction) = (own, wire, reduction)
         self.chunk = chunk
         chunkCount = (own.count + chunk - 1) / chunk
+    }
+
+    fileprivate static func ring(count: Int, chunk: Int, _ wire: DType) -> Buffer {
+        Buffer(count: min(count, chunk) * Lane.window, dtype: wire)
     }
 
     var isComplete: Bool { reduced == chunkCount && lanes.allSatisfy(\.isComplete) }
@@ -95,9 +99,29 @@ final class ScatteredReduction: Exchange {
     private func reduceChunk() {
         let target = own[reduced * chunk..<min(own.count, (reduced + 1) * chunk)]
         let slot = reduced % Lane.window * chunk
-        let parts = rings.map { ring in ring.map { $0[slot..<slot + target.count] } ?? target }
-        reduction.reduce(parts, into: target)
+        let parts = rings.map { ring in ring.map { $0[slot..<slot + target.count] } }
+        if wire == .float32 {
+            reduction.reduce(parts.map { $0 ?? target }, into: target)
+        } else {
+            reduction.reduce(rounded: parts, into: target)
+        }
         reduced += 1
         for lane in receives { lane.allowed = reduced + Lane.window }
+    }
+}
+
+extension ExchangeContext {
+    /// Sends Float32 elements as they are, or rounded chunk by chunk through a ring.
+    fileprivate func send(_ piece: Buffer, as wire: DType, chunk: Int, to peer: Int) -> Lane {
+        guard wire != .float32 else {
+            return Lane(
+                .send, piece, peer: members[peer], tag: tag, chunkBytes: chunk * wire.size)
+        }
+        return Lane(
+            sendThrough: ScatteredReduction.ring(count: piece.count, chunk: chunk, wire),
+            count: piece.count, chunk: chunk, peer: members[peer], tag: tag
+        ) { slot, index in
+            convert(from: piece.elements + index, to: slot.elements, count: slot.count)
+        }
     }
 }

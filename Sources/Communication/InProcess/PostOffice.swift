@@ -91,6 +91,7 @@ final class InProcessTransport: Transport {
     var size: Int { office.size }
     var localRank: Int { rank }
     var localSize: Int { office.size }
+    var hosts: [String] { Array(repeating: HostPlacement.thisHost, count: office.size) }
     var tagUpperBound: Int { Int(Int32.max) }
 
     func send(_ bytes: UnsafeRawPointer, count: Int, to peer: Int, tag: Int)

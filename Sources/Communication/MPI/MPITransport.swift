@@ -8,6 +8,7 @@ final class MPITransport: Transport {
     /// Where this rank stands within its host.
     let localRank: Int
     let localSize: Int
+    let hosts: [String]
 
     private let world: MPI_Comm
     private var slots: [Slot] = []
@@ -15,9 +16,9 @@ final class MPITransport: Transport {
 
     private struct Slot {
         var request: MPI_Request?
-        var isSend = true
-        var peer = 0
-        var count = 0
+        let isSend: Bool
+        let peer: Int
+        let count: Int
     }
 
     /// Enters the world: MPI_Init_thread, and what is worth knowing about it (MPI 4.1 § 11.6, § 9.1.2).
@@ -38,6 +39,7 @@ final class MPITransport: Transport {
         (self.rank, self.size) = (Int(rank), Int(size))
         tagUpperBound = try MPITransport.tagUpperBound(world)
         (localRank, localSize) = try MPITransport.placement(world, rank: rank)
+        hosts = try MPITransport.hosts(world, size: Int(size))
     }
 
     private static func tagUpperBound(_ world: MPI_Comm) throws(CommunicationError) -> Int {
@@ -65,28 +67,45 @@ final class MPITransport: Transport {
         return (Int(localRank), Int(localSize))
     }
 
+    /// Every rank's host name, so that a rank that falls silent can be told where.
+    private static func hosts(_ world: MPI_Comm, size: Int) throws(CommunicationError) -> [String] {
+        let length = 64
+        let own = Array(HostPlacement.thisHost.utf8.prefix(length))
+        var all = [UInt8](repeating: 0, count: size * length)
+        let padded = own + Array(repeating: 0, count: length - own.count)
+        try check(
+            MPI_Allgather(
+                padded, Int32(length), MPI_BYTE, &all, Int32(length), MPI_BYTE, world),
+            "MPI_Allgather")
+        return (0..<size).map { rank in
+            String(
+                decoding: all[(rank * length)...].prefix(length).prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
     func send(_ bytes: UnsafeRawPointer, count: Int, to peer: Int, tag: Int)
         throws(CommunicationError) -> TransportRequest
     {
-        var request: MPI_Request?
-        let status = MPI_Isend(
-            bytes, Int32(count), MPI_BYTE, Int32(peer), Int32(tag), world, &request)
-        if status != MPI_SUCCESS {
-            throw fault(status, "MPI_Isend of \(count) bytes from rank \(rank) to rank \(peer)")
+        try start(Slot(isSend: true, peer: peer, count: count)) { request in
+            MPI_Isend(bytes, Int32(count), MPI_BYTE, Int32(peer), Int32(tag), world, &request)
         }
-        return keep(Slot(request: request, isSend: true, peer: peer, count: count))
     }
 
     func receive(_ bytes: UnsafeMutableRawPointer, count: Int, from peer: Int, tag: Int)
         throws(CommunicationError) -> TransportRequest
     {
-        var request: MPI_Request?
-        let status = MPI_Irecv(
-            bytes, Int32(count), MPI_BYTE, Int32(peer), Int32(tag), world, &request)
-        if status != MPI_SUCCESS {
-            throw fault(status, "MPI_Irecv of \(count) bytes from rank \(peer) to rank \(rank)")
+        try start(Slot(isSend: false, peer: peer, count: count)) { request in
+            MPI_Irecv(bytes, Int32(count), MPI_BYTE, Int32(peer), Int32(tag), world, &request)
         }
-        return keep(Slot(request: request, isSend: false, peer: peer, count: count))
+    }
+
+    private func start(
+        _ slot: Slot, _ call: (inout MPI_Request?) -> Int32
+    ) throws(CommunicationError) -> TransportRequest {
+        var slot = slot
+        let name = slot.isSend ? "MPI_Isend" : "MPI_Irecv"
+        try check(call(&slot.request), "\(name) of \(describe(slot))")
+        return keep(slot)
     }
 
     private func keep(_ slot: Slot) -> TransportRequest {
@@ -103,21 +122,24 @@ final class MPITransport: Transport {
         var status = MPI_Status()
         let code = MPI_Test(&slots[request.number].request, &isComplete, &status)
         let slot = slots[request.number]
-        if code != MPI_SUCCESS {
-            throw fault(code, "MPI_Test of \(describe(slot))")
-        }
+        guard !isTruncation(code) else { throw mismatch(slot, found: "more") }
+        try check(code, "MPI_Test of \(describe(slot))")
         guard isComplete != 0 else { return false }
         freeSlots.append(request.number)
         if !slot.isSend {
             try check(MPI_Get_count(&status, MPI_BYTE, &received), "MPI_Get_count")
             guard Int(received) == slot.count else {
-                throw CommunicationError(
-                    .library,
-                    "message from rank \(slot.peer) to rank \(rank): expected \(slot.count) bytes, "
-                        + "found \(received); the ranks' buffers or operations differ")
+                throw mismatch(slot, found: "\(received)")
             }
         }
         return true
+    }
+
+    private func mismatch(_ slot: Slot, found: String) -> CommunicationError {
+        CommunicationError(
+            .library,
+            "message from rank \(slot.peer) to rank \(rank): expected \(slot.count) bytes, "
+                + "found \(found); the ranks' buffers or operations differ")
     }
 
     private func describe(_ slot: Slot) -> String {
@@ -134,6 +156,13 @@ final class MPITransport: Transport {
 /// Throws what MPI says about `status`, unless that is success.
 private func check(_ status: Int32, _ call: String) throws(CommunicationError) {
     if status != MPI_SUCCESS { throw fault(status, call) }
+}
+
+/// Whether a message was longer than its receiver expected.
+private func isTruncation(_ status: Int32) -> Bool {
+    var kind: Int32 = 0
+    return status != MPI_SUCCESS && MPI_Error_class(status, &kind) == MPI_SUCCESS
+        && kind == MPI_ERR_TRUNCATE
 }
 
 private func fault(_ status: Int32, _ call: String) -> CommunicationError {
