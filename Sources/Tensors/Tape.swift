@@ -36,6 +36,10 @@ public final class Tape {
     /// How many records use a leaf: it is announced when the last of them is done.
     private var uses: [ObjectIdentifier: Int] = [:]
 
+    /// Sees every activation gradient that the backward pass stores, parts of sums too: for tests and
+    /// diagnosis.
+    package var observer: ((Tensor) -> Void)?
+
     public init() { slotCount = 0 }
 
     /// A tape whose values are numbered on from another's, so that one backward pass serves both.
@@ -89,7 +93,7 @@ public final class Tape {
         from outputs: [(output: Tensor, gradient: Tensor)], wanted: [Tensor] = [],
         leafIsComplete: (Leaf) -> Void = { _ in }
     ) -> [Tensor] {
-        let pass = Backward(slotCount: slotCount)
+        let pass = Backward(slotCount: slotCount, observer: observer)
         for (output, gradient) in outputs {
             precondition(output.slot != nil, "Tape: an output that was not recorded")
             pass.add(gradient, to: output, shared: true)
@@ -162,7 +166,15 @@ public final class Tape {
 final class Backward {
     private var gradients: [Tape.Upstream?]
 
-    init(slotCount: Int) { gradients = Array(repeating: nil, count: slotCount) }
+    private let observer: ((Tensor) -> Void)?
+
+    init(slotCount: Int, observer: ((Tensor) -> Void)? = nil) {
+        gradients = Array(repeating: nil, count: slotCount)
+        self.observer = observer
+    }
+
+    /// Tells of a gradient that a pullback keeps to itself.
+    func stored(_ gradient: Tensor) { observer?(gradient) }
 
     var slotCount: Int { gradients.count }
 
@@ -177,6 +189,7 @@ final class Backward {
     /// `shared`: something else refers to this memory too, so that it must not be written to.
     func add(_ gradient: Tensor, to tensor: Tensor, shared: Bool = false) {
         guard let slot = tensor.slot else { return }
+        observer?(gradient)
         guard let present = gradients[slot] else {
             gradients[slot] = Tape.Upstream(gradient: gradient, isOwned: !shared)
             return
@@ -190,6 +203,7 @@ final class Backward {
             sum = Tensor(uninitialized: gradient.shape, dtype: gradient.dtype)
         }
         addElements(present.gradient, gradient, into: sum)
+        observer?(sum)
         gradients[slot] = Tape.Upstream(gradient: sum, isOwned: true)
     }
 

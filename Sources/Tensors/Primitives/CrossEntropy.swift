@@ -56,6 +56,7 @@ public func linearCrossEntropy(
             logits.elements, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
             firstColumn: vocabulary.first)
+        backward.stored(logits)
         if table.isTrainable {
             table.contribute {
                 product.weightGradient(

@@ -69,6 +69,7 @@ public func linear(
         leaves: [weight] + (epilogue.bias.map { [$0] } ?? [])
     ) { upstream, backward in
         let gradient = epilogue.gradientOfSum(upstream, preactivation: preactivation)
+        backward.stored(gradient)
         if weight.isTrainable {
             weight.contribute {
                 product.weightGradient(
