@@ -179,6 +179,11 @@ public final class DataParallel<Network: Model> {
         updates += 1
     }
 
+    /// Bytes that this rank's weights take: in the storage type, and as Float32 masters apart from those.
+    package var memory: (working: Int, masters: Int) {
+        (weights.working.byteCount, weights.masterBytes)
+    }
+
     // MARK: State
 
     /// Parameters and moments, as far as this rank answers for them: its pieces. Always Float32.

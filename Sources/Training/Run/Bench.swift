@@ -25,6 +25,13 @@ public struct BenchResult: Sendable, Encodable {
     public var peakRssBytes: Int
     /// The most that tensors held at once, on this rank.
     public var poolPeakBytes: Int
+    /// Weights as the model reads them, in the storage type; on this rank, as the next two.
+    public var workingWeightBytes: Int
+    /// Float32 masters apart from those: none in Float32 storage.
+    public var masterBytes: Int
+    /// The most that a step's passes hold at once beyond what stays from step to step: activations and
+    /// their gradients.
+    public var activationPeakBytes: Int
     /// Blocks of tensor memory that this rank took from the system in the timed steps: none.
     public var steadyAllocations: Int
     /// Part of a step in which the training thread waits for communication.
@@ -70,9 +77,13 @@ public func bench(
     let clock = ContinuousClock()
     let start = clock.now
     var (seconds, shares, rates): ([Double], [Double], [Double]) = ([], [], [])
-    var warmAllocations = 0
+    var (warmAllocations, heldBytes) = (0, 0)
     for step in 0..<steps + 2 {
-        if step == 2 { warmAllocations = StoragePool.shared.counters.systemAllocations }
+        if step == 2 {
+            StoragePool.shared.resetPeak()
+            let counters = StoragePool.shared.counters
+            (warmAllocations, heldBytes) = (counters.systemAllocations, counters.liveBytes)
+        }
         let waited = world.communicator.secondsWaited
         let began = clock.now
         try benchStep(&taken, source)
@@ -96,6 +107,8 @@ public func bench(
         sgemmFlopsPerSecond: rate, ratio: flops / rate,
         peakRssBytes: try world.communicator.gather(peakResidentBytes()).max() ?? 0,
         poolPeakBytes: StoragePool.shared.counters.peakBytes,
+        workingWeightBytes: replica.memory.working, masterBytes: replica.memory.masters,
+        activationPeakBytes: StoragePool.shared.counters.peakBytes - heldBytes,
         steadyAllocations: StoragePool.shared.counters.systemAllocations - warmAllocations,
         communicationShare: median(shares),
         worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
