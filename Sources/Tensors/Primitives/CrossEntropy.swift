@@ -28,7 +28,7 @@ public func linearCrossEntropy(
     let product = LinearProduct(
         rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary))
     let logits = Tensor(uninitialized: [rows, columns])
-    product.forward(input.floats, table.value.floats, into: logits.buffer) { _, _ in }
+    product.forward(input.floats, table.value.floats, into: logits.buffer) { _ in }
 
     let logSumExp = logSumExp(of: logits, vocabulary: vocabulary)
     let hits = Tensor(uninitialized: [rows])

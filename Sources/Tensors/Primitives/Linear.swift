@@ -56,8 +56,8 @@ public func linear(
         uninitialized: Shape(input.shape.extents.dropLast() + [product.outputs]))
     let preactivation = epilogue.activation.map { _ in Tensor(uninitialized: output.shape) }
     let sum = preactivation ?? output
-    product.forward(input.floats, weight.value.floats, into: sum.buffer) { rows, columns in
-        epilogue.apply(sum, into: output, rows: rows, columns: columns)
+    product.forward(input.floats, weight.value.floats, into: sum.buffer) { block in
+        epilogue.apply(sum, into: output, rows: block.rows, columns: block.columns)
     }
     let residual = epilogue.residual
     return tape.record(
@@ -142,7 +142,7 @@ struct LinearProduct {
     /// y[rows, outputs] = x[rows, inputs]·W[outputs, inputs]ᵀ; `epilogue` once for each finished block.
     func forward(
         _ x: UnsafePointer<Float>, _ weight: UnsafePointer<Float>, into output: Buffer,
-        epilogue: @escaping (Range<Int>, Range<Int>) -> Void
+        epilogue: @escaping (ProductBlock) -> Void
     ) {
         let y = output.floats
         switch split {
@@ -150,7 +150,7 @@ struct LinearProduct {
             product(
                 rows: rows, columns: outputs, inner: inputs, Operand(x, stride: inputs),
                 Operand(weight, stride: inputs, transposed: true), into: y, stride: outputs,
-                sliced: slicedOutputs { .columns(borders: $0, smallest: $1) }, epilogue: epilogue)
+                epilogue: epilogue)
         case .inputs(let slices):
             let parts = slices.ranges.map { part in
                 ProductSlice(
@@ -164,7 +164,12 @@ struct LinearProduct {
                 epilogue: isLocal ? epilogue : nil)
             if !isLocal {
                 slices.sum.finishSum(output)
-                parallelRuns(of: rows, length: 16) { epilogue($0, 0..<outputs) }
+                parallelRuns(of: rows, length: 16) { rows in
+                    epilogue(
+                        ProductBlock(
+                            rows: rows, columns: 0..<outputs,
+                            values: y + rows.lowerBound * outputs, stride: outputs))
+                }
             }
         }
     }
@@ -200,7 +205,7 @@ struct LinearProduct {
         }
     }
 
-    /// dW = dyᵀ·x + β·dW, in the weight's memory order.
+    /// dW = dyᵀ·x + β·dW with β 0 or 1, in the weight's memory order.
     func weightGradient(
         _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
         into gradient: UnsafeMutablePointer<Float>, beta: Float
@@ -210,21 +215,15 @@ struct LinearProduct {
         case .replicated, .outputs:
             product(
                 rows: outputs, columns: inputs, inner: rows, upstream, Operand(x, stride: inputs),
-                beta: beta, into: gradient, stride: inputs,
-                sliced: slicedOutputs { .rows(borders: $0, smallest: $1) })
+                accumulate: beta != 0, into: gradient, stride: inputs)
         case .inputs(let slices):
             products(
                 slices.ranges.map { part in
                     Product(
                         rows: outputs, columns: part.count, inner: rows, upstream,
-                        Operand(x + part.lowerBound, stride: inputs), beta: beta,
+                        Operand(x + part.lowerBound, stride: inputs), accumulate: beta != 0,
                         into: gradient + part.lowerBound * outputs, stride: part.count)
                 })
         }
-    }
-
-    private func slicedOutputs(_ axis: ([Int], Int) -> SlicedAxis) -> SlicedAxis {
-        guard case .outputs(let slices) = split else { return .none }
-        return axis(slices.borders, slices.smallest)
     }
 }
