@@ -33,7 +33,7 @@ public func linearCrossEntropy(
     let logSumExp = logSumExp(of: logits, vocabulary: vocabulary)
     let hits = Tensor(uninitialized: [rows])
     targetLogits(
-        logits.floats, targets: targets.buffer.integers, into: hits.floats, rows: rows,
+        logits.elements, targets: targets.buffer.integers, into: hits.floats, rows: rows,
         stride: columns, firstColumn: vocabulary.first, columns: columns)
     vocabulary.sum.finishRows(hits.buffer, width: 1) { token in
         (vocabulary.first..<vocabulary.first + columns)
@@ -51,7 +51,7 @@ public func linearCrossEntropy(
         let scale = upstream.gradient.scalar
         for token in 0..<rows { scales.floats[token] = weights.floats[token] * scale }
         crossEntropyBackward(
-            logits.floats, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
+            logits.elements, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
             firstColumn: vocabulary.first)
         if table.isTrainable {
@@ -73,7 +73,7 @@ private func logSumExp(of logits: Tensor, vocabulary: Slices) -> Tensor {
     let maxima = Tensor(uninitialized: [slices, rows])
     let sums = Tensor(uninitialized: [slices, rows])
     softmaxStatistics(
-        logits.floats, rows: rows, stride: logits.shape[1], columnSlices: vocabulary.ranges,
+        logits.elements, rows: rows, stride: logits.shape[1], columnSlices: vocabulary.ranges,
         into: maxima.floats, sums: sums.floats)
     let maximum = Tensor(uninitialized: [rows])
     maximaOverSlices(maxima.floats, slices: slices, rows: rows, into: maximum.floats)

@@ -73,7 +73,7 @@ public func linear(
         if let bias = epilogue.bias, bias.isTrainable {
             let partials = Tensor(uninitialized: [tokenSlices, product.outputs])
             columnSums(
-                gradient.floats, rows: product.rows, width: product.outputs,
+                gradient.elements, rows: product.rows, width: product.outputs,
                 stride: product.outputs, into: partials.floats,
                 tokenSlices: Slices.ofTokens(product.rows, slices: tokenSlices))
             bias.contribute(sumOfSlices: partials)
@@ -103,7 +103,7 @@ extension Epilogue {
             if let activation {
                 activate(activation, z + start, into: y + start, count: columns.count)
             }
-            dropout?.apply(y, into: y, run: start..<start + columns.count)
+            dropout?.apply(toRow: y + start, run: start..<start + columns.count)
             if let residual {
                 accumulate(residual + start, into: y + start, count: columns.count)
             }
@@ -115,16 +115,16 @@ extension Epilogue {
     func gradientOfSum(_ upstream: Tape.Upstream, preactivation: Tensor?) -> Tensor {
         guard dropout != nil || activation != nil else { return upstream.gradient }
         let gradient = Tensor(uninitialized: upstream.gradient.shape)
-        let (dy, dz) = (upstream.gradient.floats, gradient.floats)
+        let (dy, dz) = (upstream.gradient.elements, gradient.elements)
         parallelRuns(of: gradient.shape.count) { run in
-            var source = UnsafePointer(dy)
+            var source = dy
             if let dropout {
                 dropout.apply(dy, into: dz, run: run)
-                source = UnsafePointer(dz)
+                source = dz
             }
             if let activation, let preactivation {
                 activateBackward(
-                    activation, preactivation.floats + run.lowerBound,
+                    activation, preactivation.elements + run.lowerBound,
                     gradient: source + run.lowerBound, into: dz + run.lowerBound, count: run.count)
             }
         }
