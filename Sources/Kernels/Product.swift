@@ -21,6 +21,11 @@ package struct ProductBlock {
     package let values: UnsafeMutablePointer<Float>
     package let stride: Int
 
+    /// The block's part of a row of C.
+    package func row(_ row: Int) -> UnsafeMutablePointer<Float> {
+        values + (row - rows.lowerBound) * stride
+    }
+
     package init(
         rows: Range<Int>, columns: Range<Int>, values: UnsafeMutablePointer<Float>, stride: Int
     ) {
@@ -36,7 +41,8 @@ package struct ProductBlock {
 /// `c`, only `epilogue` sees the result.
 package func product(
     rows m: Int, columns n: Int, inner k: Int, _ a: Operand, _ b: Operand, accumulate: Bool = false,
-    into c: UnsafeMutablePointer<Float>?, stride: Int, epilogue: ((ProductBlock) -> Void)? = nil
+    into c: UnsafeMutablePointer<Float>? = nil, stride: Int = 0,
+    epilogue: ((ProductBlock) -> Void)? = nil
 ) {
     sumOfProducts(
         rows: m, columns: n, slices: [ProductSlice(inner: k, a: a, b: b)], accumulate: accumulate,
@@ -51,7 +57,7 @@ package func product(
 /// zeros. The rest is as in `product`.
 package func sumOfProducts(
     rows m: Int, columns n: Int, slices: [ProductSlice], accumulate: Bool = false,
-    into c: UnsafeMutablePointer<Float>?, stride: Int, tile: TileShape = .ofThisBuild,
+    into c: UnsafeMutablePointer<Float>? = nil, stride: Int = 0, tile: TileShape = .ofThisBuild,
     epilogue: ((ProductBlock) -> Void)? = nil
 ) {
     compute(
@@ -70,11 +76,12 @@ package struct Product {
 
     package init(
         rows: Int, columns: Int, inner: Int, _ a: Operand, _ b: Operand, accumulate: Bool = false,
-        into c: UnsafeMutablePointer<Float>, stride: Int
+        into c: UnsafeMutablePointer<Float>? = nil, stride: Int = 0,
+        epilogue: ((ProductBlock) -> Void)? = nil
     ) {
         task = ProductTask(
             rows: rows, columns: columns, slices: [ProductSlice(inner: inner, a: a, b: b)],
-            accumulate: accumulate, into: c, stride: stride, epilogue: nil)
+            accumulate: accumulate, into: c, stride: stride, epilogue: epilogue)
     }
 }
 

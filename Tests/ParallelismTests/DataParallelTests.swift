@@ -108,8 +108,9 @@ import Training
         #expect(outcome.state["wte.weight"] != start.state["wte.weight"])
         #expect(try outcome == Replica(frozen: frozen, storage: storage).train(0..<5))
         let resumed = try Replica(
-            ranks: 5 - ranks, microBatches: 8, frozen: frozen, storage: storage)
-            .train(5..<5, from: outcome.state)
+            ranks: 5 - ranks, microBatches: 8, frozen: frozen, storage: storage
+        )
+        .train(5..<5, from: outcome.state)
         #expect(resumed.state == outcome.state)
     }
 

@@ -105,7 +105,7 @@ extension Epilogue {
             let start = row * width + block.columns.lowerBound
             let run = start..<start + block.columns.count
             finishRow(
-                block.row(row), count: run.count,
+                values: block.row(row), count: run.count,
                 bias: bias.map { $0.value.elements + block.columns.lowerBound },
                 activation: activation, preactivation: preactivation.map { $0.elements + start },
                 residual: residual.map { $0.elements + start }, output: output.elements + start,
@@ -154,7 +154,7 @@ struct LinearProduct {
         case .replicated, .outputs:
             product(
                 rows: rows, columns: outputs, inner: inputs, Operand(x, stride: inputs),
-                Operand(weight, stride: inputs, transposed: true), into: nil, stride: 0,
+                Operand(weight, stride: inputs, transposed: true),
                 epilogue: finish)
         case .inputs(let slices):
             let parts = slices.ranges.map { part in
@@ -175,7 +175,8 @@ struct LinearProduct {
         case .replicated:
             product(
                 rows: rows, columns: inputs, inner: outputs, Operand(dy, stride: outputs),
-                Operand(weight, stride: inputs), into: nil, stride: 0, epilogue: dx.store)
+                Operand(weight, stride: inputs),
+                epilogue: dx.store)
         case .outputs(let slices):
             let parts = slices.ranges.map { part in
                 ProductSlice(
@@ -227,7 +228,8 @@ struct LinearProduct {
     ) {
         guard !sum.isLocal else {
             return sumOfProducts(
-                rows: rows, columns: columns, slices: parts, into: nil, stride: 0, epilogue: finish)
+                rows: rows, columns: columns, slices: parts,
+                epilogue: finish)
         }
         let root = Buffer(count: rows * columns)
         sumOfProducts(

@@ -154,7 +154,8 @@ extension ConfigurationKey {
     private static let machineKeys = [
         ConfigurationKey(
             "precision.storage", \.precision.storage, .choice, resume: .free,
-            "Type of stored weights and activations; sums and the optimizer's masters are Float32 in both."),
+            "Type of stored weights and activations; sums and the optimizer's masters are Float32 in both."
+        ),
         ConfigurationKey(
             "precision.loss_scale", \.precision.lossScale, .choice,
             .derived(
