@@ -47,8 +47,8 @@ package func activateBackward(
         let (x, dy) = (UnsafePointer(x.pointer(to: type)), UnsafePointer(dy.pointer(to: type)))
         let dx = dx.pointer(to: type)
         switch kind {
-        case .geluTanh: map(x, dy, into: dx, count) { $1 * GELUTanh(at: $0).derivative }
-        case .geluErf: map(x, dy, into: dx, count) { $1 * GELUErf(at: $0).derivative }
+        case .geluTanh: map(x, dy, into: dx, count, geluTanhBackward)
+        case .geluErf: map(x, dy, into: dx, count, geluErfBackward)
         }
     }
     switch x.type {
@@ -57,11 +57,23 @@ package func activateBackward(
     }
 }
 
+// Named, and not closures, so that they are inlined wherever a loop calls them.
+
 @inline(__always)
 func geluTanh(_ x: Vector) -> Vector { x * GELUTanh(at: x).sigmoid }
 
 @inline(__always)
 func geluErf(_ x: Vector) -> Vector { x * GELUErf(at: x).distribution }
+
+@inline(__always)
+private func geluTanhBackward(_ x: Vector, _ dy: Vector) -> Vector {
+    dy * GELUTanh(at: x).derivative
+}
+
+@inline(__always)
+private func geluErfBackward(_ x: Vector, _ dy: Vector) -> Vector {
+    dy * GELUErf(at: x).derivative
+}
 
 private let limit: Float = 9
 
@@ -73,7 +85,7 @@ private struct GELUTanh {
     /// σ(2u)
     let sigmoid: Vector
 
-    @inline(__always)
+    @_transparent
     init(at input: Vector) {
         x = input.limited(to: limit).raised(to: -limit)
         square = x * x
@@ -98,7 +110,7 @@ private struct GELUErf {
     /// Φ(x)
     let distribution: Vector
 
-    @inline(__always)
+    @_transparent
     init(at input: Vector) {
         x = input.limited(to: limit).raised(to: -limit)
         bell = exponential(x * x * Vector(repeating: -0.5))

@@ -91,7 +91,9 @@ private func addRows<Element: StoredElement>(
     var row = rows.lowerBound
     while row + 4 <= rows.upperBound {
         let source = x + row * stride
-        forEachVector(width) { column, count in
+        // A named body is inlined at both of its places; a closure would be called.
+        @inline(__always)
+        func addFour(_ column: Int, _ count: Int) {
             var sum = sums.part(at: column, count: count)
             sum += source.part(at: column, count: count)
             sum += source.part(at: column + stride, count: count)
@@ -99,6 +101,7 @@ private func addRows<Element: StoredElement>(
             sum += source.part(at: column + 3 * stride, count: count)
             sums.storePart(sum, at: column, count: count)
         }
+        forEachVector(width, addFour)
         row += 4
     }
     while row < rows.upperBound {

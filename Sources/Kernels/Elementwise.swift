@@ -60,9 +60,11 @@ private func firstNonFinite<Element: StoredElement>(
         let end = min(count, start + chunk)
         // x·0 is 0 for every finite x and not a number for the others, and so is the sum.
         var sum = Vector.zero
-        forEachVector(end - start) { index, count in
+        @inline(__always)
+        func probe(_ index: Int, _ count: Int) {
             sum.addProduct(x.part(at: start + index, count: count), Vector.zero)
         }
+        forEachVector(end - start, probe)
         if sum.treeSum().isNaN { return (start..<end).first { !x[$0].float.isFinite } }
     }
     return nil

@@ -47,13 +47,15 @@ private func layerNorm<Element: StoredElement>(
             let reciprocal = 1 / (variance + epsilon).squareRoot()
             means[row] = mean
             reciprocalDeviations[row] = reciprocal
-            forEachVector(width) { column, count in
+            @inline(__always)
+            func normalise(_ column: Int, _ count: Int) {
                 let normal = (source.part(at: column, count: count) - mean) * reciprocal
                 let shift = bias?.part(at: column, count: count) ?? .zero
                 target.storePart(
                     shift.addingProduct(normal, gain.part(at: column, count: count)),
                     at: column, count: count)
             }
+            forEachVector(width, normalise)
         }
     }
 }

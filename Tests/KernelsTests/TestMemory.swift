@@ -1,5 +1,7 @@
 // Memory with stable addresses, for kernels that take many pointers.
 
+import Kernels
+
 /// Lends copies of arrays until the end of `withMemory`.
 struct TestMemory {
     fileprivate final class Blocks {
