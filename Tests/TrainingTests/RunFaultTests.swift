@@ -140,7 +140,8 @@ import Testing
             #/: expected finite numbers, found -?(nan|inf) at element \d+ in 8 steps in a row; /#
         #expect(
             errors.first?.contains(
-                #/^error: (rank 0 host \S+ )?step \d+: (output of block \d|weight \S+): expected/#)
+                #/^error: (rank [01] host \S+ )?step \d+: (output of block \d|weight \S+|gradient of \S+): expected/#
+            )
                 == true, "\(launch.summary)")
         #expect(errors.first?.contains(found) == true, "\(launch.summary)")
         let skipped = run.metrics.filter { $0.contains("\"skipped\": true") }
