@@ -19,6 +19,8 @@ struct StepRun: Sendable {
     var plantWeights: @Sendable (_ rank: Int, GPT) -> Void = { _, _ in }
     /// The weight of the first target of a micro-batch: rank, step.
     var targetWeight: @Sendable (_ rank: Int, _ step: Int) -> Float = { _, _ in 1 }
+    /// Whether every rank is given the micro-batches of the first one.
+    var repeatsBatches = false
     /// The dynamic scale to begin with.
     var start: LossScale?
 
@@ -93,7 +95,7 @@ struct StepRun: Sendable {
             sampleLength: StepRun.context, vocabularySize: StepRun.vocabulary,
             layout: BatchLayout(sequences: 8, microBatch: 2), seed: seed)
         let (number, position) = (steps.step, steps.step * 8)
-        var microBatch = steps.microBatches.lowerBound
+        var microBatch = repeatsBatches ? 0 : steps.microBatches.lowerBound
         return try steps.take(targets: source.targetWeight(position: position)) {
             () throws(RunError) in
             defer { microBatch += 1 }

@@ -125,10 +125,7 @@ import Training
             guard rank == planted else { return }
             set(5, of: "h.1.ln_2.weight", in: model, to: 1e38)
             for output in 0..<96 {
-                for index in 0..<24 where index == 5 {
-                    set(output * 24 + index, of: "h.1.mlp.c_fc.weight", in: model, to: 0)
-                    set(index * 96 + output, of: "h.1.mlp.c_fc.weight", in: model, to: 0)
-                }
+                set(output * 24 + 5, of: "h.1.mlp.c_fc.weight", in: model, to: 0)
             }
         }
         for seen in try run.take(20) {
@@ -144,7 +141,7 @@ import Training
 
     /// The activations overflow in the first block.
     @Test(arguments: [1, 2])
-    func ABlockIsNamed(ranks: Int) throws {
+    func aBlockIsNamed(ranks: Int) throws {
         var run = StepRun(ranks: ranks)
         run.plantWeights = { _, model in
             for element in 0..<96 { set(element, of: "h.0.mlp.c_fc.bias", in: model, to: 3e38) }
@@ -158,12 +155,14 @@ import Training
         }
     }
 
-    /// What each rank has is finite; the sum is not, and no rank is named.
+    /// Two ranks make the same gradients. Where they are within a factor of two of overflowing, each is
+    /// finite and the sum is not: no rank is named.
     @Test func aSumThatOverflowsIsNamed() throws {
         var factor: Float = 1e38
         var messages: [String] = []
         for _ in 0..<40 {
             var run = StepRun(ranks: 2, policy: .static, staticScale: 1 << 11)
+            run.repeatsBatches = true
             let weight = factor
             run.targetWeight = { _, _ in weight }
             let error = try run.take(8)[0].error
