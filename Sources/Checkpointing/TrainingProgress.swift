@@ -3,9 +3,9 @@ public struct TrainingProgress: Sendable, Equatable {
     /// The dynamic loss scale (Micikevicius et al. 2018), a power of two.
     public struct LossScale: Sendable, Equatable {
         public var scale: Int
-        /// Steps without overflow since the scale last changed.
+        /// Steps without overflow since the last one, or since the scale last grew.
         public var goodSteps: Int
-        /// Overflows that are still tolerated before the scale is halved.
+        /// At which overflow from now the scale is halved: 1 is the next.
         public var hysteresis: Int
 
         public init(scale: Int, goodSteps: Int, hysteresis: Int) {
@@ -46,7 +46,7 @@ public struct TrainingProgress: Sendable, Equatable {
     public var optimizerUpdates: Int
     /// Position in the global sample order.
     public var samples: Int
-    /// nil in a run without loss scaling.
+    /// nil in a run without dynamic loss scaling.
     public var lossScale: LossScale?
     public var identity: Identity
 

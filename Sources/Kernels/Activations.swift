@@ -16,21 +16,63 @@ public enum Activation: String, Sendable, CaseIterable {
 package func activate(
     _ kind: Activation, _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int
 ) {
-    switch kind {
-    case .geluTanh: map(x, into: y, count) { $0 * GELUTanh(at: $0).sigmoid }
-    case .geluErf: map(x, into: y, count) { $0 * GELUErf(at: $0).distribution }
+    activate(kind, Elements(x), into: Elements(y), count: count)
+}
+
+/// y = f(x) on stored elements of one type; `y` may be `x`.
+package func activate(_ kind: Activation, _ x: Elements, into y: Elements, count: Int) {
+    precondition(
+        x.type == y.type, "activate: operands of one type expected, found \(x.type) and \(y.type)")
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        let (x, y) = (UnsafePointer(x.pointer(to: type)), y.pointer(to: type))
+        switch kind {
+        case .geluTanh: map(x, into: y, count, geluTanh)
+        case .geluErf: map(x, into: y, count, geluErf)
+        }
+    }
+    switch x.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
     }
 }
 
-/// dx = dy · f′(x), x being the input of `activate`; `dx` may be `dy`.
+/// dx = dy · f′(x), x being the input of `activate`, all of one type; `dx` may be `dy`.
 package func activateBackward(
-    _ kind: Activation, _ x: UnsafePointer<Float>, gradient dy: UnsafePointer<Float>,
-    into dx: UnsafeMutablePointer<Float>, count: Int
+    _ kind: Activation, _ x: Elements, gradient dy: Elements, into dx: Elements, count: Int
 ) {
-    switch kind {
-    case .geluTanh: map(x, dy, into: dx, count) { $1 * GELUTanh(at: $0).derivative }
-    case .geluErf: map(x, dy, into: dx, count) { $1 * GELUErf(at: $0).derivative }
+    precondition(
+        x.type == dy.type && x.type == dx.type,
+        "activateBackward: operands of one type expected, found \(x.type), \(dy.type), \(dx.type)")
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        let (x, dy) = (UnsafePointer(x.pointer(to: type)), UnsafePointer(dy.pointer(to: type)))
+        let dx = dx.pointer(to: type)
+        switch kind {
+        case .geluTanh: map(x, dy, into: dx, count, geluTanhBackward)
+        case .geluErf: map(x, dy, into: dx, count, geluErfBackward)
+        }
     }
+    switch x.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+// Named, and not closures, so that they are inlined wherever a loop calls them.
+
+@inline(__always)
+func geluTanh(_ x: Vector) -> Vector { x * GELUTanh(at: x).sigmoid }
+
+@inline(__always)
+func geluErf(_ x: Vector) -> Vector { x * GELUErf(at: x).distribution }
+
+@inline(__always)
+private func geluTanhBackward(_ x: Vector, _ dy: Vector) -> Vector {
+    dy * GELUTanh(at: x).derivative
+}
+
+@inline(__always)
+private func geluErfBackward(_ x: Vector, _ dy: Vector) -> Vector {
+    dy * GELUErf(at: x).derivative
 }
 
 private let limit: Float = 9
@@ -43,7 +85,7 @@ private struct GELUTanh {
     /// σ(2u)
     let sigmoid: Vector
 
-    @inline(__always)
+    @_transparent
     init(at input: Vector) {
         x = input.limited(to: limit).raised(to: -limit)
         square = x * x
@@ -68,7 +110,7 @@ private struct GELUErf {
     /// Φ(x)
     let distribution: Vector
 
-    @inline(__always)
+    @_transparent
     init(at input: Vector) {
         x = input.limited(to: limit).raised(to: -limit)
         bell = exponential(x * x * Vector(repeating: -0.5))

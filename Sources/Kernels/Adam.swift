@@ -32,9 +32,29 @@ package struct AdamWStep: Sendable {
 ///
 /// With g the scaled gradient: m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²,
 /// w ← (1 − lr·λ)w − lr · (m / c₁) / (√(v / c₂) + ε).
+/// - Parameter working: receives the new weights, rounded to its type; nil where the weights themselves
+///   are what the model computes with.
 package func adamW(
     _ step: AdamWStep, weights: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
-    firstMoment: UnsafeMutablePointer<Float>, secondMoment: UnsafeMutablePointer<Float>, count: Int
+    firstMoment: UnsafeMutablePointer<Float>, secondMoment: UnsafeMutablePointer<Float>,
+    working: Elements? = nil, count: Int
+) {
+    func run<Element: StoredElement>(_ working: UnsafeMutablePointer<Element>?) {
+        adamW(
+            step, weights: weights, gradient: gradient, firstMoment: firstMoment,
+            secondMoment: secondMoment, copy: working, count: count)
+    }
+    switch working?.type {
+    case nil: run(UnsafeMutablePointer<Float>?.none)
+    case .float32: run(working?.pointer(to: Float.self))
+    case .float16: run(working?.pointer(to: Float16.self))
+    }
+}
+
+private func adamW<Element: StoredElement>(
+    _ step: AdamWStep, weights: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+    firstMoment: UnsafeMutablePointer<Float>, secondMoment: UnsafeMutablePointer<Float>,
+    copy working: UnsafeMutablePointer<Element>?, count: Int
 ) {
     let constants = AdamWConstants(step)
     let whole = count & ~(lanes - 1)
@@ -45,6 +65,7 @@ package func adamW(
         )
         constants.update(&w, &m, &v, gradient.vector(at: index))
         weights.store(w, at: index)
+        working?.store(w, at: index)
         firstMoment.store(m, at: index)
         secondMoment.store(v, at: index)
         index += lanes
@@ -58,6 +79,7 @@ package func adamW(
     )
     constants.update(&w, &m, &v, gradient.vector(at: whole, count: rest))
     weights.store(w, at: whole, count: rest)
+    working?.store(w, at: whole, count: rest)
     firstMoment.store(m, at: whole, count: rest)
     secondMoment.store(v, at: whole, count: rest)
 }

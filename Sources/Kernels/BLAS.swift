@@ -1,5 +1,5 @@
-// The BLAS library: which it is, and how it is used. OpenBLAS's own threads cut the inner dimension and
-// so change bits; it runs with one thread, and the kernels' threads call it on blocks.
+// The BLAS library: the yardstick. No result of ours comes from it (`Product.swift`); its rate on this
+// machine is what a step is compared with.
 
 import COpenBLAS
 import Glibc
@@ -7,7 +7,8 @@ import Glibc
 package enum BLAS {
     private static let oneThread: Void = openblas_set_num_threads(1)
 
-    /// Restricts OpenBLAS to the calling thread, whatever the environment says; once a process.
+    /// Restricts OpenBLAS to the calling thread, whatever the environment says, so that its workers do not
+    /// take the processors; once a process.
     static func useOneThread() { oneThread }
 
     /// The processor family whose kernels OpenBLAS chose, such as `SkylakeX`.
@@ -16,57 +17,8 @@ package enum BLAS {
     /// OpenBLAS's version and build options.
     package static var configuration: String { String(cString: openblas_get_config()) }
 
-    /// Whether a product gives the same bits whole and cut by rows and by columns, on this machine, with
-    /// this library: what `product` relies on. A short inner dimension, one that is cut in two blocks, and
-    /// one in several; pieces just above the size below which `product` does not cut. Some milliseconds.
-    package static func splitInvarianceProbe() -> Bool {
-        useOneThread()
-        return [(201, 261, 97), (46, 70, 700), (24, 60, 1601)].allSatisfy(isSplitInvariant)
-    }
-
-    private static func isSplitInvariant(rows m: Int, columns n: Int, inner k: Int) -> Bool {
-        let a = probeValues(m * k, seed: 1)
-        let b = probeValues(k * n, seed: 2)
-        for (transposesA, transposesB) in [
-            (false, false), (false, true), (true, false), (true, true),
-        ] {
-            let left = (transposesA ? CblasTrans : CblasNoTrans, transposesA ? m : k)
-            let right = (transposesB ? CblasTrans : CblasNoTrans, transposesB ? k : n)
-            /// Computes rows `i` and columns `j` of C into their place.
-            func piece(_ c: inout [Float], _ i: Range<Int>, _ j: Range<Int>) {
-                c.withUnsafeMutableBufferPointer { c in
-                    a.withUnsafeBufferPointer { a in
-                        b.withUnsafeBufferPointer { b in
-                            cblas_sgemm(
-                                CblasRowMajor, left.0, right.0, blasint(i.count), blasint(j.count),
-                                blasint(k), 1,
-                                a.baseAddress! + i.lowerBound * (transposesA ? 1 : k),
-                                blasint(left.1),
-                                b.baseAddress! + j.lowerBound * (transposesB ? k : 1),
-                                blasint(right.1), 0,
-                                c.baseAddress! + i.lowerBound * n + j.lowerBound, blasint(n))
-                        }
-                    }
-                }
-            }
-            var whole = [Float](repeating: 0, count: m * n)
-            var byRows = whole
-            var byColumns = whole
-            piece(&whole, 0..<m, 0..<n)
-            piece(&byRows, 0..<m / 2, 0..<n)
-            piece(&byRows, m / 2..<m, 0..<n)
-            piece(&byColumns, 0..<m, 0..<n / 2)
-            piece(&byColumns, 0..<m, n / 2..<n)
-            let bits = whole.map(\.bitPattern)
-            if bits != byRows.map(\.bitPattern) || bits != byColumns.map(\.bitPattern) {
-                return false
-            }
-        }
-        return true
-    }
-
     /// Values of mixed sign and magnitude.
-    private static func probeValues(_ count: Int, seed: UInt32) -> [Float] {
+    private static func operandValues(_ count: Int, seed: UInt32) -> [Float] {
         var state = seed
         return (0..<count).map { _ in
             state = state &* 1_664_525 &+ 1_013_904_223
@@ -76,8 +28,8 @@ package enum BLAS {
 
     private static let rateShape = (m: 1024, n: 3072, k: 768)
     private static let rateOperands = (
-        probeValues(rateShape.m * rateShape.k, seed: 1),
-        probeValues(rateShape.k * rateShape.n, seed: 2)
+        operandValues(rateShape.m * rateShape.k, seed: 1),
+        operandValues(rateShape.k * rateShape.n, seed: 2)
     )
     /// 2²⁸ cycles of the time stamp counter, at 2 GHz and more.
     private static let workersBusyMicroseconds: useconds_t = 140_000

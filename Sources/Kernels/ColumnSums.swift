@@ -45,16 +45,31 @@ struct TokenBlocks {
 /// Sums of the columns of `dy` over each token slice: partials[i, c] = Σ dy[r, c], r in slice i.
 ///
 /// - Parameters:
-///   - dy: `[rows × width]`, rows `stride` elements apart.
+///   - dy: `[rows × width]`, rows `stride` elements apart, of either type.
 ///   - partials: `[slices × width]`, overwritten; zeros for an empty slice.
 ///   - tokenSlices: the canonical slices of the rows.
 package func columnSums(
-    _ dy: UnsafePointer<Float>, rows: Int, width: Int, stride: Int,
+    _ dy: Elements, rows: Int, width: Int, stride: Int,
     into partials: UnsafeMutablePointer<Float>, tokenSlices: [Range<Int>]
 ) {
     precondition(
         tokenSlices.allSatisfy { $0.lowerBound >= 0 && $0.upperBound <= rows },
         "columnSums: token slices within the \(rows) rows expected, found \(tokenSlices)")
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        columnSums(
+            UnsafePointer(dy.pointer(to: type)), width: width, stride: stride, into: partials,
+            tokenSlices: tokenSlices)
+    }
+    switch dy.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+private func columnSums<Element: StoredElement>(
+    _ dy: UnsafePointer<Element>, width: Int, stride: Int,
+    into partials: UnsafeMutablePointer<Float>, tokenSlices: [Range<Int>]
+) {
     let blocks = TokenBlocks(tokenSlices)
     withScratch(blocks.rows.count * width) { sums in
         parallelFor(blocks.rows.count) { block in
@@ -68,15 +83,17 @@ package func columnSums(
 
 /// sums[c] = Σ x[r, c], rows added in order. Rows go outermost, four at a time: whole rows are read as they
 /// lie, and the sums stay in the first-level cache.
-private func addRows(
-    _ x: UnsafePointer<Float>, rows: Range<Int>, width: Int, stride: Int,
+private func addRows<Element: StoredElement>(
+    _ x: UnsafePointer<Element>, rows: Range<Int>, width: Int, stride: Int,
     into sums: UnsafeMutablePointer<Float>
 ) {
     sums.update(repeating: 0, count: width)
     var row = rows.lowerBound
     while row + 4 <= rows.upperBound {
         let source = x + row * stride
-        forEachVector(width) { column, count in
+        // A named body is inlined at both of its places; a closure would be called.
+        @inline(__always)
+        func addFour(_ column: Int, _ count: Int) {
             var sum = sums.part(at: column, count: count)
             sum += source.part(at: column, count: count)
             sum += source.part(at: column + stride, count: count)
@@ -84,10 +101,11 @@ private func addRows(
             sum += source.part(at: column + 3 * stride, count: count)
             sums.storePart(sum, at: column, count: count)
         }
+        forEachVector(width, addFour)
         row += 4
     }
     while row < rows.upperBound {
-        accumulate(x + row * stride, into: sums, count: width)
+        map(sums, x + row * stride, into: sums, width) { $0 + $1 }
         row += 1
     }
 }

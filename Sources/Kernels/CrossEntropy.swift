@@ -7,7 +7,8 @@
 //   L = M + ln s                                        logSumExp
 //   loss = L − x[target],  dx[c] = (exp(x[c] − L) − [c = target])·w
 //
-// Per-slice values are laid out [slices × rows]. A row whose target is negative is ignored: its
+// Logits and their gradient are stored elements, whose gradient is computed in Float32 and rounded once;
+// all else is Float32. Per-slice values are laid out [slices × rows]. A row whose target is negative is ignored: its
 // loss is 0, and the caller gives it the weight 0.
 
 import Glibc
@@ -19,7 +20,22 @@ import Glibc
 ///   - logits: rows `stride` elements apart; the slices are columns of it.
 ///   - maxima, sums: `[slices × rows]`, overwritten; an empty slice gives −∞ and 0.
 package func softmaxStatistics(
-    _ logits: UnsafePointer<Float>, rows: Int, stride: Int, columnSlices: [Range<Int>],
+    _ logits: Elements, rows: Int, stride: Int, columnSlices: [Range<Int>],
+    into maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>
+) {
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        softmaxStatistics(
+            UnsafePointer(logits.pointer(to: type)), rows: rows, stride: stride,
+            columnSlices: columnSlices, into: maxima, sums: sums)
+    }
+    switch logits.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+private func softmaxStatistics<Element: StoredElement>(
+    _ logits: UnsafePointer<Element>, rows: Int, stride: Int, columnSlices: [Range<Int>],
     into maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>
 ) {
     let width = columnSlices.reduce(0) { $0 + $1.count }
@@ -79,14 +95,14 @@ package func logSumExp(
 /// out[r] = logits[r, targets[r] − firstColumn] where that column is held here, 0 elsewhere: the sum over
 /// ranks is the target's logit.
 package func targetLogits(
-    _ logits: UnsafePointer<Float>, targets: UnsafePointer<Int32>,
+    _ logits: Elements, targets: UnsafePointer<Int32>,
     into out: UnsafeMutablePointer<Float>, rows: Int, stride: Int, firstColumn: Int = 0,
     columns: Int
 ) {
     for row in 0..<rows {
         let column = Int(targets[row]) - firstColumn
         let held = targets[row] >= 0 && column >= 0 && column < columns
-        out[row] = held ? logits[row * stride + column] : 0
+        out[row] = held ? logits.float(at: row * stride + column) : 0
     }
 }
 
@@ -96,7 +112,24 @@ package func targetLogits(
 ///   - rowScales: weight times upstream gradient of each row; a row of scale 0 becomes exact zeros.
 ///   - firstColumn, columns: the part of the vocabulary held here.
 package func crossEntropyBackward(
-    _ logits: UnsafeMutablePointer<Float>, targets: UnsafePointer<Int32>,
+    _ logits: Elements, targets: UnsafePointer<Int32>,
+    logSumExp: UnsafePointer<Float>, rowScales: UnsafePointer<Float>, rows: Int, stride: Int,
+    columns: Int, firstColumn: Int = 0
+) {
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        crossEntropyBackward(
+            logits.pointer(to: type), targets: targets, logSumExp: logSumExp,
+            rowScales: rowScales, rows: rows, stride: stride, columns: columns,
+            firstColumn: firstColumn)
+    }
+    switch logits.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+private func crossEntropyBackward<Element: StoredElement>(
+    _ logits: UnsafeMutablePointer<Element>, targets: UnsafePointer<Int32>,
     logSumExp: UnsafePointer<Float>, rowScales: UnsafePointer<Float>, rows: Int, stride: Int,
     columns: Int, firstColumn: Int = 0
 ) {
@@ -105,17 +138,17 @@ package func crossEntropyBackward(
             let x = logits + row * stride
             let scale = rowScales[row]
             if scale == 0 {
-                x.update(repeating: 0, count: columns)
+                x.update(repeating: Element(0), count: columns)
                 continue
             }
             let offset = logSumExp[row]
             let target = Int(targets[row]) - firstColumn
             let held = targets[row] >= 0 && target >= 0 && target < columns
-            let targetLogit = held ? x[target] : 0
+            let targetLogit = held ? x[target].float : 0
             scaledSoftmax(x, columns, offset: offset, scale: scale)
             if held {
                 let probability = totalExponential(Vector(repeating: targetLogit - offset))[0]
-                x[target] = (probability - 1) * scale
+                x[target] = Element((probability - 1) * scale)
             }
         }
     }
@@ -123,8 +156,8 @@ package func crossEntropyBackward(
 
 /// x = exp(x − offset)·scale, in place.
 @inline(__always)
-private func scaledSoftmax(
-    _ x: UnsafeMutablePointer<Float>, _ count: Int, offset: Float, scale: Float
+private func scaledSoftmax<Element: StoredElement>(
+    _ x: UnsafeMutablePointer<Element>, _ count: Int, offset: Float, scale: Float
 ) {
     var index = 0
     while index + 32 <= count {
@@ -148,7 +181,7 @@ private func reference(_ maximum: Vector) -> Vector {
 
 /// The largest of `count` elements, −∞ for none.
 @inline(__always)
-private func largest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
+private func largest<Element: StoredElement>(_ x: UnsafePointer<Element>, _ count: Int) -> Float {
     let none = Vector(repeating: -.infinity)
     var (a, b, c, d) = (none, none, none, none)
     var index = 0
@@ -168,7 +201,9 @@ private func largest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
 
 /// Σ exp(x − maximum) over `count` elements.
 @inline(__always)
-private func sumOfExponentials(_ x: UnsafePointer<Float>, _ count: Int, maximum: Float) -> Float {
+private func sumOfExponentials<Element: StoredElement>(
+    _ x: UnsafePointer<Element>, _ count: Int, maximum: Float
+) -> Float {
     let maximum = reference(Vector(repeating: maximum))
     var (a, b) = (Vector.zero, Vector.zero)
     var index = 0

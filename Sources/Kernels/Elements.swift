@@ -32,6 +32,14 @@ package struct Elements: @unchecked Sendable {
         Elements(elements.base + count * elements.type.size, elements.type)
     }
 
+    /// One element as a Float.
+    package func float(at index: Int) -> Float {
+        switch type {
+        case .float32: base.assumingMemoryBound(to: Float.self)[index]
+        case .float16: Float(base.assumingMemoryBound(to: Float16.self)[index])
+        }
+    }
+
     /// The same memory as a pointer to its type, which the caller has asked for.
     @inline(__always)
     func pointer<Element: StoredElement>(to type: Element.Type) -> UnsafeMutablePointer<Element> {

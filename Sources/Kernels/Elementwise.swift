@@ -8,26 +8,73 @@ package func add(
     map(a, b, into: out, count) { $0 + $1 }
 }
 
+/// out = a + b, all of one type; `out` may be either operand.
+package func add(_ a: Elements, _ b: Elements, into out: Elements, count: Int) {
+    precondition(
+        a.type == b.type && a.type == out.type,
+        "add: operands of one type expected, found \(a.type), \(b.type), \(out.type)")
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        map(
+            UnsafePointer(a.pointer(to: type)), UnsafePointer(b.pointer(to: type)),
+            into: out.pointer(to: type), count
+        ) { $0 + $1 }
+    }
+    switch a.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+/// Copies elements from any type to any, rounded to nearest where the target is the narrower; the two
+/// runs are one or do not overlap, and are one only if the types are the same.
+package func convert(from source: Elements, to target: Elements, count: Int) {
+    switch (source.type, target.type) {
+    case (.float32, .float16):
+        map(
+            UnsafePointer(source.pointer(to: Float.self)),
+            into: target.pointer(to: Float16.self), count
+        ) { $0 }
+    case (.float16, .float32):
+        map(
+            UnsafePointer(source.pointer(to: Float16.self)),
+            into: target.pointer(to: Float.self), count
+        ) { $0 }
+    case (.float32, .float32), (.float16, .float16):
+        target.base.copyMemory(from: source.base, byteCount: count * source.type.size)
+    }
+}
+
+/// The first element that is infinite or not a number, if there is one.
+package func firstNonFinite(_ x: Elements, count: Int) -> Int? {
+    switch x.type {
+    case .float32: firstNonFinite(UnsafePointer(x.pointer(to: Float.self)), count)
+    case .float16: firstNonFinite(UnsafePointer(x.pointer(to: Float16.self)), count)
+    }
+}
+
+private func firstNonFinite<Element: StoredElement>(
+    _ x: UnsafePointer<Element>, _ count: Int
+) -> Int? {
+    let chunk = 4096
+    for start in stride(from: 0, to: count, by: chunk) {
+        let end = min(count, start + chunk)
+        // x·0 is 0 for every finite x and not a number for the others, and so is the sum.
+        var sum = Vector.zero
+        @inline(__always)
+        func probe(_ index: Int, _ count: Int) {
+            sum.addProduct(x.part(at: start + index, count: count), Vector.zero)
+        }
+        forEachVector(end - start, probe)
+        if sum.treeSum().isNaN { return (start..<end).first { !x[$0].float.isFinite } }
+    }
+    return nil
+}
+
 /// target += source
 package func accumulate(
     _ source: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>, count: Int
 ) {
     map(target, source, into: target, count) { $0 + $1 }
-}
-
-/// target = source, each element rounded where its new type is narrower: to nearest, ties to even.
-package func convert(from source: Elements, to target: Elements, count: Int) {
-    switch (source.type, target.type) {
-    case (.float32, .float32):
-        target.pointer(to: Float.self).update(from: source.pointer(to: Float.self), count: count)
-    case (.float16, .float16):
-        target.pointer(to: Float16.self).update(
-            from: source.pointer(to: Float16.self), count: count)
-    case (.float32, .float16):
-        map(source.pointer(to: Float.self), into: target.pointer(to: Float16.self), count) { $0 }
-    case (.float16, .float32):
-        map(source.pointer(to: Float16.self), into: target.pointer(to: Float.self), count) { $0 }
-    }
 }
 
 /// x *= factor

@@ -4,18 +4,25 @@
 ///
 /// - Parameters:
 ///   - table: `[tableRows × width]`: rows `firstRow ..< firstRow + tableRows` of the logical table.
-///   - out: `[count × width]`, overwritten.
+///   - out: `[count × width]`, of the table's type, overwritten.
 package func gatherRows(
-    _ table: UnsafePointer<Float>, width: Int, ids: UnsafePointer<Int32>, count: Int,
-    into out: UnsafeMutablePointer<Float>, firstRow: Int = 0, tableRows: Int
+    _ table: Elements, width: Int, ids: UnsafePointer<Int32>, count: Int,
+    into out: Elements, firstRow: Int = 0, tableRows: Int
 ) {
+    precondition(
+        table.type == out.type,
+        "gatherRows: operands of one type expected, found \(table.type) and \(out.type)")
+    let rowBytes = width * table.type.size
     parallelRows(count, width: width) { tokens in
         for token in tokens {
             let row = Int(ids[token]) - firstRow
             if row >= 0 && row < tableRows {
-                (out + token * width).update(from: table + row * width, count: width)
+                (out + token * width).base.copyMemory(
+                    from: (table + row * width).base, byteCount: rowBytes)
             } else {
-                (out + token * width).update(repeating: 0, count: width)
+                // All bits 0 are the number 0 in both types.
+                (out + token * width).base.initializeMemory(
+                    as: UInt8.self, repeating: 0, count: rowBytes)
             }
         }
     }
@@ -26,11 +33,26 @@ package func gatherRows(
 ///
 /// Threads share out the table's rows, never one row's tokens, so the order is the same for all.
 /// - Parameters:
-///   - gradient: `[count × width]`.
+///   - gradient: `[count × width]`, of either type.
 ///   - tableGradient: `[tableRows × width]`, added to.
 package func scatterAddRows(
-    _ gradient: UnsafePointer<Float>, ids: UnsafePointer<Int32>, count: Int,
+    _ gradient: Elements, ids: UnsafePointer<Int32>, count: Int,
     into tableGradient: UnsafeMutablePointer<Float>, width: Int, tableRows: Int, firstRow: Int = 0
+) {
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        scatterAddRows(
+            UnsafePointer(gradient.pointer(to: type)), ids: ids, count: count, into: tableGradient,
+            width: width, tableRows: tableRows, firstRow: firstRow)
+    }
+    switch gradient.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+private func scatterAddRows<Element: StoredElement>(
+    _ gradient: UnsafePointer<Element>, ids: UnsafePointer<Int32>, count: Int,
+    into tableGradient: UnsafeMutablePointer<Float>, width: Int, tableRows: Int, firstRow: Int
 ) {
     // Row in the high bits, token in the low ones: sorted, each row's tokens stand in their order.
     var entries: [UInt64] = []
@@ -47,7 +69,7 @@ package func scatterAddRows(
             for entry in entries[starts[runs.lowerBound]..<end] {
                 let target = tableGradient + Int(entry >> 32) * width
                 let source = gradient + Int(entry & 0xFFFF_FFFF) * width
-                for column in 0..<width { target[column] += source[column] }
+                map(target, source, into: target, width) { $0 + $1 }
             }
         }
     }

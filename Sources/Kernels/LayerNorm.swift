@@ -9,13 +9,33 @@
 /// y = (x − mean)·rstd·gain + bias for each row; keeps mean and rstd for the backward pass.
 ///
 /// - Parameters:
-///   - x: `[rows × width]`.
+///   - x: `[rows × width]`, with gain, bias and y of one type.
 ///   - gain: `[width]`; `bias`: `[width]`, or nil for none.
 ///   - y: `[rows × width]`, may be `x`.
 ///   - means: `[rows]`, overwritten; `reciprocalDeviations`: 1/√(variance + epsilon), `[rows]`.
 package func layerNorm(
-    _ x: UnsafePointer<Float>, gain: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    into y: UnsafeMutablePointer<Float>, means: UnsafeMutablePointer<Float>,
+    _ x: Elements, gain: Elements, bias: Elements?, into y: Elements,
+    means: UnsafeMutablePointer<Float>, reciprocalDeviations: UnsafeMutablePointer<Float>,
+    rows: Int, width: Int, epsilon: Float
+) {
+    precondition(
+        x.type == y.type && x.type == gain.type && x.type == (bias ?? x).type,
+        "layerNorm: operands of one type expected, found \(x.type), \(gain.type), \(y.type)")
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        layerNorm(
+            UnsafePointer(x.pointer(to: type)), gain: gain.pointer(to: type),
+            bias: bias?.pointer(to: type), into: y.pointer(to: type), means: means,
+            reciprocalDeviations: reciprocalDeviations, rows: rows, width: width, epsilon: epsilon)
+    }
+    switch x.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+private func layerNorm<Element: StoredElement>(
+    _ x: UnsafePointer<Element>, gain: UnsafePointer<Element>, bias: UnsafePointer<Element>?,
+    into y: UnsafeMutablePointer<Element>, means: UnsafeMutablePointer<Float>,
     reciprocalDeviations: UnsafeMutablePointer<Float>, rows: Int, width: Int, epsilon: Float
 ) {
     parallelRows(rows, width: width) { block in
@@ -27,13 +47,15 @@ package func layerNorm(
             let reciprocal = 1 / (variance + epsilon).squareRoot()
             means[row] = mean
             reciprocalDeviations[row] = reciprocal
-            forEachVector(width) { column, count in
+            @inline(__always)
+            func normalise(_ column: Int, _ count: Int) {
                 let normal = (source.part(at: column, count: count) - mean) * reciprocal
                 let shift = bias?.part(at: column, count: count) ?? .zero
                 target.storePart(
                     shift.addingProduct(normal, gain.part(at: column, count: count)),
                     at: column, count: count)
             }
+            forEachVector(width, normalise)
         }
     }
 }
@@ -43,15 +65,40 @@ package func layerNorm(
 /// The gradients of gain and bias are sums over tokens and so come as one partial sum a token slice,
 /// which the caller adds as a tree (numerics: reductions over tokens).
 /// - Parameters:
-///   - gradient: dy, `[rows × width]`.
+///   - gradient: dy, `[rows × width]`, with x, gain and dx of one type.
 ///   - dx: `[rows × width]`, overwritten, may be `gradient`.
 ///   - gainPartials, biasPartials: `[slices × width]`, overwritten, zeros for an empty slice; nil
 ///     where no gradient is wanted.
 ///   - tokenSlices: the canonical slices, which follow each other and cover all rows.
 package func layerNormBackward(
-    gradient dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, gain: UnsafePointer<Float>,
+    gradient dy: Elements, _ x: Elements, gain: Elements,
     means: UnsafePointer<Float>, reciprocalDeviations: UnsafePointer<Float>,
-    into dx: UnsafeMutablePointer<Float>, gainPartials: UnsafeMutablePointer<Float>?,
+    into dx: Elements, gainPartials: UnsafeMutablePointer<Float>?,
+    biasPartials: UnsafeMutablePointer<Float>?, rows: Int, width: Int, tokenSlices: [Range<Int>]
+) {
+    precondition(
+        x.type == dy.type && x.type == gain.type && x.type == dx.type,
+        "layerNormBackward: operands of one type expected, found "
+            + "\(dy.type), \(x.type), \(gain.type), \(dx.type)")
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        layerNormBackward(
+            gradient: UnsafePointer(dy.pointer(to: type)), x.pointer(to: type),
+            gain: gain.pointer(to: type), means: means,
+            reciprocalDeviations: reciprocalDeviations, into: dx.pointer(to: type),
+            gainPartials: gainPartials, biasPartials: biasPartials, rows: rows, width: width,
+            tokenSlices: tokenSlices)
+    }
+    switch x.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+private func layerNormBackward<Element: StoredElement>(
+    gradient dy: UnsafePointer<Element>, _ x: UnsafePointer<Element>,
+    gain: UnsafePointer<Element>,
+    means: UnsafePointer<Float>, reciprocalDeviations: UnsafePointer<Float>,
+    into dx: UnsafeMutablePointer<Element>, gainPartials: UnsafeMutablePointer<Float>?,
     biasPartials: UnsafeMutablePointer<Float>?, rows: Int, width: Int, tokenSlices: [Range<Int>]
 ) {
     precondition(
@@ -83,9 +130,9 @@ package func layerNormBackward(
 
 /// One row of the backward pass; adds dy·x̂ and dy to the block's sums.
 @inline(__always)
-private func rowBackward(
-    gradient dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, gain: UnsafePointer<Float>,
-    mean: Float, reciprocalDeviation: Float, into dx: UnsafeMutablePointer<Float>,
+private func rowBackward<Element: StoredElement>(
+    gradient dy: UnsafePointer<Element>, _ x: UnsafePointer<Element>, gain: UnsafePointer<Element>,
+    mean: Float, reciprocalDeviation: Float, into dx: UnsafeMutablePointer<Element>,
     gainSum: UnsafeMutablePointer<Float>, biasSum: UnsafeMutablePointer<Float>, _ width: Int
 ) {
     var (sumA, sumB) = (Vector.zero, Vector.zero)
@@ -120,7 +167,7 @@ private func rowBackward(
 
 /// Σ x over one row.
 @inline(__always)
-private func rowSum(_ x: UnsafePointer<Float>, _ width: Int) -> Float {
+private func rowSum<Element: StoredElement>(_ x: UnsafePointer<Element>, _ width: Int) -> Float {
     var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
     var column = 0
     while column + 64 <= width {
@@ -139,7 +186,9 @@ private func rowSum(_ x: UnsafePointer<Float>, _ width: Int) -> Float {
 
 /// Σ (x − mean)² over one row.
 @inline(__always)
-private func squaredDeviations(_ x: UnsafePointer<Float>, mean: Float, _ width: Int) -> Float {
+private func squaredDeviations<Element: StoredElement>(
+    _ x: UnsafePointer<Element>, mean: Float, _ width: Int
+) -> Float {
     var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
     var column = 0
     while column + 64 <= width {

@@ -27,10 +27,17 @@ package enum Threads {
 /// Calls `body(0)` … `body(count - 1)` once each, on the pool, in no particular order.
 ///
 /// A nested call, and a call while another thread uses the pool, runs inline on the caller. Everything
-/// written by the bodies is visible when the call returns.
-package func parallelFor(_ count: Int, _ body: (Int) -> Void) {
+/// written by the bodies is visible when the call returns. `label` is the name in a trace: the kernel that
+/// calls.
+package func parallelFor(
+    _ count: Int, label: StaticString = #function, _ body: (Int) -> Void
+) {
+    let span = Trace.begin(.kernel, label)
+    defer { span.end() }
     let pool = ThreadPool.shared
-    if count > 1 && pool.wantedCount.load(ordering: .relaxed) > 1 && pool.run(count, body) {
+    if count > 1 && pool.wantedCount.load(ordering: .relaxed) > 1
+        && pool.run(count, label, body)
+    {
         return
     }
     for index in 0..<max(count, 0) { body(index) }
@@ -39,26 +46,31 @@ package func parallelFor(_ count: Int, _ body: (Int) -> Void) {
 /// Cuts the elements 0 ..< `count` into runs of `length`, the last shorter, and calls `body` for each, as
 /// `parallelFor` does; only for work in which no element's result depends on another's run.
 package func parallelRuns(
-    of count: Int, length: Int = Threads.runLength, _ body: (Range<Int>) -> Void
+    of count: Int, length: Int = Threads.runLength, label: StaticString = #function,
+    _ body: (Range<Int>) -> Void
 ) {
-    parallelFor((count + length - 1) / length) { index in
+    parallelFor((count + length - 1) / length, label: label) { index in
         body(index * length..<min(count, (index + 1) * length))
     }
 }
 
 /// `parallelRuns` over several lists of elements at once: `body` gets the list's number too.
 package func parallelRuns(
-    of counts: [Int], length: Int = Threads.runLength, _ body: (Int, Range<Int>) -> Void
+    of counts: [Int], length: Int = Threads.runLength, label: StaticString = #function,
+    _ body: (Int, Range<Int>) -> Void
 ) {
     let runs = counts.enumerated().flatMap { list, count in
         stride(from: 0, to: count, by: length).map { (list, $0..<min(count, $0 + length)) }
     }
-    parallelFor(runs.count) { body(runs[$0].0, runs[$0].1) }
+    parallelFor(runs.count, label: label) { body(runs[$0].0, runs[$0].1) }
 }
 
 /// `parallelRuns` over rows of `width` elements.
-func parallelRows(_ rows: Int, width: Int, _ body: (Range<Int>) -> Void) {
-    parallelRuns(of: rows, length: max(1, Threads.runLength / 2 / max(width, 1)), body)
+func parallelRows(
+    _ rows: Int, width: Int, label: StaticString = #function, _ body: (Range<Int>) -> Void
+) {
+    parallelRuns(
+        of: rows, length: max(1, Threads.runLength / 2 / max(width, 1)), label: label, body)
 }
 
 /// Workers spin for some tens of microseconds after a job, then sleep. A job does not wait for workers
@@ -77,6 +89,7 @@ private final class ThreadPool: @unchecked Sendable {
     /// The job: written while the gate is closed and nobody is inside.
     private var body: UnsafePointer<(Int) -> Void>?
     private var count = 0
+    private var label: StaticString = ""
     private let next = Atomic<Int>(0)
 
     /// Bits 0–31: workers inside the job; bit 32: open; above: the job's number.
@@ -103,7 +116,7 @@ private final class ThreadPool: @unchecked Sendable {
     // MARK: The caller
 
     /// Runs a job; false, with nothing done, where the pool is in use.
-    func run(_ count: Int, _ body: (Int) -> Void) -> Bool {
+    func run(_ count: Int, _ label: StaticString, _ body: (Int) -> Void) -> Bool {
         guard !taken.exchange(true, ordering: .acquiring) else { return false }
         defer { taken.store(false, ordering: .releasing) }
         let wanted = wantedCount.load(ordering: .relaxed)
@@ -112,11 +125,12 @@ private final class ThreadPool: @unchecked Sendable {
             withUnsafePointer(to: body) { pointer in
                 self.body = pointer
                 self.count = count
+                self.label = label
                 next.store(0, ordering: .relaxed)
                 let job = gate.load(ordering: .relaxed) & ~(Self.number - 1)
                 gate.store((job &+ Self.number) | Self.open, ordering: .sequentiallyConsistent)
                 wake(atMost: count - 1)
-                drain()
+                _ = drain()
                 let inside = gate.bitwiseAnd(~Self.open, ordering: .sequentiallyConsistent)
                 if UInt32(truncatingIfNeeded: inside.newValue) != 0 { awaitLeavers() }
             }
@@ -166,14 +180,14 @@ private final class ThreadPool: @unchecked Sendable {
         sigfillset(&all)
         pthread_sigmask(SIG_BLOCK, &all, &previous)
         defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
-        for _ in 1..<count {
+        for number in 1..<count {
             var thread = pthread_t()
             let status = pthread_create(
                 &thread, nil,
-                { _ in
-                    ThreadPool.shared.work()
+                { number in
+                    ThreadPool.shared.work(Int(bitPattern: number))
                     return nil
-                }, nil)
+                }, UnsafeMutableRawPointer(bitPattern: number))
             if status != 0 { break }
             workers.append(thread)
         }
@@ -182,23 +196,28 @@ private final class ThreadPool: @unchecked Sendable {
 
     // MARK: Pieces
 
-    /// Never inlined, so that no reference to the body outlives the stay in the job.
+    /// Whether there were any for this thread. Never inlined, so that no reference to the body outlives
+    /// the stay in the job.
     @inline(never)
-    private func drain() {
-        guard let body else { return }
+    private func drain() -> Bool {
+        guard let body else { return false }
+        var hasWorked = false
         while true {
             let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
-            if index >= count { return }
+            if index >= count { return hasWorked }
+            hasWorked = true
             body.pointee(index)
         }
     }
 
     // MARK: A worker
 
-    private func work() {
+    private func work(_ number: Int) {
+        Trace.nameThread("worker \(number)")
         var last: UInt64 = 0
         while awaitJob(after: &last) {
-            drain()
+            let span = Trace.begin(.kernel, label)
+            if drain() { span.end() }
             leave()
         }
     }

@@ -52,6 +52,31 @@ package struct RandomStream: Sendable {
         _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, count: Int,
         firstIndex: UInt64, rate: Float
     ) {
+        dropRun(x, into: y, count: count, firstIndex: firstIndex, rate: rate)
+    }
+
+    /// The same on stored elements, both of one type.
+    package func dropout(
+        _ x: Elements, into y: Elements, count: Int, firstIndex: UInt64, rate: Float
+    ) {
+        precondition(
+            x.type == y.type,
+            "dropout: operands of one type expected, found \(x.type) and \(y.type)")
+        func run<Element: StoredElement>(_ type: Element.Type) {
+            dropRun(
+                UnsafePointer(x.pointer(to: type)), into: y.pointer(to: type), count: count,
+                firstIndex: firstIndex, rate: rate)
+        }
+        switch x.type {
+        case .float32: run(Float.self)
+        case .float16: run(Float16.self)
+        }
+    }
+
+    private func dropRun<Element: StoredElement>(
+        _ x: UnsafePointer<Element>, into y: UnsafeMutablePointer<Element>, count: Int,
+        firstIndex: UInt64, rate: Float
+    ) {
         let rule = DropoutRule(rate: rate)
         forEachGroup(count: count, firstIndex: firstIndex) { words, place in
             let (first, second) = place.load(from: x)
@@ -96,7 +121,9 @@ private struct GroupPlace {
     let count: Int
 
     @inline(__always)
-    func store(_ values: (Vector, Vector), into run: UnsafeMutablePointer<Float>) {
+    func store<Element: StoredElement>(
+        _ values: (Vector, Vector), into run: UnsafeMutablePointer<Element>
+    ) {
         if count == 32 {
             run.store(values.0, at: offset)
             run.store(values.1, at: offset + lanes)
@@ -104,20 +131,21 @@ private struct GroupPlace {
         }
         for element in 0..<count {
             let lane = skipped + element
-            run[offset + element] = lane < lanes ? values.0[lane] : values.1[lane - lanes]
+            run[offset + element] = Element(
+                lane < lanes ? values.0[lane] : values.1[lane - lanes])
         }
     }
 
     @inline(__always)
-    func load(from run: UnsafePointer<Float>) -> (Vector, Vector) {
+    func load<Element: StoredElement>(from run: UnsafePointer<Element>) -> (Vector, Vector) {
         if count == 32 { return (run.vector(at: offset), run.vector(at: offset + lanes)) }
         var values = (Vector.zero, Vector.zero)
         for element in 0..<count {
             let lane = skipped + element
             if lane < lanes {
-                values.0[lane] = run[offset + element]
+                values.0[lane] = run[offset + element].float
             } else {
-                values.1[lane - lanes] = run[offset + element]
+                values.1[lane - lanes] = run[offset + element].float
             }
         }
         return values

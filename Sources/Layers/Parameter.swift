@@ -41,15 +41,19 @@ public final class Parameter {
             smallest: extents.min() ?? 0, first: borders[local.lowerBound], sum: sum)
     }()
 
-    /// Fills the bound memory: each element is a function of the seed, the name and its *logical* index.
-    public func initialize(seed: UInt64) {
+    /// Initial values of elements `range` of the parameter's memory, into a Float32 buffer: each is a
+    /// function of the seed, the name and its *logical* index, so that a rank makes those it holds.
+    public func initialize(_ range: Range<Int>, seed: UInt64, into buffer: Buffer) {
         let stream = RandomStream(seed: seed, stream: RandomStream.stream(named: name))
-        let memory = leaf.value.floats
+        let memory = buffer.floats
         let runs = spec.runs
         parallelFor(runs.count) { index in
             let run = runs[index]
+            let common = range.clamped(to: run.memoryOffset..<run.memoryOffset + run.count)
+            guard !common.isEmpty else { return }
             initializer.fill(
-                memory + run.memoryOffset, count: run.count, firstIndex: UInt64(run.logicalOffset),
+                memory + common.lowerBound - range.lowerBound, count: common.count,
+                firstIndex: UInt64(run.logicalOffset + common.lowerBound - run.memoryOffset),
                 stream: stream)
         }
     }

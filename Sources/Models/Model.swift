@@ -44,6 +44,12 @@ public protocol Model: AnyObject {
     func block(_ index: Int, _ value: Value, _ pass: Pass) -> Value
     /// From what comes out of the last block: the weighted sum of the losses, a Float64 scalar.
     func loss(_ value: Value, _ input: ModelInput, _ pass: Pass) -> Tensor
+    /// What a value between blocks consists of, for a search through it.
+    func tensors(of value: Value) -> [Tensor]
+}
+
+extension Model where Value == Tensor {
+    public func tensors(of value: Tensor) -> [Tensor] { [value] }
 }
 
 extension Model {

@@ -7,15 +7,19 @@ import Tensors
 public struct UpdateRange {
     /// The masters, replaced by their new values.
     public let weights: Buffer
+    /// Receives the new weights, rounded to its type; nil where the masters are the working weights.
+    public let working: Buffer?
     public let gradient: Buffer
     /// One buffer a moment, in the order of the optimizer's `momentNames`.
     public let moments: [Buffer]
     /// Whether weight decay applies.
     public let decays: Bool
 
-    public init(weights: Buffer, gradient: Buffer, moments: [Buffer], decays: Bool) {
-        (self.weights, self.gradient, self.moments, self.decays) =
-            (weights, gradient, moments, decays)
+    public init(
+        weights: Buffer, working: Buffer? = nil, gradient: Buffer, moments: [Buffer], decays: Bool
+    ) {
+        (self.weights, self.working, self.gradient, self.moments, self.decays) =
+            (weights, working, gradient, moments, decays)
     }
 }
 
@@ -67,7 +71,8 @@ public struct AdamW: Optimizer, Hashable {
                 range.decays ? decaying : plain, weights: range.weights.floats + run.lowerBound,
                 gradient: range.gradient.floats + run.lowerBound,
                 firstMoment: range.moments[0].floats + run.lowerBound,
-                secondMoment: range.moments[1].floats + run.lowerBound, count: run.count)
+                secondMoment: range.moments[1].floats + run.lowerBound,
+                working: range.working.map { $0.elements + run.lowerBound }, count: run.count)
         }
     }
 }

@@ -17,6 +17,9 @@ public enum GradientNorm {
 
     /// Σ g² of each block, in Float64.
     public static func sumsOfSquares(_ gradient: Buffer, blocks: [Range<Int>]) -> [Double] {
+        let span = Trace.begin(
+            .norm, "gradient norm", bytes: 4 * blocks.reduce(0) { $0 + $1.count })
+        defer { span.end() }
         let values = gradient.floats
         return [Double](unsafeUninitializedCapacity: blocks.count) { sums, count in
             let base = sums.baseAddress

@@ -3,6 +3,7 @@
 // working weights are gathered.
 
 import Communication
+import Kernels
 import Layers
 import Models
 import Optimizers
@@ -16,8 +17,8 @@ public final class DataParallel<Network: Model> {
     private let optimizer: any Optimizer
     /// In what gradients travel.
     private let wire: DType
-    private let weights: Buffer
-    /// The pieces this rank owns, bucket by bucket, and where their moments lie.
+    private let weights: Weights
+    /// The pieces this rank owns, bucket by bucket.
     private let ownedPieces: [Range<Int>]
     private let moments: [Buffer]
     private let tree: GradientTree
@@ -28,28 +29,35 @@ public final class DataParallel<Network: Model> {
 
     private var incompleteEntries: [Bool] = []
     private var reductions: [PendingOperation?] = []
+    /// Whether the gradients of this rank's own micro-batches are searched before they are summed over
+    /// the ranks; `nonFiniteGradient` is what was found first.
+    package var inspectsGradients = false
+    package private(set) var nonFiniteGradient: NonFiniteElement?
     /// Optimizer updates so far: Adam's time. Skipped steps do not count.
     public private(set) var updates = 0
 
     /// Allocates flat memory for the model's parameters and binds it; weights are not set yet.
     ///
-    /// - Parameter wire: in what gradients travel between ranks; with Float16 the bits are those of the number
-    ///   of ranks.
+    /// - Parameters:
+    ///   - storage: of the working weights, and so of everything the model makes from them; Float32 or
+    ///     Float16.
+    ///   - wire: in what gradients travel between ranks; with Float16 the bits are those of the number of
+    ///     ranks.
     public init(
         _ model: Network, optimizer: any Optimizer, communicator: any Communicator,
-        bucketBytes: Int, wire: DType = .float32
+        bucketBytes: Int, storage: DType = .float32, wire: DType = .float32
     ) {
         self.wire = wire
         (self.model, self.optimizer, self.communicator) = (model, optimizer, communicator)
         layout = FlatLayout(
             parameters: model.parameters, ranks: communicator.size, bucketBytes: bucketBytes)
-        weights = Buffer(count: layout.count)
-        weights.clear()
+        ownedPieces = layout.buckets.map { $0.pieces[communicator.rank] }
+        weights = Weights(
+            layout, pieces: ownedPieces, rank: communicator.rank, storage: storage)
         for entry in layout.entries {
             entry.parameter.leaf.bind(
-                Tensor(buffer: weights[entry.range], shape: entry.parameter.leaf.shape))
+                Tensor(buffer: weights.working[entry.range], shape: entry.parameter.leaf.shape))
         }
-        ownedPieces = layout.buckets.map { $0.pieces[communicator.rank] }
         let owned = ownedPieces.reduce(0) { $0 + $1.count }
         moments = optimizer.momentNames.map { _ in
             let buffer = Buffer(count: owned)
@@ -66,8 +74,19 @@ public final class DataParallel<Network: Model> {
         ownBlocks = owners[communicator.rank].map { [layout] in layout.blocks[$0] }
     }
 
-    public func initialize(seed: UInt64) {
-        for entry in layout.entries { entry.parameter.initialize(seed: seed) }
+    /// Initial values: each rank makes those of its pieces, which then go to all. Collective.
+    public func initialize(seed: UInt64) throws(CommunicationError) {
+        for (piece, master) in zip(ownedPieces, weights.masters) {
+            for (entry, common) in entries(in: piece) {
+                entry.parameter.initialize(
+                    common.shifted(by: -entry.range.lowerBound), seed: seed,
+                    into: master[common.shifted(by: -piece.lowerBound)])
+            }
+        }
+        for (index, master) in weights.frozenMasters {
+            layout.entries[index].parameter.initialize(0..<master.count, seed: seed, into: master)
+        }
+        try weights.publish(layout, communicator)
     }
 
     // MARK: A step
@@ -95,7 +114,11 @@ public final class DataParallel<Network: Model> {
         _ input: ModelInput, randomness: Pass.Randomness?, scale: Float, isLast: Bool
     ) -> Double {
         let tape = Tape()
+        let forward = Trace.begin(.phase, "forward pass")
         let loss = model.loss(of: input, Pass(tape: tape, randomness: randomness))
+        forward.end()
+        let backward = Trace.begin(.phase, "backward pass")
+        defer { backward.end() }
         if isLast { beginReductions() }
         tape.backward(from: [(loss, Tensor([scale], shape: []))]) { leaf in
             if isLast { complete(leaf) }
@@ -108,6 +131,8 @@ public final class DataParallel<Network: Model> {
     ///
     /// - Parameter record: what else the ranks must agree on; of the same length on each.
     public func agree(on record: [Double]) throws(CommunicationError) -> StepAgreement {
+        let span = Trace.begin(.agreement, "agreement")
+        defer { span.end() }
         for index in reductions.indices {
             try reductions[index]?.wait()
             reductions[index] = nil
@@ -142,78 +167,79 @@ public final class DataParallel<Network: Model> {
     public func update(learningRate: Double, gradientScale: Float) throws(CommunicationError) {
         var gathers: [PendingOperation] = []
         var offset = 0
-        for (bucket, piece) in zip(layout.buckets, ownedPieces) {
+        // A gradient is read, weights and moments are read and written.
+        let trafficPerElement =
+            4 * (1 + 2 * (1 + moments.count)) + (weights.areApart ? weights.working.dtype.size : 0)
+        for (number, bucket) in layout.buckets.enumerated() {
+            let count = ownedPieces[number].count
+            let span = Trace.begin(.optimizer, "optimizer", bytes: trafficPerElement * count)
             optimizer.update(
-                updateRanges(of: piece, momentOffset: offset), learningRate: learningRate,
+                updateRanges(of: number, momentOffset: offset), learningRate: learningRate,
                 updates: updates, gradientScale: gradientScale)
-            offset += piece.count
-            gathers.append(communicator.allGather(weights[bucket.range], counts: bucket.counts))
+            span.end()
+            offset += count
+            gathers.append(
+                communicator.allGather(weights.working[bucket.range], counts: bucket.counts))
         }
         for gather in gathers { try gather.wait() }
         updates += 1
     }
 
+    /// Bytes that this rank's weights take: in the storage type, and as Float32 masters apart from those.
+    package var memory: (working: Int, masters: Int) {
+        (weights.working.byteCount, weights.masterBytes)
+    }
+
     // MARK: State
 
-    /// Parameters and moments, as far as this rank answers for them: its pieces.
+    /// Parameters and moments, as far as this rank answers for them: its pieces. Always Float32.
     public var state: [StateTensor] {
         var tensors: [StateTensor] = []
-        var offsets: [Int] = []
+        // In ascending order of memory: buckets run from its end to its start.
+        var owned: [(piece: Range<Int>, master: Buffer, moments: [Buffer])] = []
         var offset = 0
-        for piece in ownedPieces {
-            offsets.append(offset)
+        for (piece, master) in zip(ownedPieces, weights.masters) {
+            owned.append((piece, master, moments.map { $0[offset..<offset + piece.count] }))
             offset += piece.count
         }
-        // In ascending order of memory: buckets run from its end to its start.
-        let owned = Array(zip(ownedPieces, offsets)).reversed()
-        func pieces(
-            of entry: FlatLayout.Entry, _ buffer: (Range<Int>, Int) -> Buffer
-        ) -> [StateTensor.Piece] {
-            let start = entry.range.lowerBound
-            return owned.compactMap { piece, offset in
-                let common = piece.clamped(to: entry.range)
-                guard !common.isEmpty else { return nil }
-                return StateTensor.Piece(
-                    range: common.lowerBound - start..<common.upperBound - start,
-                    buffer: buffer(common, offset + common.lowerBound - piece.lowerBound))
-            }
-        }
-        for entry in layout.entries {
+        owned.reverse()
+        for (index, entry) in layout.entries.enumerated() {
             let (name, spec) = (entry.parameter.name, entry.parameter.spec)
             guard entry.parameter.leaf.isTrainable else {
-                // A frozen parameter is in no bucket and has no moments; the first rank answers for it.
-                let piece = StateTensor.Piece(
-                    range: 0..<entry.range.count, buffer: weights[entry.range])
+                // A frozen parameter has no moments; the first rank answers for it.
+                let master = weights.frozenMasters[index]
                 tensors.append(
                     StateTensor(
-                        name: name, spec: spec, pieces: communicator.rank == 0 ? [piece] : []))
+                        name: name, spec: spec,
+                        pieces: master.map { [.init(range: 0..<$0.count, buffer: $0)] } ?? []))
                 continue
             }
+            func pieces(_ buffer: (Int) -> Buffer) -> [StateTensor.Piece] {
+                owned.indices.compactMap { number in
+                    let piece = owned[number].piece
+                    let common = piece.clamped(to: entry.range)
+                    guard !common.isEmpty else { return nil }
+                    return StateTensor.Piece(
+                        range: common.shifted(by: -entry.range.lowerBound),
+                        buffer: buffer(number)[common.shifted(by: -piece.lowerBound)])
+                }
+            }
             tensors.append(
-                StateTensor(
-                    name: name, spec: spec, pieces: pieces(of: entry) { range, _ in weights[range] }
-                ))
-            for (moment, buffer) in zip(optimizer.momentNames, moments) {
+                StateTensor(name: name, spec: spec, pieces: pieces { owned[$0].master }))
+            for (moment, momentName) in optimizer.momentNames.enumerated() {
                 tensors.append(
                     StateTensor(
-                        name: "optimizer.\(moment).\(name)", spec: spec,
-                        pieces: pieces(of: entry) { range, offset in
-                            buffer[offset..<offset + range.count]
-                        }))
+                        name: "optimizer.\(momentName).\(name)", spec: spec,
+                        pieces: pieces { owned[$0].moments[moment] }))
             }
         }
         return tensors
     }
 
-    /// After the state was filled from a checkpoint: the other ranks' pieces. Collective.
+    /// After the state was filled from a checkpoint: working weights, the other ranks' too. Collective.
     public func restore(updates: Int) throws(CommunicationError) {
         self.updates = updates
-        for bucket in layout.buckets {
-            try communicator.allGather(weights[bucket.range], counts: bucket.counts).wait()
-        }
-        for entry in layout.entries where !entry.parameter.leaf.isTrainable {
-            try communicator.broadcast(weights[entry.range], from: 0).wait()
-        }
+        try weights.publish(layout, communicator)
     }
 
     // MARK: Reductions
@@ -221,6 +247,7 @@ public final class DataParallel<Network: Model> {
     private func beginReductions() {
         incompleteEntries = layout.entries.map { $0.parameter.leaf.isTrainable }
         reductions = Array(repeating: nil, count: layout.buckets.count)
+        nonFiniteGradient = nil
     }
 
     private func complete(_ leaf: Leaf) {
@@ -244,6 +271,9 @@ public final class DataParallel<Network: Model> {
         for (number, bucket) in layout.buckets.enumerated() where reductions[number] == nil {
             guard !incompleteEntries[bucket.entries].contains(true) else { return }
             tree.fold(bucket.range)
+            if inspectsGradients && nonFiniteGradient == nil {
+                nonFiniteGradient = layout.firstNonFinite(in: bucket, of: tree.root)
+            }
             reductions[number] = communicator.reduceScatter(
                 tree.root[bucket.range], counts: bucket.counts, wire: wire)
         }
@@ -253,19 +283,31 @@ public final class DataParallel<Network: Model> {
         layout.entries.first { $0.range.overlaps(layout.blocks[block]) }?.parameter.name
     }
 
-    private func updateRanges(of piece: Range<Int>, momentOffset: Int) -> [UpdateRange] {
-        let first = layout.entries.partitioningIndex { $0.range.upperBound > piece.lowerBound }
-        return layout.entries[first...].prefix { $0.range.lowerBound < piece.upperBound }.compactMap
-        {
-            entry in
-            let common = piece.clamped(to: entry.range)
-            guard !common.isEmpty, entry.parameter.leaf.isTrainable else { return nil }
-            let offset = momentOffset + common.lowerBound - piece.lowerBound
+    private func updateRanges(of bucket: Int, momentOffset: Int) -> [UpdateRange] {
+        let piece = ownedPieces[bucket]
+        return entries(in: piece).compactMap { entry, common in
+            guard entry.parameter.leaf.isTrainable else { return nil }
+            let inPiece = common.shifted(by: -piece.lowerBound)
             return UpdateRange(
-                weights: weights[common], gradient: tree.root[common],
-                moments: moments.map { $0[offset..<offset + common.count] },
+                weights: weights.masters[bucket][inPiece],
+                working: weights.areApart ? weights.working[common] : nil,
+                gradient: tree.root[common],
+                moments: moments.map { $0[inPiece.shifted(by: momentOffset)] },
                 decays: entry.parameter.decays)
         }
+    }
+
+    /// The parameters that lie in a range of flat memory, and which part of it each is.
+    private func entries(in range: Range<Int>) -> [(entry: FlatLayout.Entry, common: Range<Int>)] {
+        let first = layout.entries.partitioningIndex { $0.range.upperBound > range.lowerBound }
+        return layout.entries[first...].prefix { $0.range.lowerBound < range.upperBound }
+            .map { ($0, range.clamped(to: $0.range)) }.filter { !$0.1.isEmpty }
+    }
+}
+
+extension Range<Int> {
+    fileprivate func shifted(by offset: Int) -> Range<Int> {
+        lowerBound + offset..<upperBound + offset
     }
 }
 

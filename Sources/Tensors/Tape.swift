@@ -1,6 +1,8 @@
 // Reverse-mode differentiation. A tape is an explicit object: primitives append one record each while
 // the forward pass runs; the backward pass walks the records from the last to the first, once.
 
+import Kernels
+
 /// The record of a forward pass. Several may be alive at once (pipeline stages, recomputation).
 public final class Tape {
     /// A value's number on this tape.
@@ -23,6 +25,7 @@ public final class Tape {
     }
 
     private struct Record {
+        let name: StaticString
         let output: Slot
         let leaves: [Leaf]
         let work: Work
@@ -33,6 +36,10 @@ public final class Tape {
     /// How many records use a leaf: it is announced when the last of them is done.
     private var uses: [ObjectIdentifier: Int] = [:]
 
+    /// Sees every activation gradient that the backward pass stores, parts of sums too: for tests and
+    /// diagnosis.
+    package var observer: ((Tensor) -> Void)?
+
     public init() { slotCount = 0 }
 
     /// A tape whose values are numbered on from another's, so that one backward pass serves both.
@@ -42,25 +49,27 @@ public final class Tape {
     public func watch(_ tensor: Tensor) -> Tensor { tensor.recorded(as: newSlot()) }
 
     /// Appends a primitive. Not recorded, and the output stays a constant, where nothing that goes in
-    /// wants a gradient.
+    /// wants a gradient. `name` is the pullback's in a trace: the primitive that calls.
     func record(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], pullback: @escaping Pullback
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], name: StaticString = #function,
+        pullback: @escaping Pullback
     ) -> Tensor {
-        append(output, inputs: inputs, leaves: leaves, .pullback(pullback))
+        append(output, inputs: inputs, leaves: leaves, name, .pullback(pullback))
     }
 
     /// Appends primitives that have run unrecorded; the backward pass runs them again.
     func record(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], again: @escaping (Tape) -> Tensor
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], name: StaticString = #function,
+        again: @escaping (Tape) -> Tensor
     ) -> Tensor {
         let distinct = leaves.enumerated().filter { index, leaf in
             leaves.firstIndex { $0 === leaf } == index
         }
-        return append(output, inputs: inputs, leaves: distinct.map(\.element), .again(again))
+        return append(output, inputs: inputs, leaves: distinct.map(\.element), name, .again(again))
     }
 
     private func append(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], _ work: Work
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], _ name: StaticString, _ work: Work
     ) -> Tensor {
         let trainable = leaves.filter(\.isTrainable)
         guard !trainable.isEmpty || inputs.contains(where: { $0.slot != nil }) else {
@@ -68,7 +77,7 @@ public final class Tape {
         }
         let slot = newSlot()
         for leaf in trainable { uses[ObjectIdentifier(leaf), default: 0] += 1 }
-        records.append(Record(output: slot, leaves: trainable, work: work))
+        records.append(Record(name: name, output: slot, leaves: trainable, work: work))
         return output.recorded(as: slot)
     }
 
@@ -84,7 +93,7 @@ public final class Tape {
         from outputs: [(output: Tensor, gradient: Tensor)], wanted: [Tensor] = [],
         leafIsComplete: (Leaf) -> Void = { _ in }
     ) -> [Tensor] {
-        let pass = Backward(slotCount: slotCount)
+        let pass = Backward(slotCount: slotCount, observer: observer)
         for (output, gradient) in outputs {
             precondition(output.slot != nil, "Tape: an output that was not recorded")
             pass.add(gradient, to: output, shared: true)
@@ -92,7 +101,8 @@ public final class Tape {
         run(pass, leafIsComplete: leafIsComplete)
         return wanted.map { tensor in
             precondition(tensor.slot != nil, "Tape: the gradient of a tensor that is not watched")
-            return pass.take(tensor.slot!)?.gradient ?? Tensor(zeros: tensor.shape)
+            return pass.take(tensor.slot!)?.gradient
+                ?? Tensor(zeros: tensor.shape, dtype: tensor.dtype)
         }
     }
 
@@ -105,7 +115,11 @@ public final class Tape {
         while let record = records.popLast() {
             switch record.work {
             case .pullback(let pullback):
-                if let upstream = pass.take(record.output) { pullback(upstream, pass) }
+                if let upstream = pass.take(record.output) {
+                    let span = Trace.begin(.backward, record.name)
+                    pullback(upstream, pass)
+                    span.end()
+                }
                 for leaf in record.leaves { finish(leaf) }
             case .again(let body):
                 runAgain(body, of: record, pass, leafIsComplete: finish)
@@ -124,7 +138,9 @@ public final class Tape {
         if let upstream = pass.take(record.output) {
             let firstSlot = pass.slotCount
             let inner = Tape(firstSlot: firstSlot)
+            let span = Trace.begin(.recompute, record.name)
             let output = body(inner)
+            span.end()
             pass.resize(to: inner.slotCount)
             pass.add(upstream.gradient, to: output, shared: !upstream.isOwned)
             inner.run(pass) { leaf in
@@ -150,7 +166,15 @@ public final class Tape {
 final class Backward {
     private var gradients: [Tape.Upstream?]
 
-    init(slotCount: Int) { gradients = Array(repeating: nil, count: slotCount) }
+    private let observer: ((Tensor) -> Void)?
+
+    init(slotCount: Int, observer: ((Tensor) -> Void)? = nil) {
+        gradients = Array(repeating: nil, count: slotCount)
+        self.observer = observer
+    }
+
+    /// Tells of a gradient that a pullback keeps to itself.
+    func stored(_ gradient: Tensor) { observer?(gradient) }
 
     var slotCount: Int { gradients.count }
 
@@ -165,6 +189,7 @@ final class Backward {
     /// `shared`: something else refers to this memory too, so that it must not be written to.
     func add(_ gradient: Tensor, to tensor: Tensor, shared: Bool = false) {
         guard let slot = tensor.slot else { return }
+        observer?(gradient)
         guard let present = gradients[slot] else {
             gradients[slot] = Tape.Upstream(gradient: gradient, isOwned: !shared)
             return
@@ -175,9 +200,10 @@ final class Backward {
         } else if !shared {
             sum = gradient
         } else {
-            sum = Tensor(uninitialized: gradient.shape)
+            sum = Tensor(uninitialized: gradient.shape, dtype: gradient.dtype)
         }
         addElements(present.gradient, gradient, into: sum)
+        observer?(sum)
         gradients[slot] = Tape.Upstream(gradient: sum, isOwned: true)
     }
 

@@ -78,5 +78,16 @@ public struct Tensor {
     /// The same elements as a constant: no gradient flows back through it.
     public var detached: Tensor { Tensor(buffer: buffer, shape: shape) }
 
+    /// The elements in another storage type, each rounded once; the same tensor where it is of that type.
+    package func converted(to dtype: DType) -> Tensor {
+        guard dtype != self.dtype else { return self }
+        let result = Tensor(uninitialized: shape, dtype: dtype)
+        let (from, to) = (elements, result.elements)
+        parallelRuns(of: shape.count) { run in
+            convert(from: from + run.lowerBound, to: to + run.lowerBound, count: run.count)
+        }
+        return result
+    }
+
     func recorded(as slot: Tape.Slot) -> Tensor { Tensor(buffer: buffer, shape: shape, slot: slot) }
 }

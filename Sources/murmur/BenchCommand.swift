@@ -17,6 +17,9 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Prints one line of JSON.")
     var json = false
 
+    @Flag(help: "Also says where the time of a step goes, on standard error.")
+    var profile = false
+
     @Option(help: ArgumentHelp("Steps to time, after 2 that warm up.", valueName: "n"))
     var steps = 8
 
@@ -29,12 +32,14 @@ struct BenchCommand: ParsableCommand {
         try withWorld(
             timeout: configuration.run.communicationTimeout, configuration: configuration
         ) { world throws(RunError) in
-            let result = try bench(configuration, steps: steps, world: world)
+            let result = try bench(
+                configuration, steps: steps, profiles: profile, world: world)
             if world.isFirst { try show(result) }
         }
     }
 
     private func show(_ result: BenchResult) throws(RunError) {
+        if let rows = result.profile { Report.table(BenchCommand.table(rows)) }
         guard !json else {
             do {
                 return print(try result.json)
@@ -53,6 +58,35 @@ struct BenchCommand: ParsableCommand {
             memory         \(Self.number(Double(result.peakRssBytes) / 1_073_741_824)) GiB a rank
             layout         \(result.worldSize) ranks of \(result.threads) threads
             """)
+    }
+
+    /// One line a kind of work, and their sum.
+    private static func table(_ rows: [ProfileRow]) -> [String] {
+        func line(_ cells: [String]) -> String {
+            let name = cells[0].padding(toLength: 38, withPad: " ", startingAt: 0)
+            let direction = cells[1].padding(toLength: 10, withPad: " ", startingAt: 0)
+            let numbers = cells.dropFirst(2).map {
+                String(repeating: " ", count: max(1, 10 - $0.count)) + $0
+            }
+            return name + direction + numbers.joined()
+        }
+        func cell(_ value: Double?, _ format: String) -> String {
+            value.map { String(format: format, $0) } ?? ""
+        }
+        let heads = [
+            "training thread", "", "ms a step", "% of it", "calls", "GFLOP/s", "% sgemm", "GB/s",
+        ]
+        let sum = rows.reduce(0) { $0 + $1.milliseconds }
+        return [line(heads)]
+            + rows.map {
+                line([
+                    $0.name, $0.direction, cell($0.milliseconds, "%.3f"),
+                    cell(100 * $0.share, "%.1f"),
+                    cell($0.calls, "%.4g"), cell($0.gflopsPerSecond, "%.1f"),
+                    cell($0.shareOfSgemm.map { 100 * $0 }, "%.0f"),
+                    cell($0.gigabytesPerSecond, "%.1f"),
+                ])
+            } + [line(["step", "", cell(sum, "%.3f")])]
     }
 
     private static func number(_ value: Double) -> String { String(format: "%.4g", value) }

@@ -44,6 +44,9 @@ enum Report {
         if Launch.isFirst { write(messages.map { "warning: \($0)" }) }
     }
 
+    /// Lines for a person, beside the result on standard output.
+    static func table(_ lines: [String]) { if Launch.isFirst { write(lines) } }
+
     private static func write(_ lines: [String]) {
         let text = lines.map { $0 + "\n" }.joined()
         try? FileHandle.standardError.write(contentsOf: Data(text.utf8))

@@ -2,18 +2,29 @@ import Glibc
 import Kernels
 import Testing
 
-private struct State: Equatable {
+private struct State {
     var weights: [Float]
     var first: [Float]
     var second: [Float]
+    /// The weights as Float16 storage computes with them.
+    var working: [Float16]
 
     init(count: Int) {
         weights = values(count, seed: 1)
         first = [Float](repeating: 0, count: count)
         second = first
+        working = [Float16](repeating: .nan, count: count)
     }
 
-    mutating func update(_ step: AdamWStep, _ gradient: [Float], pieces length: Int) {
+    mutating func update(
+        _ step: AdamWStep, _ gradient: [Float], pieces length: Int, halves: Bool = false
+    ) {
+        let copy = UnsafeMutablePointer<Float16>.allocate(capacity: gradient.count)
+        copy.initialize(from: working, count: gradient.count)
+        defer {
+            working = Array(UnsafeBufferPointer(start: copy, count: gradient.count))
+            copy.deallocate()
+        }
         weights.withUnsafeMutableBufferPointer { w in
             first.withUnsafeMutableBufferPointer { m in
                 second.withUnsafeMutableBufferPointer { v in
@@ -24,7 +35,8 @@ private struct State: Equatable {
                                 step, weights: w.baseAddress! + start,
                                 gradient: g.baseAddress! + start,
                                 firstMoment: m.baseAddress! + start,
-                                secondMoment: v.baseAddress! + start, count: $0.count)
+                                secondMoment: v.baseAddress! + start,
+                                working: halves ? Elements(copy + start) : nil, count: $0.count)
                         }
                     }
                 }
@@ -77,9 +89,27 @@ struct AdamTests {
             whole.update(step(t), gradient, pieces: count)
             pieces.update(step(t), gradient, pieces: length)
         }
-        #expect(whole == pieces)
+        #expect(same(whole.weights, pieces.weights))
+        #expect(same(whole.first, pieces.first) && same(whole.second, pieces.second))
         pieces.weights[3] = pieces.weights[3].nextUp
-        #expect(whole != pieces)
+        #expect(!same(whole.weights, pieces.weights))
+    }
+
+    /// Working weights in Float16 are the masters rounded; the masters keep their bits.
+    @Test(arguments: pieceLengths + [517])
+    func workingWeightsAreTheMastersRounded(length: Int) {
+        var plain = State(count: 517)
+        var mixed = plain
+        for t in 1...3 {
+            let gradient = values(517, seed: UInt64(t))
+            plain.update(step(t), gradient, pieces: 517)
+            mixed.update(step(t), gradient, pieces: length, halves: true)
+        }
+        #expect(same(plain.weights, mixed.weights))
+        #expect(same(plain.second, mixed.second))
+        #expect(mixed.working == mixed.weights.map { Float16($0) })
+        #expect(plain.working.allSatisfy { $0.isNaN })
+        #expect(mixed.working != mixed.weights.map { Float16($0.nextUp * 1.001) })
     }
 
     @Test func noGradientMeansDecayAlone() {

@@ -7,15 +7,17 @@ private struct Run {
     let rows: Int
     let columns: Int
     let stride: Int
+    let type: ElementType
     var logits: [Float]
     var targets: [Int32]
     var scales: [Float]
 
-    init(_ rows: Int, _ columns: Int) {
+    init(_ rows: Int, _ columns: Int, _ type: ElementType = .float32) {
+        self.type = type
         self.rows = rows
         self.columns = columns
         stride = columns + 3
-        logits = values(rows * stride, seed: 1).map { $0 * 6 }
+        logits = rounded(values(rows * stride, seed: 1).map { $0 * 6 }, to: type)
         targets = values(rows, seed: 2).map { Int32(abs($0) * Float(columns)) }
         scales = values(rows, seed: 3)
         if rows > 1 {
@@ -42,7 +44,7 @@ private struct Run {
                     logits[$0 * stride + first..<$0 * stride + first + width]
                 }
                 softmaxStatistics(
-                    memory.copy(part), rows: rows, stride: width,
+                    memory.elements(part, type), rows: rows, stride: width,
                     columnSlices: own.map { $0.lowerBound - first..<$0.upperBound - first },
                     into: maxima + rank * held * rows, sums: sums + rank * held * rows)
             }
@@ -70,7 +72,8 @@ private struct Run {
         withMemory { memory in
             let out = memory.unset(rows)
             targetLogits(
-                memory.copy(logits) + range.lowerBound, targets: memory.copy(targets), into: out,
+                memory.elements(logits, type) + range.lowerBound, targets: memory.copy(targets),
+                into: out,
                 rows: rows, stride: stride, firstColumn: range.lowerBound, columns: range.count)
             return array(out, rows)
         }
@@ -80,7 +83,7 @@ private struct Run {
     func backward(_ range: Range<Int>? = nil) -> [Float] {
         let range = range ?? 0..<columns
         return withMemory { memory in
-            let x = memory.copy(logits)
+            let x = memory.elements(logits, type)
             crossEntropyBackward(
                 x + range.lowerBound, targets: memory.copy(targets),
                 logSumExp: memory.copy(logSumExps()), rowScales: memory.copy(scales), rows: rows,
@@ -118,18 +121,23 @@ private struct Run {
 private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 1009), (2, 20_011)]
 
 @Suite struct CrossEntropyTests {
-    @Test(arguments: shapes)
-    func agreesWithFloat64(rows: Int, columns: Int) {
-        let run = Run(rows, columns)
+    @Test(arguments: shapes, elementTypes)
+    func agreesWithFloat64(shape: (Int, Int), type: ElementType) {
+        let (rows, columns) = shape
+        let run = Run(rows, columns, type)
         let expected = run.referenceLosses(run.logits.map(Double.init))
         #expect(close(run.losses(), expected, absolute: 3e-6, relative: 1e-6))
         let gradient = run.referenceGradient()
-        #expect(close(run.backward(), gradient, absolute: 1e-6, relative: 5e-6))
+        #expect(
+            close(
+                run.backward(), gradient, absolute: 1e-6, relative: 5e-6, storedAs: type))
         if columns > 1 {
             var other = run
             other.targets[0] = (other.targets[0] + 1) % Int32(columns)
             #expect(!close(other.losses(), expected, absolute: 3e-6, relative: 1e-6))
-            #expect(!close(other.backward(), gradient, absolute: 1e-6, relative: 5e-6))
+            #expect(
+                !close(
+                    other.backward(), gradient, absolute: 1e-6, relative: 5e-6, storedAs: type))
         }
     }
 
@@ -175,6 +183,22 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
                 #expect(own.bitPattern == gradient[index].bitPattern)
             }
         }
+    }
+
+    /// A large scale (the loss scale) comes before the one rounding: probabilities that Float16 holds badly
+    /// give gradients as good as any.
+    @Test func halvesAreRoundedAfterTheScale() {
+        var run = Run(2, 2_011, .float16)
+        run.targets = [2_010, 2_010]
+        run.scales = [65_536, 65_536]
+        let found = (0..<2).flatMap { row in
+            run.backward(0..<2_010)[row * run.stride..<row * run.stride + 2_010]
+        }
+        let gradient = run.referenceGradient()
+        let exact = (0..<2).flatMap { row in gradient[row * run.stride..<row * run.stride + 2_010] }
+        #expect(close(found, exact, absolute: 0, relative: 2e-5, storedAs: .float16))
+        let early = exact.map { Float(Float16($0 / 65_536)) * 65_536 }
+        #expect(!close(early, exact, absolute: 0, relative: 2e-5, storedAs: .float16))
     }
 
     @Test func ignoredRowsGiveExactZerosAndNothingElseIsTouched() {

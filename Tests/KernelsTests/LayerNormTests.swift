@@ -53,6 +53,7 @@ private struct Reference {
 private struct Run {
     let rows: Int
     let width: Int
+    let type: ElementType
     let slices: [Range<Int>]
     let x: [Float]
     let gain: [Float]
@@ -60,14 +61,17 @@ private struct Run {
     let dy: [Float]
     let epsilon: Float = 1e-5
 
-    init(_ rows: Int, _ width: Int, slices: [Range<Int>]? = nil) {
+    init(
+        _ rows: Int, _ width: Int, _ type: ElementType = .float32, slices: [Range<Int>]? = nil
+    ) {
+        self.type = type
         self.rows = rows
         self.width = width
         self.slices = slices ?? canonicalSlices(rows)
-        x = values(rows * width, seed: 1).map { $0 * 3 + 0.5 }
-        gain = values(width, seed: 2).map { $0 + 1 }
-        bias = values(width, seed: 3)
-        dy = values(rows * width, seed: 4)
+        x = rounded(values(rows * width, seed: 1).map { $0 * 3 + 0.5 }, to: type)
+        gain = rounded(values(width, seed: 2).map { $0 + 1 }, to: type)
+        bias = rounded(values(width, seed: 3), to: type)
+        dy = rounded(values(rows * width, seed: 4), to: type)
     }
 
     var reference: Reference {
@@ -78,11 +82,12 @@ private struct Run {
 
     func forward(bias hasBias: Bool = true) -> (y: [Float], means: [Float], reciprocals: [Float]) {
         withMemory { memory in
-            let y = memory.unset(rows * width)
+            let y = memory.unset(rows * width, type)
             let means = memory.unset(rows)
             let reciprocals = memory.unset(rows)
             layerNorm(
-                memory.copy(x), gain: memory.copy(gain), bias: hasBias ? memory.copy(bias) : nil,
+                memory.elements(x, type), gain: memory.elements(gain, type),
+                bias: hasBias ? memory.elements(bias, type) : nil,
                 into: y, means: means, reciprocalDeviations: reciprocals, rows: rows, width: width,
                 epsilon: epsilon)
             return (array(y, rows * width), array(means, rows), array(reciprocals, rows))
@@ -93,11 +98,11 @@ private struct Run {
         let saved = forward()
         return withMemory { memory in
             // In place: dx may be dy.
-            let dx = memory.copy(dy)
+            let dx = memory.elements(dy, type)
             let dgain = memory.unset(slices.count * width)
             let dbias = memory.unset(slices.count * width)
             layerNormBackward(
-                gradient: dx, memory.copy(x), gain: memory.copy(gain),
+                gradient: dx, memory.elements(x, type), gain: memory.elements(gain, type),
                 means: memory.copy(saved.means),
                 reciprocalDeviations: memory.copy(saved.reciprocals), into: dx,
                 gainPartials: frozen ? nil : dgain, biasPartials: frozen ? nil : dbias, rows: rows,
@@ -118,23 +123,26 @@ func canonicalSlices(_ count: Int) -> [Range<Int>] {
 private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (300, 100), (70, 768)]
 
 @Suite struct LayerNormTests {
-    @Test(arguments: shapes)
-    func agreesWithFloat64(rows: Int, width: Int) {
-        let run = Run(rows, width)
-        #expect(close(run.forward().y, run.reference.forward(), absolute: 5e-6, relative: 1e-5))
+    @Test(arguments: shapes, elementTypes)
+    func agreesWithFloat64(shape: (Int, Int), type: ElementType) {
+        let (rows, width) = shape
+        let run = Run(rows, width, type)
+        func near(_ found: [Float], _ expected: [Double], _ absolute: Double) -> Bool {
+            close(found, expected, absolute: absolute, relative: 2e-5, storedAs: type)
+        }
+        #expect(near(run.forward().y, run.reference.forward(), 5e-6))
         var unbiased = run.reference
         unbiased.bias = unbiased.bias.map { _ in 0 }
-        #expect(
-            close(run.forward(bias: false).y, unbiased.forward(), absolute: 5e-6, relative: 1e-5))
+        #expect(near(run.forward(bias: false).y, unbiased.forward(), 5e-6))
         let found = run.backward()
         let expected = run.reference.backward(run.dy.map(Double.init), run.slices)
         // At width 1 the deviation is 0 and rstd 1/√ε: rounding of dy·gain is multiplied by 316.
-        #expect(close(found.x, expected.x, absolute: width == 1 ? 1e-4 : 5e-6, relative: 2e-5))
+        #expect(near(found.x, expected.x, width == 1 ? 1e-4 : 5e-6))
         #expect(close(found.gain, expected.gain, absolute: 2e-5, relative: 2e-5))
         #expect(close(found.bias, expected.bias, absolute: 2e-5, relative: 2e-5))
         if rows > 1 && width > 1 {
             let wrong = Array(expected.x.reversed())
-            #expect(!close(found.x, wrong, absolute: 5e-6, relative: 2e-5))
+            #expect(!near(found.x, wrong, 5e-6))
             #expect(!close(found.gain, expected.bias, absolute: 2e-5, relative: 2e-5))
         }
     }
@@ -174,11 +182,12 @@ private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (30
             let dgain = memory.unset(33)
             let dbias = memory.unset(33)
             layerNormBackward(
-                gradient: memory.copy(Array(run.dy[(130 * 33)...])),
-                memory.copy(Array(run.x[(130 * 33)...])), gain: memory.copy(run.gain),
+                gradient: memory.elements(Array(run.dy[(130 * 33)...])),
+                memory.elements(Array(run.x[(130 * 33)...])), gain: memory.elements(run.gain),
                 means: memory.copy(Array(saved.means[130...])),
                 reciprocalDeviations: memory.copy(Array(saved.reciprocals[130...])),
-                into: memory.unset(70 * 33), gainPartials: dgain, biasPartials: dbias, rows: 70,
+                into: memory.unset(70 * 33, .float32), gainPartials: dgain, biasPartials: dbias,
+                rows: 70,
                 width: 33, tokenSlices: [0..<70])
             return (array(dgain, 33), array(dbias, 33))
         }
@@ -195,15 +204,17 @@ private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (30
 }
 
 @Suite struct ColumnSumsTests {
-    @Test(arguments: [(1, 1), (65, 7), (64, 16), (200, 61), (130, 130), (300, 768)])
-    func agreesWithFloat64(rows: Int, width: Int) {
+    @Test(
+        arguments: [(1, 1), (65, 7), (64, 16), (200, 61), (130, 130), (300, 768)], elementTypes)
+    func agreesWithFloat64(shape: (Int, Int), type: ElementType) {
+        let (rows, width) = shape
         let stride = width + 5
-        let x = values(rows * stride, seed: 5)
+        let x = rounded(values(rows * stride, seed: 5), to: type)
         let slices = canonicalSlices(rows)
         let found = withMemory { memory in
             let partials = memory.unset(4 * width)
             columnSums(
-                memory.copy(x), rows: rows, width: width, stride: stride, into: partials,
+                memory.elements(x, type), rows: rows, width: width, stride: stride, into: partials,
                 tokenSlices: slices)
             return array(partials, 4 * width)
         }
@@ -222,7 +233,7 @@ private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (30
         let found = withMemory { memory in
             let partials = memory.unset(1)
             columnSums(
-                memory.copy(x), rows: rows, width: 1, stride: 1, into: partials,
+                memory.elements(x), rows: rows, width: 1, stride: 1, into: partials,
                 tokenSlices: [0..<rows])
             return partials[0]
         }

@@ -108,6 +108,25 @@ struct RandomTests {
         #expect(y.count { $0 == 0 } > 10)
     }
 
+    /// A half is dropped where a float is, and otherwise scaled in Float32 and rounded once.
+    @Test(arguments: pieceLengths + [1_003])
+    func dropoutOfHalves(length: Int) {
+        let x = rounded(values(1_003, seed: 3), to: .float16)
+        let y = withMemory { memory in
+            let run = memory.elements(x, .float16)
+            inPieces(of: length, x.count) {
+                stream.dropout(
+                    run + $0.lowerBound, into: run + $0.lowerBound, count: $0.count,
+                    firstIndex: 11 + UInt64($0.lowerBound), rate: 0.25)
+            }
+            return array(run, x.count)
+        }
+        var floats = x
+        stream.dropout(x, into: &floats, count: x.count, firstIndex: 11, rate: 0.25)
+        #expect(same(y, rounded(floats, to: .float16)))
+        #expect(!same(y, floats))
+    }
+
     @Test(arguments: pieceLengths + [45])
     func piecesGiveTheSameBits(length: Int) {
         let count = 517

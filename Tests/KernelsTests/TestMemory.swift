@@ -1,5 +1,7 @@
 // Memory with stable addresses, for kernels that take many pointers.
 
+import Kernels
+
 /// Lends copies of arrays until the end of `withMemory`.
 struct TestMemory {
     fileprivate final class Blocks {
@@ -29,4 +31,31 @@ func withMemory<Result>(_ body: (TestMemory) -> Result) -> Result {
 
 func array<Element>(_ pointer: UnsafePointer<Element>, _ count: Int) -> [Element] {
     Array(UnsafeBufferPointer(start: pointer, count: count))
+}
+
+// Stored elements of either type.
+
+let elementTypes: [ElementType] = [.float32, .float16]
+
+extension TestMemory {
+    /// The values, rounded to the type.
+    func elements(_ values: [Float], _ type: ElementType = .float32) -> Elements {
+        switch type {
+        case .float32: Elements(copy(values))
+        case .float16: Elements(copy(values.map { Float16($0) }))
+        }
+    }
+
+    func unset(_ count: Int, _ type: ElementType) -> Elements {
+        elements([Float](repeating: .nan, count: count), type)
+    }
+}
+
+func array(_ elements: Elements, _ count: Int) -> [Float] {
+    (0..<count).map { elements.float(at: $0) }
+}
+
+/// What a store and a load make of the values.
+func rounded(_ values: [Float], to type: ElementType) -> [Float] {
+    type == .float32 ? values : values.map { Float(Float16($0)) }
 }

@@ -25,9 +25,13 @@ struct Block {
 
 /// Whether every element is within `absolute` + `relative` · |reference| of its reference.
 func close(
-    _ found: [Float], _ reference: [Double], absolute: Double = 1e-6, relative: Double = 1e-6
+    _ found: [Float], _ reference: [Double], absolute: Double = 1e-6, relative: Double = 1e-6,
+    storedAs type: ElementType = .float32
 ) -> Bool {
-    found.count == reference.count
+    // Float16: one rounding more, to 11 bits or to the grid of the subnormal numbers.
+    let relative = relative + (type == .float16 ? 0x1p-11 : 0)
+    let absolute = absolute + (type == .float16 ? 0x1p-25 : 0)
+    return found.count == reference.count
         && zip(found, reference).allSatisfy {
             abs(Double($0) - $1) <= absolute + relative * abs($1)
         }

@@ -5,6 +5,33 @@ import Training
 
 @Suite struct DataParallelTests {
     private static let reference = Result { try Replica().train(0..<5) }
+    private static let halfReference = Result { try Replica(storage: .float16).train(0..<5) }
+
+    /// With Float16 storage: the same bits however it is laid out, other bits than with Float32 (the
+    /// control), and a result that differs by rounding alone.
+    @Test(arguments: [1, 2, 4], [Recompute.none, .attention, .block])
+    func halvesAreAsInvariant(ranks: Int, recompute: Recompute) throws {
+        let replica = Replica(
+            ranks: ranks, bucketBytes: 20_000, recompute: recompute, storage: .float16)
+        let reference = try Self.halfReference.get()
+        #expect(try replica.train(0..<5) == reference)
+        let floats = try Self.reference.get()
+        #expect(floats.state["wte.weight"] != reference.state["wte.weight"])
+        let norms = zip(floats.norms, reference.norms).map {
+            (Double(bitPattern: $0), Double(bitPattern: $1))
+        }
+        #expect(norms.allSatisfy { abs($0 - $1) <= 0.02 * $0 && $0 != $1 }, "\(norms)")
+    }
+
+    @Test(arguments: [(1, 4), (4, 2), (2, 1)])
+    func aStateOfHalvesGoesOnInAnotherLayout(before: Int, after: Int) throws {
+        let saved = try Replica(ranks: before, bucketBytes: 20_000, storage: .float16)
+            .train(0..<3)
+        let resumed = try Replica(ranks: after, storage: .float16).train(3..<5, from: saved.state)
+        #expect(try resumed.state == Self.halfReference.get().state)
+        let other = try Replica(ranks: after).train(3..<5, from: saved.state)
+        #expect(other.state != resumed.state, "control: Float32 from the same masters")
+    }
 
     @Test(arguments: [1, 2, 4], [1024, 20_000, 1 << 30])
     func ranksAndBucketsChangeNoBit(ranks: Int, bucketBytes: Int) throws {
@@ -69,19 +96,21 @@ import Training
         #expect(other.state != reference.state, "control: a flipped bit is not seen")
     }
 
-    @Test(arguments: [1, 2, 4])
-    func frozenParametersStayAndHaveNoMoments(ranks: Int) throws {
+    @Test(arguments: [1, 2, 4], [DType.float32, .float16])
+    func frozenParametersStayAndHaveNoMoments(ranks: Int, storage: DType) throws {
         let frozen: Set = ["wpe.weight", "h.0.ln_1.weight", "ln_f.bias"]
-        let start = try Replica(frozen: frozen).train(0..<0)
-        let outcome = try Replica(ranks: ranks, frozen: frozen).train(0..<5)
+        let start = try Replica(frozen: frozen, storage: storage).train(0..<0)
+        let outcome = try Replica(ranks: ranks, frozen: frozen, storage: storage).train(0..<5)
         for name in frozen {
             #expect(outcome.state[name] == start.state[name])
             #expect(outcome.state["optimizer.first_moment.\(name)"] == nil)
         }
         #expect(outcome.state["wte.weight"] != start.state["wte.weight"])
-        #expect(try outcome == Replica(frozen: frozen).train(0..<5))
-        let resumed = try Replica(ranks: 5 - ranks, microBatches: 8, frozen: frozen)
-            .train(5..<5, from: outcome.state)
+        #expect(try outcome == Replica(frozen: frozen, storage: storage).train(0..<5))
+        let resumed = try Replica(
+            ranks: 5 - ranks, microBatches: 8, frozen: frozen, storage: storage
+        )
+        .train(5..<5, from: outcome.state)
         #expect(resumed.state == outcome.state)
     }
 

@@ -21,6 +21,7 @@ struct Replica: Sendable {
     /// By name.
     var frozen: Set<String> = []
     var recompute = Recompute.none
+    var storage = DType.float32
 
     /// What is known after some steps.
     struct Outcome: Equatable, Sendable {
@@ -38,7 +39,7 @@ struct Replica: Sendable {
                 fill(replica.state, from: start)
                 try replica.restore(updates: steps.lowerBound)
             } else {
-                replica.initialize(seed: seed)
+                try replica.initialize(seed: seed)
             }
             var outcome = Outcome(state: [:], norms: [], losses: [])
             for step in steps {
@@ -63,7 +64,10 @@ struct Replica: Sendable {
         for other in outcomes {
             precondition(other.0.norms == outcome.norms && other.0.losses == outcome.losses)
             for (name, bits) in other.working {
-                precondition(bits == outcome.state[name], "\(name): a rank has other weights")
+                let masters = outcome.state[name]!
+                precondition(
+                    bits == masters.map { storage == .float16 ? rounded($0) : $0 },
+                    "\(name): a rank has other weights")
             }
         }
         return outcome
@@ -84,7 +88,8 @@ struct Replica: Sendable {
 
     private func makeReplica(_ communicator: any Communicator) -> DataParallel<GPT> {
         DataParallel(
-            makeModel(), optimizer: AdamW(), communicator: communicator, bucketBytes: bucketBytes)
+            makeModel(), optimizer: AdamW(), communicator: communicator, bucketBytes: bucketBytes,
+            storage: storage)
     }
 
     /// Names and sizes of the whole state.
@@ -150,9 +155,17 @@ private func pieces(of state: [StateTensor]) -> [Piece] {
     }
 }
 
+/// As Float32, whatever they are stored in.
 private func working(_ model: GPT) -> StateBits {
     Dictionary(
-        uniqueKeysWithValues: model.parameters.map { ($0.name, bits($0.leaf.value.buffer)) })
+        uniqueKeysWithValues: model.parameters.map {
+            ($0.name, $0.leaf.value.array.map(\.bitPattern))
+        })
+}
+
+/// A Float32 after a stay in Float16.
+private func rounded(_ bits: UInt32) -> UInt32 {
+    Float(Float16(Float(bitPattern: bits))).bitPattern
 }
 
 private func fill(_ state: [StateTensor], from bits: StateBits) {

@@ -32,6 +32,7 @@ import Training
         expected.schedule.decaySteps = 1900
         expected.schedule.finalRatio = 0.2
         expected.precision.lossScale = .dynamic
+        expected.precision.staticScale = 2048
         expected.parallelism.bucketBytes = 1_048_576
         expected.parallelism.reduceDType = .float16
         expected.evaluation.every = 50

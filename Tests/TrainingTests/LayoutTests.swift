@@ -46,6 +46,18 @@ import Testing
         #expect(try alone.digest != Self.reference.get().digest, "control: the same bits")
     }
 
+    @Test(arguments: [
+        Layout(ranks: nil, threads: 2), Layout(ranks: 2, threads: 1), Layout(ranks: 4, threads: 1),
+    ])
+    func everyLayoutGivesTheSameBitsInHalves(layout: Layout) throws {
+        let settings = ["precision.storage=float16"]
+        let alone = try Self.run(Layout(ranks: nil, threads: 1), settings: settings)
+        #expect(try Self.run(layout, settings: settings) == alone)
+        let recomputed = try Self.run(layout, settings: settings + ["memory.recompute=block"])
+        #expect(recomputed == alone)
+        #expect(try alone.digest != Self.reference.get().digest, "control: the bits of Float32")
+    }
+
     @Test(arguments: ["attention", "block"], [nil, 2])
     func recomputationChangesNoBit(mode: String, ranks: Int?) throws {
         let outcome = try Self.run(

@@ -42,6 +42,13 @@ import Training
         #expect(object["learning_rate"] as? Double == 0.001)
     }
 
+    @Test func theLossScaleStandsInTheRowsOfRunsThatHaveOne() throws {
+        var row = row(7)
+        #expect(try object(row)["loss_scale"] == nil)
+        row.lossScale = 65536
+        #expect(try object(row)["loss_scale"] as? Int == 65536)
+    }
+
     /// Nine digits are enough to tell any two Float32 numbers apart; small ones have leading zeros.
     @Test(
         arguments: [0, .leastNonzeroMagnitude, 1, 0x1.fffffep0, .leastNormalMagnitude] as [Float])

@@ -47,7 +47,6 @@ import Training
     private func check(_ shape: Shape, slices: Int) throws {
         let cut = shape.cutsOutputs ? shape.outputs : shape.inputs
         let borders = (0...slices).map { $0 * cut / slices }
-        let smallest = zip(borders, borders.dropFirst()).map { $1 - $0 }.min()!
         let x = noise(shape.tokens * shape.inputs, seed: 1)
         let weight = noise(shape.outputs * shape.inputs, seed: 2)
         let y = Buffer(count: shape.tokens * shape.outputs)
@@ -64,10 +63,7 @@ import Training
                     Operand(
                         weight.floats + first * shape.inputs, stride: shape.inputs,
                         transposed: true),
-                    into: part.floats, stride: last - first,
-                    sliced: .columns(
-                        borders: borders[range.lowerBound...range.upperBound].map { $0 - first },
-                        smallest: smallest))
+                    into: part.floats, stride: last - first)
                 return part
             }
             let part = Buffer(count: shape.tokens * shape.outputs)

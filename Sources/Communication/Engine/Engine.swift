@@ -1,4 +1,5 @@
 import Glibc
+import Kernels
 import Synchronization
 
 /// Moves the operations of one rank forward, on a thread of its own that alone calls the transport.
@@ -138,6 +139,8 @@ final class Engine: @unchecked Sendable {
 
     private func wait(_ ticket: Ticket) throws(CommunicationError) {
         if !ticket.isDone.load(ordering: .acquiring) {
+            let span = Trace.begin(.communication, "wait for communication")
+            defer { span.end() }
             let start = MonotonicClock.now
             awaitedCount.add(1, ordering: .sequentiallyConsistent)
             ticket.isAwaited.store(true, ordering: .sequentiallyConsistent)
@@ -313,6 +316,9 @@ final class Engine: @unchecked Sendable {
     }
 
     private func finish(_ ticket: Ticket, _ error: CommunicationError?) {
+        Trace.record(
+            TraceEvent(.made(ticket.name), .communication, start: ticket.submission),
+            from: ticket.submission)
         ticket.error = error
         monitor.withLock {
             ticket.isDone.store(true, ordering: .releasing)

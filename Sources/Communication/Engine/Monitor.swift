@@ -1,4 +1,5 @@
 import Glibc
+import Kernels
 
 /// A lock and two conditions on the monotonic clock: the engine's `work` and the waiters' `news`.
 final class Monitor: @unchecked Sendable {
@@ -72,7 +73,11 @@ struct NativeThread: @unchecked Sendable {
 
     /// Throws, by `name`, where the system has no thread left.
     init(_ name: String, _ body: @escaping @Sendable () -> Void) throws(CommunicationError) {
-        let start = Unmanaged.passRetained(Start(body))
+        let start = Unmanaged.passRetained(
+            Start {
+                Trace.nameThread(name)
+                body()
+            })
         var handle = pthread_t()
         let status = pthread_create(
             &handle, nil,

@@ -1,3 +1,4 @@
+import Kernels
 import Synchronization
 import Tensors
 
@@ -7,6 +8,8 @@ final class Ticket: @unchecked Sendable {
     let name: String
     /// A tag that no other operation may use meanwhile; none for point-to-point, which is ordered.
     let exclusiveTag: Int?
+    /// When it was submitted, for a trace.
+    let submission = Trace.now
 
     /// Set once by the engine, after `error`.
     let isDone = Atomic(false)

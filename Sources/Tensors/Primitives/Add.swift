@@ -1,9 +1,11 @@
 import Kernels
 
-/// The sum of two tensors of one shape. Nothing is saved.
+/// The sum of two tensors of one shape and type. Nothing is saved.
 public func add(_ first: Tensor, _ second: Tensor, tape: Tape?) -> Tensor {
+    let span = Trace.begin(.forward, bytes: 3 * first.buffer.byteCount)
+    defer { span.end() }
     precondition(first.shape == second.shape, "add: shapes \(first.shape) and \(second.shape)")
-    let output = Tensor(uninitialized: first.shape)
+    let output = Tensor(uninitialized: first.shape, dtype: first.dtype)
     addElements(first, second, into: output)
     return tape.record(output, inputs: [first, second]) { upstream, backward in
         backward.add(upstream.gradient, to: first, shared: true)
@@ -11,9 +13,9 @@ public func add(_ first: Tensor, _ second: Tensor, tape: Tape?) -> Tensor {
     }
 }
 
-/// `output` may be one of the two.
+/// All of one type; `output` may be one of the two.
 func addElements(_ first: Tensor, _ second: Tensor, into output: Tensor) {
-    let (a, b, sum) = (first.floats, second.floats, output.floats)
+    let (a, b, sum) = (first.elements, second.elements, output.elements)
     parallelRuns(of: output.shape.count) { run in
         Kernels.add(
             a + run.lowerBound, b + run.lowerBound, into: sum + run.lowerBound, count: run.count)
@@ -23,9 +25,10 @@ func addElements(_ first: Tensor, _ second: Tensor, into output: Tensor) {
 extension Tape? {
     /// Records on the tape if there is one: without a tape there is no gradient and nothing is kept.
     func record(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [],
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], name: StaticString = #function,
         pullback: @escaping Tape.Pullback
     ) -> Tensor {
-        self?.record(output, inputs: inputs, leaves: leaves, pullback: pullback) ?? output
+        self?.record(output, inputs: inputs, leaves: leaves, name: name, pullback: pullback)
+            ?? output
     }
 }

@@ -67,6 +67,8 @@ public func attention(
     scale: Float, visibility: AttentionVisibility, segments: AttentionSegments? = nil,
     bias: Leaf? = nil, dropout: AttentionDropout? = nil, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward)
+    defer { span.end() }
     let batch = query.tensor.shape[0]
     let (queryHeads, keyHeads) = (query.headOffsets.count, key.headOffsets.count)
     let geometry = AttentionGeometry(

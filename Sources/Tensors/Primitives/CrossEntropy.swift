@@ -13,12 +13,14 @@ import Kernels
 ///   - weights: Float32, one a token.
 /// - Returns: a Float64 scalar, the sum over tokens in order.
 ///
-/// Logits are kept in Float32 until the backward pass, which turns them into their gradient in place;
-/// no probability is ever stored. (To make them again would cost a third of the head's products, a
+/// Logits are kept, in the input's storage type, until the backward pass, which turns them into their
+/// gradient in place; statistics are Float32, and no probability is ever stored. (To make them again would cost a third of the head's products, a
 /// tenth of a GPT-2 124M step.) Saved: input, logits, log-sum-exp of each token.
 public func linearCrossEntropy(
     _ input: Tensor, table: Leaf, vocabulary: Slices, targets: Tensor, weights: Tensor, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward)
+    defer { span.end() }
     let rows = input.shape.rows
     let columns = vocabulary.extent
     precondition(
@@ -27,13 +29,13 @@ public func linearCrossEntropy(
     )
     let product = LinearProduct(
         rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary))
-    let logits = Tensor(uninitialized: [rows, columns])
-    product.forward(input.floats, table.value.floats, into: logits.buffer) { _, _ in }
+    let logits = Tensor(uninitialized: [rows, columns], dtype: input.dtype)
+    product.forward(input.elements, table.value.elements, finish: logits.store)
 
     let logSumExp = logSumExp(of: logits, vocabulary: vocabulary)
     let hits = Tensor(uninitialized: [rows])
     targetLogits(
-        logits.floats, targets: targets.buffer.integers, into: hits.floats, rows: rows,
+        logits.elements, targets: targets.buffer.integers, into: hits.floats, rows: rows,
         stride: columns, firstColumn: vocabulary.first, columns: columns)
     vocabulary.sum.finishRows(hits.buffer, width: 1) { token in
         (vocabulary.first..<vocabulary.first + columns)
@@ -51,17 +53,19 @@ public func linearCrossEntropy(
         let scale = upstream.gradient.scalar
         for token in 0..<rows { scales.floats[token] = weights.floats[token] * scale }
         crossEntropyBackward(
-            logits.floats, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
+            logits.elements, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
             firstColumn: vocabulary.first)
+        backward.stored(logits)
         if table.isTrainable {
             table.contribute {
-                product.weightGradient(logits.floats, input.floats, into: $0, beta: $1)
+                product.weightGradient(
+                    logits.elements, input.elements, into: $0, accumulate: $1 != 0)
             }
         }
         if backward.wants(input) {
-            let gradient = Tensor(uninitialized: input.shape)
-            product.inputGradient(logits.floats, table.value.floats, into: gradient.buffer)
+            let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
+            product.inputGradient(logits.elements, table.value.elements, into: gradient)
             backward.add(gradient, to: input)
         }
     }
@@ -73,7 +77,7 @@ private func logSumExp(of logits: Tensor, vocabulary: Slices) -> Tensor {
     let maxima = Tensor(uninitialized: [slices, rows])
     let sums = Tensor(uninitialized: [slices, rows])
     softmaxStatistics(
-        logits.floats, rows: rows, stride: logits.shape[1], columnSlices: vocabulary.ranges,
+        logits.elements, rows: rows, stride: logits.shape[1], columnSlices: vocabulary.ranges,
         into: maxima.floats, sums: sums.floats)
     let maximum = Tensor(uninitialized: [rows])
     maximaOverSlices(maxima.floats, slices: slices, rows: rows, into: maximum.floats)

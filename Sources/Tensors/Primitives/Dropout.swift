@@ -15,27 +15,35 @@ public struct DropoutSite: Sendable {
         (self.rate, self.stream, self.firstIndex) = (rate, stream, firstIndex)
     }
 
-    /// The same mask serves forward and backward; `output` may be `input`.
+    /// The same mask serves forward and backward; `output` may be `input`, and is of its type.
     func apply(_ input: Tensor, into output: Tensor) {
-        let (x, y) = (input.floats, output.floats)
+        let (x, y) = (input.elements, output.elements)
         parallelRuns(of: input.shape.count) { apply(x, into: y, run: $0) }
     }
 
-    func apply(
-        _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, run: Range<Int>
-    ) {
+    /// Elements `run` of a whole tensor, whose first elements are `x` and `y`.
+    func apply(_ x: Elements, into y: Elements, run: Range<Int>) {
         stream.dropout(
             x + run.lowerBound, into: y + run.lowerBound, count: run.count,
             firstIndex: firstIndex + UInt64(run.lowerBound), rate: rate)
+    }
+
+    /// Float32 values of elements `run` of the tensor, in place: `row` is the first of the run.
+    func apply(toRow row: UnsafeMutablePointer<Float>, run: Range<Int>) {
+        stream.dropout(
+            row, into: row, count: run.count, firstIndex: firstIndex + UInt64(run.lowerBound),
+            rate: rate)
     }
 }
 
 /// Inverted dropout (Srivastava et al. 2014). Nothing is saved: the mask is made again.
 public func dropout(_ input: Tensor, site: DropoutSite, tape: Tape?) -> Tensor {
-    let output = Tensor(uninitialized: input.shape)
+    let span = Trace.begin(.forward, bytes: 2 * input.buffer.byteCount)
+    defer { span.end() }
+    let output = Tensor(uninitialized: input.shape, dtype: input.dtype)
     site.apply(input, into: output)
     return tape.record(output, inputs: [input]) { upstream, backward in
-        let gradient = Tensor(uninitialized: input.shape)
+        let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
         site.apply(upstream.gradient, into: gradient)
         backward.add(gradient, to: input)
     }

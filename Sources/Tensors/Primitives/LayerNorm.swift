@@ -4,28 +4,30 @@ import Kernels
 ///
 /// - Parameters:
 ///   - input: […, width].
-///   - gain, bias: [width].
+///   - gain, bias: [width], of the input's type, which is the output's too.
 ///   - tokenSlices: S; the gradients of gain and bias are sums over tokens, taken slice by slice.
 ///
 /// Saved: the input, and mean and reciprocal deviation of each row.
 public func layerNorm(
     _ input: Tensor, gain: Leaf, bias: Leaf, epsilon: Float, tokenSlices: Int, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward, bytes: 2 * input.buffer.byteCount)
+    defer { span.end() }
     let (rows, width) = (input.shape.rows, input.shape.width)
-    let output = Tensor(uninitialized: input.shape)
+    let output = Tensor(uninitialized: input.shape, dtype: input.dtype)
     let means = Tensor(uninitialized: [rows])
     let reciprocals = Tensor(uninitialized: [rows])
     Kernels.layerNorm(
-        input.floats, gain: gain.value.floats, bias: bias.value.floats, into: output.floats,
+        input.elements, gain: gain.value.elements, bias: bias.value.elements, into: output.elements,
         means: means.floats, reciprocalDeviations: reciprocals.floats, rows: rows, width: width,
         epsilon: epsilon)
     return tape.record(output, inputs: [input], leaves: [gain, bias]) { upstream, backward in
-        let gradient = Tensor(uninitialized: input.shape)
+        let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
         let gainPartials = Tensor(uninitialized: [tokenSlices, width])
         let biasPartials = Tensor(uninitialized: [tokenSlices, width])
         layerNormBackward(
-            gradient: upstream.gradient.floats, input.floats, gain: gain.value.floats,
-            means: means.floats, reciprocalDeviations: reciprocals.floats, into: gradient.floats,
+            gradient: upstream.gradient.elements, input.elements, gain: gain.value.elements,
+            means: means.floats, reciprocalDeviations: reciprocals.floats, into: gradient.elements,
             gainPartials: gainPartials.floats, biasPartials: biasPartials.floats, rows: rows,
             width: width, tokenSlices: Slices.ofTokens(rows, slices: tokenSlices))
         gain.contribute(sumOfSlices: gainPartials)

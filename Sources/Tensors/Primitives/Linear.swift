@@ -46,6 +46,8 @@ public func linear(
     _ input: Tensor, weight: Leaf, split: WeightSplit, epilogue: Epilogue = Epilogue(),
     tokenSlices: Int, tape: Tape?
 ) -> Tensor {
+    let span = Trace.begin(.forward)
+    defer { span.end() }
     let product = LinearProduct(
         rows: input.shape.rows, inputs: input.shape.width,
         outputs: weight.value.shape.count / max(1, input.shape.width), split: split)
@@ -53,11 +55,13 @@ public func linear(
         product.inputs * product.outputs == weight.value.shape.count,
         "linear: \(product.inputs) inputs for a weight of shape \(weight.value.shape)")
     let output = Tensor(
-        uninitialized: Shape(input.shape.extents.dropLast() + [product.outputs]))
-    let preactivation = epilogue.activation.map { _ in Tensor(uninitialized: output.shape) }
-    let sum = preactivation ?? output
-    product.forward(input.floats, weight.value.floats, into: sum.buffer) { rows, columns in
-        epilogue.apply(sum, into: output, rows: rows, columns: columns)
+        uninitialized: Shape(input.shape.extents.dropLast() + [product.outputs]),
+        dtype: input.dtype)
+    let preactivation = epilogue.activation.map { _ in
+        Tensor(uninitialized: output.shape, dtype: input.dtype)
+    }
+    product.forward(input.elements, weight.value.elements) { block in
+        epilogue.finish(block, preactivation: preactivation, into: output)
     }
     let residual = epilogue.residual
     return tape.record(
@@ -65,22 +69,25 @@ public func linear(
         leaves: [weight] + (epilogue.bias.map { [$0] } ?? [])
     ) { upstream, backward in
         let gradient = epilogue.gradientOfSum(upstream, preactivation: preactivation)
+        backward.stored(gradient)
         if weight.isTrainable {
             weight.contribute {
-                product.weightGradient(gradient.floats, input.floats, into: $0, beta: $1)
+                product.weightGradient(
+                    gradient.elements, input.elements, into: $0, accumulate: $1 != 0)
             }
         }
         if let bias = epilogue.bias, bias.isTrainable {
             let partials = Tensor(uninitialized: [tokenSlices, product.outputs])
             columnSums(
-                gradient.floats, rows: product.rows, width: product.outputs,
+                gradient.elements, rows: product.rows, width: product.outputs,
                 stride: product.outputs, into: partials.floats,
                 tokenSlices: Slices.ofTokens(product.rows, slices: tokenSlices))
             bias.contribute(sumOfSlices: partials)
         }
         if backward.wants(input) {
-            let inputGradient = Tensor(uninitialized: input.shape)
-            product.inputGradient(gradient.floats, weight.value.floats, into: inputGradient.buffer)
+            let inputGradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
+            product.inputGradient(
+                gradient.elements, weight.value.elements, into: inputGradient)
             backward.add(inputGradient, to: input)
         }
         if let residual {
@@ -90,23 +97,19 @@ public func linear(
 }
 
 extension Epilogue {
-    /// On a block of the sum that has just been made, row by row, so that every step after the first finds
-    /// the row in cache. `output` is `sum` unless there is an activation.
-    func apply(_ sum: Tensor, into output: Tensor, rows: Range<Int>, columns: Range<Int>) {
-        let stride = sum.shape.width
-        let (z, y) = (sum.floats, output.floats)
-        let bias = bias.map { $0.value.floats + columns.lowerBound }
-        let residual = residual?.floats
-        for row in rows {
-            let start = row * stride + columns.lowerBound
-            if let bias { accumulate(bias, into: z + start, count: columns.count) }
-            if let activation {
-                activate(activation, z + start, into: y + start, count: columns.count)
-            }
-            dropout?.apply(y, into: y, run: start..<start + columns.count)
-            if let residual {
-                accumulate(residual + start, into: y + start, count: columns.count)
-            }
+    /// On a block of the Float32 sum that has just been made and is in cache; rounds once into `output`,
+    /// and, where there is an activation, once into `preactivation`.
+    func finish(_ block: ProductBlock, preactivation: Tensor?, into output: Tensor) {
+        let width = output.shape.width
+        for row in block.rows {
+            let start = row * width + block.columns.lowerBound
+            let run = start..<start + block.columns.count
+            finishRow(
+                values: block.row(row), count: run.count,
+                bias: bias.map { $0.value.elements + block.columns.lowerBound },
+                activation: activation, preactivation: preactivation.map { $0.elements + start },
+                residual: residual.map { $0.elements + start }, output: output.elements + start,
+                dropout: dropout.map { site in { site.apply(toRow: $0, run: run) } })
         }
     }
 
@@ -114,17 +117,18 @@ extension Epilogue {
     /// activation.
     func gradientOfSum(_ upstream: Tape.Upstream, preactivation: Tensor?) -> Tensor {
         guard dropout != nil || activation != nil else { return upstream.gradient }
-        let gradient = Tensor(uninitialized: upstream.gradient.shape)
-        let (dy, dz) = (upstream.gradient.floats, gradient.floats)
+        let gradient = Tensor(
+            uninitialized: upstream.gradient.shape, dtype: upstream.gradient.dtype)
+        let (dy, dz) = (upstream.gradient.elements, gradient.elements)
         parallelRuns(of: gradient.shape.count) { run in
-            var source = UnsafePointer(dy)
+            var source = dy
             if let dropout {
                 dropout.apply(dy, into: dz, run: run)
-                source = UnsafePointer(dz)
+                source = dz
             }
             if let activation, let preactivation {
                 activateBackward(
-                    activation, preactivation.floats + run.lowerBound,
+                    activation, preactivation.elements + run.lowerBound,
                     gradient: source + run.lowerBound, into: dz + run.lowerBound, count: run.count)
             }
         }
@@ -132,25 +136,26 @@ extension Epilogue {
     }
 }
 
-/// The three products of a linear map: y = x·Wᵀ, dx = dy·W, dW = dyᵀ·x.
+/// The three products of a linear map: y = x·Wᵀ, dx = dy·W, dW = dyᵀ·x. Operands are of any storage type,
+/// sums are Float32, and a result that is stored is rounded block by block.
 struct LinearProduct {
     let rows: Int
     let inputs: Int
     let outputs: Int
     let split: WeightSplit
 
-    /// y[rows, outputs] = x[rows, inputs]·W[outputs, inputs]ᵀ; `epilogue` once for each finished block.
+    /// x[rows, inputs]·W[outputs, inputs]ᵀ, in finished blocks, disjoint and covering it.
     func forward(
-        _ x: UnsafePointer<Float>, _ weight: UnsafePointer<Float>, into output: Buffer,
-        epilogue: @escaping (Range<Int>, Range<Int>) -> Void
+        _ x: Elements, _ weight: Elements, finish: @escaping (ProductBlock) -> Void
     ) {
-        let y = output.floats
+        let span = Trace.begin(.product, "product", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         switch split {
         case .replicated, .outputs:
             product(
                 rows: rows, columns: outputs, inner: inputs, Operand(x, stride: inputs),
-                Operand(weight, stride: inputs, transposed: true), into: y, stride: outputs,
-                sliced: slicedOutputs { .columns(borders: $0, smallest: $1) }, epilogue: epilogue)
+                Operand(weight, stride: inputs, transposed: true),
+                epilogue: finish)
         case .inputs(let slices):
             let parts = slices.ranges.map { part in
                 ProductSlice(
@@ -158,73 +163,96 @@ struct LinearProduct {
                     b: Operand(
                         weight + part.lowerBound * outputs, stride: part.count, transposed: true))
             }
-            let isLocal = slices.sum.isLocal
-            sumOfProducts(
-                rows: rows, columns: outputs, slices: parts, into: y, stride: outputs,
-                epilogue: isLocal ? epilogue : nil)
-            if !isLocal {
-                slices.sum.finishSum(output)
-                parallelRuns(of: rows, length: 16) { epilogue($0, 0..<outputs) }
-            }
+            sum(parts, columns: outputs, over: slices.sum, finish)
         }
     }
 
     /// dx[rows, inputs] = dy[rows, outputs]·W.
-    func inputGradient(
-        _ dy: UnsafePointer<Float>, _ weight: UnsafePointer<Float>, into gradient: Buffer
-    ) {
-        let dx = gradient.floats
+    func inputGradient(_ dy: Elements, _ weight: Elements, into dx: Tensor) {
+        let span = Trace.begin(.product, "input gradient", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         switch split {
         case .replicated:
             product(
                 rows: rows, columns: inputs, inner: outputs, Operand(dy, stride: outputs),
-                Operand(weight, stride: inputs), into: dx, stride: inputs)
+                Operand(weight, stride: inputs),
+                epilogue: dx.store)
         case .outputs(let slices):
             let parts = slices.ranges.map { part in
                 ProductSlice(
                     inner: part.count, a: Operand(dy + part.lowerBound, stride: outputs),
                     b: Operand(weight + part.lowerBound * inputs, stride: inputs))
             }
-            sumOfProducts(
-                rows: rows, columns: inputs, slices: parts, into: dx, stride: inputs)
-            slices.sum.finishSum(gradient)
+            sum(parts, columns: inputs, over: slices.sum, dx.store)
         case .inputs(let slices):
             products(
                 slices.ranges.map { part in
                     Product(
                         rows: rows, columns: part.count, inner: outputs,
                         Operand(dy, stride: outputs),
-                        Operand(weight + part.lowerBound * outputs, stride: part.count),
-                        into: dx + part.lowerBound, stride: inputs)
+                        Operand(weight + part.lowerBound * outputs, stride: part.count)
+                    ) { dx.store($0, column: part.lowerBound) }
                 })
         }
     }
 
-    /// dW = dyᵀ·x + β·dW, in the weight's memory order.
+    /// dW = dyᵀ·x, added to dW where `accumulate`, in the weight's memory order. Always Float32.
     func weightGradient(
-        _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
-        into gradient: UnsafeMutablePointer<Float>, beta: Float
+        _ dy: Elements, _ x: Elements, into gradient: UnsafeMutablePointer<Float>,
+        accumulate: Bool
     ) {
+        let span = Trace.begin(.product, "weight gradient", operations: 2 * rows * inputs * outputs)
+        defer { span.end() }
         let upstream = Operand(dy, stride: outputs, transposed: true)
         switch split {
         case .replicated, .outputs:
             product(
                 rows: outputs, columns: inputs, inner: rows, upstream, Operand(x, stride: inputs),
-                beta: beta, into: gradient, stride: inputs,
-                sliced: slicedOutputs { .rows(borders: $0, smallest: $1) })
+                accumulate: accumulate, into: gradient, stride: inputs)
         case .inputs(let slices):
             products(
                 slices.ranges.map { part in
                     Product(
                         rows: outputs, columns: part.count, inner: rows, upstream,
-                        Operand(x + part.lowerBound, stride: inputs), beta: beta,
+                        Operand(x + part.lowerBound, stride: inputs), accumulate: accumulate,
                         into: gradient + part.lowerBound * outputs, stride: part.count)
                 })
         }
     }
 
-    private func slicedOutputs(_ axis: ([Int], Int) -> SlicedAxis) -> SlicedAxis {
-        guard case .outputs(let slices) = split else { return .none }
-        return axis(slices.borders, slices.smallest)
+    /// A contraction over canonical slices: where other ranks hold some of them, the partial sums leave
+    /// the process as Float32, and blocks are finished once the whole sum is there.
+    private func sum(
+        _ parts: [ProductSlice], columns: Int, over sum: any SliceSum,
+        _ finish: @escaping (ProductBlock) -> Void
+    ) {
+        guard !sum.isLocal else {
+            return sumOfProducts(
+                rows: rows, columns: columns, slices: parts,
+                epilogue: finish)
+        }
+        let root = Buffer(count: rows * columns)
+        sumOfProducts(
+            rows: rows, columns: columns, slices: parts, into: root.floats, stride: columns)
+        sum.finishSum(root)
+        parallelRuns(of: rows, length: 16) { rows in
+            finish(
+                ProductBlock(
+                    rows: rows, columns: 0..<columns,
+                    values: root.floats + rows.lowerBound * columns, stride: columns))
+        }
     }
+}
+
+extension Tensor {
+    /// Rounds a block of a product into its place, whose columns begin at `column` of this tensor's.
+    func store(_ block: ProductBlock, column: Int) {
+        for row in block.rows {
+            let start = row * shape.width + column + block.columns.lowerBound
+            convert(
+                from: Elements(block.row(row)), to: elements + start, count: block.columns.count)
+        }
+    }
+
+    func store(_ block: ProductBlock) { store(block, column: 0) }
 }

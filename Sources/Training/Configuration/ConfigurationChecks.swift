@@ -15,6 +15,11 @@ struct ConfigurationCheck: Sendable {
             guard !model.width.isMultiple(of: model.heads) else { return nil }
             return "expected a multiple of model.heads (\(model.heads)), found \(model.width)"
         },
+        ConfigurationCheck(["run.trace_steps", "run.steps"]) { configuration in
+            let run = configuration.run
+            guard let step = run.traceSteps.first(where: { $0 > run.steps }) else { return nil }
+            return "expected steps up to run.steps (\(run.steps)), found \(step)"
+        },
         ConfigurationCheck(["batch.sequences", "batch.micro_batch"]) { configuration in
             let batch = configuration.batch
             guard !batch.sequences.isMultiple(of: batch.microBatch) else { return nil }
@@ -57,10 +62,6 @@ struct ConfigurationCheck: Sendable {
             guard data.train.isEmpty != data.validation.isEmpty else { return nil }
             return "expected data.train and data.validation together, found "
                 + (data.train.isEmpty ? "data.validation alone" : "data.train alone")
-        },
-        ConfigurationCheck(["precision.storage"]) { configuration in
-            guard configuration.precision.storage != .float32 else { return nil }
-            return "expected float32, found float16; this version stores Float32 only"
         },
         ConfigurationCheck(["parallelism.tensor"]) { configuration in
             guard configuration.parallelism.tensor != 1 else { return nil }

@@ -1,3 +1,5 @@
+import Optimizers
+
 extension ConfigurationKey {
     /// Every key there is, in the order of the resolved file and of the documentation.
     package static let all: [ConfigurationKey] =
@@ -26,6 +28,9 @@ extension ConfigurationKey {
             "run.communication_timeout", \.run.communicationTimeout,
             .number(from: .excluding(0), to: .including(604_800)), resume: .free,
             "Seconds a peer may stay silent before the run ends with exit code 8."),
+        ConfigurationKey(
+            "run.trace_steps", \.run.traceSteps, .integers(1...1_000_000_000_000), resume: .free,
+            "Steps, counted from 1, whose timeline is written to `trace-step-….json` for Perfetto."),
     ]
 
     private static let modelKeys = [
@@ -149,10 +154,20 @@ extension ConfigurationKey {
     private static let machineKeys = [
         ConfigurationKey(
             "precision.storage", \.precision.storage, .choice, resume: .free,
-            "Type of stored weights and activations; this version has float32."),
+            "Type of stored weights and activations; sums and the optimizer's masters are Float32 in both."
+        ),
         ConfigurationKey(
-            "precision.loss_scale", \.precision.lossScale, .choice, resume: .free,
-            "Scaling of the loss for float16 storage; has no effect on float32."),
+            "precision.loss_scale", \.precision.lossScale, .choice,
+            .derived(
+                "dynamic for float16 storage, none for float32",
+                { $0.precision.lossScale = $0.precision.storage == .float16 ? .dynamic : .none }),
+            resume: .free,
+            "Factor of the loss in the backward pass, which keeps small float16 gradients from vanishing."
+        ),
+        ConfigurationKey(
+            "precision.static_scale", \.precision.staticScale,
+            .powerOfTwo(upTo: LossScale.limit), resume: .free,
+            "That factor where `precision.loss_scale` is static."),
         ConfigurationKey(
             "parallelism.tensor", \.parallelism.tensor, .integer(1...256), resume: .free,
             "Ranks that share one copy of the model; this version has 1."),

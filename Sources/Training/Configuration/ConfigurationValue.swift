@@ -137,6 +137,20 @@ extension ValueFormat where Value == [String] {
     }
 }
 
+extension ValueFormat where Value == [Int] {
+    static func integers(_ bounds: ClosedRange<Int>) -> Self {
+        let one = ValueFormat<Int>.integer(bounds)
+        return Self(
+            expected: "a list of whole numbers from \(bounds.lowerBound) to \(bounds.upperBound)",
+            parse: { value in
+                guard case .list(let elements) = value else { return nil }
+                let numbers = elements.compactMap(one.parse)
+                return numbers.count == elements.count ? numbers : nil
+            },
+            text: { "[\($0.map(one.text).joined(separator: ", "))]" })
+    }
+}
+
 extension ValueFormat where Value: CaseIterable & RawRepresentable, Value.RawValue == String {
     static var choice: Self {
         let names = Value.allCases.map(\.rawValue)

@@ -46,6 +46,8 @@ public struct RunConfiguration: Sendable, Equatable {
         public var threads: Int?
         /// Seconds a peer may stay silent.
         public var communicationTimeout: Double = 120
+        /// Steps that are traced, counted as in the metrics.
+        public var traceSteps: [Int] = []
 
         public init(directory: String, steps: Int) {
             (self.directory, self.steps) = (directory, steps)
@@ -150,11 +152,12 @@ public struct RunConfiguration: Sendable, Equatable {
 
     public struct Precision: Sendable, Equatable {
         public enum Storage: String, Sendable, CaseIterable { case float32, float16 }
-        public enum LossScale: String, Sendable, CaseIterable { case none, dynamic }
+        public typealias LossScale = Optimizers.LossScale.Policy
 
         public var storage = Storage.float32
-        /// Has no effect on Float32 storage.
         public var lossScale = LossScale.none
+        /// The factor of static loss scaling, a power of two.
+        public var staticScale = Optimizers.LossScale.start
 
         public init() {}
     }

@@ -41,6 +41,10 @@ extension RunConfiguration {
         }
     }
 
+    func makeLossScale() -> LossScale {
+        LossScale(precision.lossScale, staticScale: precision.staticScale)
+    }
+
     func makeSchedule() -> Optimizers.Schedule {
         Optimizers.Schedule(
             learningRate: optimizer.learningRate, warmupSteps: schedule.warmupSteps,
@@ -59,6 +63,14 @@ extension RunConfiguration {
             return try PreparedDataset(train: data.train, validation: data.validation)
         } catch {
             throw RunError(error)
+        }
+    }
+
+    /// The type in which weights and activations are stored.
+    var storageType: DType {
+        switch precision.storage {
+        case .float32: .float32
+        case .float16: .float16
         }
     }
 

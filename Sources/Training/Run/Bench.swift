@@ -25,6 +25,13 @@ public struct BenchResult: Sendable, Encodable {
     public var peakRssBytes: Int
     /// The most that tensors held at once, on this rank.
     public var poolPeakBytes: Int
+    /// Weights as the model reads them, in the storage type; on this rank, as the next two.
+    public var workingWeightBytes: Int
+    /// Float32 masters apart from those: none in Float32 storage.
+    public var masterBytes: Int
+    /// The most that a step's passes hold at once beyond what stays from step to step: activations and
+    /// their gradients.
+    public var activationPeakBytes: Int
     /// Blocks of tensor memory that this rank took from the system in the timed steps: none.
     public var steadyAllocations: Int
     /// Part of a step in which the training thread waits for communication.
@@ -34,6 +41,9 @@ public struct BenchResult: Sendable, Encodable {
     public var threads: Int
     public var stepSeconds: Double
     public var parameters: Int
+    /// Wall time of the traced steps; `profile` sums to it. Both with `--profile` only.
+    public var profileStepSeconds: Double?
+    public var profile: [ProfileRow]?
 
     public var json: String {
         get throws {
@@ -46,30 +56,38 @@ public struct BenchResult: Sendable, Encodable {
 }
 
 /// Times `steps` training steps on pseudo-random tokens after 2 that warm up, at most about 3 minutes.
-/// Collective; times are each rank's own.
+/// Collective; times are each rank's own. `profiles`: traces some more steps and tells where their time goes.
 public func bench(
-    _ configuration: RunConfiguration, steps: Int, world: World
+    _ configuration: RunConfiguration, steps: Int, profiles: Bool = false, world: World
 ) throws(RunError) -> BenchResult {
     _ = try checkLayout(configuration, world: world, readsData: false)
     configuration.startThreads(world)
     let model = try configuration.makeModel(vocabulary: nil)
     let replica = DataParallel(
         model, optimizer: configuration.makeOptimizer(), communicator: world.communicator,
-        bucketBytes: configuration.parallelism.bucketBytes, wire: configuration.wire)
-    replica.initialize(seed: configuration.run.seed)
+        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType,
+        wire: configuration.wire)
+    try communicating { () throws(CommunicationError) in
+        try replica.initialize(seed: configuration.run.seed)
+    }
     let source = SyntheticBatches(
         sampleLength: configuration.model.contextLength, vocabularySize: model.vocabularySize,
         layout: configuration.batchLayout, seed: configuration.run.seed)
 
+    var taken = TrainingSteps(configuration, world: world, replica: replica)
     let clock = ContinuousClock()
     let start = clock.now
     var (seconds, shares, rates): ([Double], [Double], [Double]) = ([], [], [])
-    var warmAllocations = 0
+    var (warmAllocations, heldBytes) = (0, 0)
     for step in 0..<steps + 2 {
-        if step == 2 { warmAllocations = StoragePool.shared.counters.systemAllocations }
+        if step == 2 {
+            StoragePool.shared.resetPeak()
+            let counters = StoragePool.shared.counters
+            (warmAllocations, heldBytes) = (counters.systemAllocations, counters.liveBytes)
+        }
         let waited = world.communicator.secondsWaited
         let began = clock.now
-        try benchStep(configuration, replica, source, step: step, world: world)
+        try benchStep(&taken, source)
         let elapsed = (clock.now - began).inSeconds
         if step >= 2 {
             seconds.append(elapsed)
@@ -78,70 +96,61 @@ public func bench(
         rates.append(try measuredProductRate(world))
         // All ranks leave together: the time is the first rank's.
         let next = (clock.now - start).inSeconds + (clock.now - began).inSeconds
-        if try agreedSeconds(next, world) > 170, !seconds.isEmpty { break }
+        if try world.communicator.gather(next)[0] > 170, !seconds.isEmpty { break }
     }
     let stepSeconds = median(seconds)
     let tokens = Double(configuration.batch.sequences * configuration.model.contextLength)
     let flops =
         configuration.flopsPerToken(parameters: model.parameterCount) * tokens / stepSeconds
     let rate = median(rates)
-    return BenchResult(
+    var result = BenchResult(
         tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
         sgemmFlopsPerSecond: rate, ratio: flops / rate,
-        peakRssBytes: try largest(peakResidentBytes(), world),
+        peakRssBytes: try world.communicator.gather(peakResidentBytes()).max() ?? 0,
         poolPeakBytes: StoragePool.shared.counters.peakBytes,
+        workingWeightBytes: replica.memory.working, masterBytes: replica.memory.masters,
+        activationPeakBytes: StoragePool.shared.counters.peakBytes - heldBytes,
         steadyAllocations: StoragePool.shared.counters.systemAllocations - warmAllocations,
         communicationShare: median(shares),
         worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
         parameters: model.parameterCount)
+    guard profiles else { return result }
+    let (tracedSeconds, profile) = try traceSteps(tracedSteps) { () throws(RunError) in
+        try benchStep(&taken, source)
+    }
+    result.profileStepSeconds = tracedSeconds
+    result.profile = profile.rows(productRate: rate / Double(world.size))
+    return result
 }
 
-/// One step, as the trainer takes it.
+private let tracedSteps = 3
+
+/// Takes steps while spans are recorded. Collective.
+private func traceSteps(
+    _ count: Int, _ body: () throws(RunError) -> Void
+) throws(RunError) -> (stepSeconds: Double, profile: Profile) {
+    Trace.start()
+    let began = ContinuousClock.now
+    for _ in 0..<count { try body() }
+    let elapsed = (ContinuousClock.now - began).inSeconds
+    return (elapsed / Double(count), Profile(Trace.stop()))
+}
+
+/// The next step, as the trainer takes it. Collective.
 private func benchStep(
-    _ configuration: RunConfiguration, _ replica: DataParallel<GPT>, _ source: SyntheticBatches,
-    step: Int, world: World
+    _ steps: inout TrainingSteps<GPT>, _ source: SyntheticBatches
 ) throws(RunError) {
-    let groups = microBatchGroups(
-        count: configuration.batch.microBatches, groups: configuration.numerics.groups,
-        rank: world.rank, ranks: world.size)
-    let position = step * configuration.batch.sequences
-    var microBatch = groups.first!.lowerBound
-    let losses = try replica.accumulate(
-        groups, seed: configuration.run.seed, step: step,
-        scale: Float(1 / source.targetWeight(position: position))
-    ) { () throws(RunError) in
+    let span = Trace.begin(.step, "step")
+    defer { span.end() }
+    let position = steps.step * source.layout.sequences
+    var microBatch = steps.microBatches.lowerBound
+    _ = try steps.take(targets: source.targetWeight(position: position)) { () throws(RunError) in
         defer { microBatch += 1 }
         do throws(DatasetError) {
             return try source.trainingBatch(position: position, microBatch: microBatch)
         } catch {
             throw RunError(error)
         }
-    }
-    do throws(CommunicationError) {
-        let agreement = try replica.agree(on: losses)
-        let clip = GradientNorm.clipFactor(
-            norm: agreement.gradientNorm, limit: configuration.optimizer.clipNorm)
-        try replica.update(
-            learningRate: configuration.makeSchedule().learningRate(at: step),
-            gradientScale: Float(clip))
-    } catch {
-        throw RunError(error)
-    }
-}
-
-private func agreedSeconds(_ seconds: Double, _ world: World) throws(RunError) -> Double {
-    do throws(CommunicationError) {
-        return try world.communicator.gatherAll(String(seconds)).first.flatMap { Double($0) } ?? 0
-    } catch {
-        throw RunError(error)
-    }
-}
-
-private func largest(_ value: Int, _ world: World) throws(RunError) -> Int {
-    do throws(CommunicationError) {
-        return try world.communicator.gatherAll(String(value)).compactMap { Int($0) }.max() ?? value
-    } catch {
-        throw RunError(error)
     }
 }
 

@@ -63,7 +63,10 @@ public final class Console {
         }
         parts.append(String(format: "comm %.0f%%", 100 * communicationShare))
         parts.append("eta \(Console.clock(left))")
-        if row.isSkipped { parts.append("skipped: gradient not finite") }
+        if row.isSkipped {
+            let scale = row.lossScale.map { " at loss scale \($0)" } ?? ""
+            parts.append("skipped: gradient not finite\(scale)")
+        }
         if let validation = row.validation {
             parts.append(String(format: "validation loss %.4f", validation.loss))
         }

@@ -1,5 +1,6 @@
 import Communication
 import Datasets
+import Kernels
 import Layers
 import Models
 import Parallelism
@@ -22,6 +23,8 @@ func evaluate(
     _ model: some Model, on source: any EvaluationSource, communicator: any Communicator,
     host: String
 ) throws(RunError) -> EvaluationResult {
+    let span = Trace.begin(.evaluation, "evaluation")
+    defer { span.end() }
     let (rank, size, count) = (communicator.rank, communicator.size, source.batchCount)
     let borders = (0...size).map { $0 * count / size }
     let sums = Buffer(count: count, dtype: .float64)

@@ -29,6 +29,17 @@ extension RunError {
     }
 }
 
+/// Runs `body`; what goes wrong between ranks is the error of a run in this step.
+func communicating<Result>(
+    step: Int? = nil, _ body: () throws(CommunicationError) -> Result
+) throws(RunError) -> Result {
+    do throws(CommunicationError) {
+        return try body()
+    } catch {
+        throw RunError(error).located(step: step)
+    }
+}
+
 /// What the system said, without Foundation's wrapping.
 func systemReason(_ error: any Error) -> String {
     let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error

@@ -7,7 +7,10 @@ public struct MetricsRow: Sendable {
     /// Mean loss over the step's targets, nats a token.
     public var loss: Float
     public var learningRate: Double
+    /// Of the loss without its scale, before clipping.
     public var gradientNorm: Double
+    /// The factor of the loss in the backward pass; nil in a run without loss scaling.
+    public var lossScale: Int?
     public var tokensPerSecond: Double
     /// Wall time of the step.
     public var seconds: Double
@@ -15,11 +18,13 @@ public struct MetricsRow: Sendable {
     public var validation: EvaluationResult?
 
     package init(
-        step: Int, loss: Float, learningRate: Double, gradientNorm: Double, tokensPerSecond: Double,
-        seconds: Double, isSkipped: Bool = false, validation: EvaluationResult? = nil
+        step: Int, loss: Float, learningRate: Double, gradientNorm: Double, lossScale: Int? = nil,
+        tokensPerSecond: Double, seconds: Double, isSkipped: Bool = false,
+        validation: EvaluationResult? = nil
     ) {
         (self.step, self.loss, self.learningRate) = (step, loss, learningRate)
-        (self.gradientNorm, self.tokensPerSecond) = (gradientNorm, tokensPerSecond)
+        (self.gradientNorm, self.lossScale) = (gradientNorm, lossScale)
+        self.tokensPerSecond = tokensPerSecond
         (self.seconds, self.isSkipped, self.validation) = (seconds, isSkipped, validation)
     }
 
@@ -33,6 +38,7 @@ public struct MetricsRow: Sendable {
             "\"tokens_per_second\": \(MetricsRow.number(tokensPerSecond, digits: 6))",
             "\"seconds\": \(MetricsRow.number(seconds, digits: 6))",
         ]
+        if let lossScale { fields.append("\"loss_scale\": \(lossScale)") }
         if isSkipped { fields.append("\"skipped\": true") }
         if let validation {
             fields.append("\"validation_loss\": \(MetricsRow.number(validation.loss, digits: 9))")

@@ -1,4 +1,5 @@
 import Datasets
+import Kernels
 import Layers
 import Models
 import Parallelism
@@ -20,27 +21,35 @@ extension DataParallel {
     ///
     /// - Parameters:
     ///   - scale: with which each backward pass starts.
+    ///   - inspects: whether to look for the cause where a loss is not finite.
     ///   - next: the next micro-batch, in order.
-    /// - Returns: their summed losses, in order.
+    /// - Returns: their summed losses, in order, and the first cause.
     func accumulate(
-        _ groups: [Range<Int>], seed: UInt64, step: Int, scale: Float,
+        _ groups: [Range<Int>], seed: UInt64, step: Int, scale: Float, inspects: Bool,
         next: () throws(RunError) -> Batch
-    ) throws(RunError) -> [Double] {
+    ) throws(RunError) -> (losses: [Double], finding: NonFinite?) {
         beginStep()
         var losses: [Double] = []
+        var finding: NonFinite?
         for group in groups {
             beginGroup()
             for microBatch in group {
+                let span = Trace.begin(.data, "data")
                 let batch = try next()
+                span.end()
+                let input = batch.modelInput
                 let randomness = Pass.Randomness(
                     seed: seed, step: step, firstSequence: batch.firstSequence)
-                losses.append(
-                    accumulate(
-                        batch.modelInput, randomness: randomness, scale: scale,
-                        isLast: microBatch == groups.last!.upperBound - 1))
+                let loss = accumulate(
+                    input, randomness: randomness, scale: scale,
+                    isLast: microBatch == groups.last!.upperBound - 1)
+                losses.append(loss)
+                if inspects && finding == nil && !loss.isFinite {
+                    finding = model.firstNonFinite(input, randomness)
+                }
             }
         }
-        return losses
+        return (losses, finding)
     }
 }
 

@@ -64,6 +64,12 @@ public struct TrainedModel {
         } catch {
             throw RunError(error)
         }
+        // A checkpoint holds masters; the run worked with them as they are stored.
+        let storage = configuration.storageType
+        guard storage != .float32 else { return }
+        for parameter in model.parameters {
+            parameter.leaf.bind(parameter.leaf.value.converted(to: storage))
+        }
     }
 
     /// The loss over the whole validation split. Collective over `world`.

@@ -79,15 +79,18 @@ public func train(
     }
     let replica = DataParallel(
         model, optimizer: configuration.makeOptimizer(), communicator: communicator,
-        bucketBytes: configuration.parallelism.bucketBytes, wire: configuration.wire)
+        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType,
+        wire: configuration.wire)
     let trainer = Trainer(
         configuration, world: world, replica: replica, source: source, evaluation: evaluation,
         identity: identity)
     if let reader = checkpoint?.reader {
         try checkResume(reader, identity, configuration, options, console)
-        try trainer.resume(from: reader)
+        try trainer.resume(from: reader, console: console)
     } else {
-        replica.initialize(seed: configuration.run.seed)
+        try communicating { () throws(CommunicationError) in
+            try replica.initialize(seed: configuration.run.seed)
+        }
     }
     try writeResolvedConfiguration(configuration, world: world)
 
@@ -162,11 +165,7 @@ private func runName(
     _ world: World, resumed checkpoint: CheckpointReader?
 ) throws(RunError) -> String {
     if let checkpoint { return checkpoint.progress.identity.run }
-    do throws(CommunicationError) {
-        return try world.communicator.gatherAll(UUID().uuidString.lowercased())[0]
-    } catch {
-        throw RunError(error)
-    }
+    return try world.communicator.gather(UUID().uuidString.lowercased())[0]
 }
 
 extension TrainingProgress.Identity {
@@ -273,14 +272,10 @@ private func writeResolvedConfiguration(
 
 /// The machine's matrix-product rate over all ranks, all measuring at once, FLOP/s. Collective.
 func measuredProductRate(_ world: World) throws(RunError) -> Double {
-    do throws(CommunicationError) {
+    try communicating { () throws(CommunicationError) in
         try world.communicator.barrier().wait()
-        let rate = BLAS.sgemmRate(threads: Threads.count)
-        return try world.communicator.gatherAll(String(rate)).compactMap { Double($0) }
-            .reduce(0, +)
-    } catch {
-        throw RunError(error)
     }
+    return try world.communicator.gather(BLAS.sgemmRate(threads: Threads.count)).reduce(0, +)
 }
 
 private func describe(

@@ -21,14 +21,9 @@ final class Trainer<Network: Model> {
     let evaluation: (any EvaluationSource)?
     let identity: TrainingProgress.Identity
 
-    /// Completed steps.
-    private(set) var step = 0
+    private var steps: TrainingSteps<Network>
     /// Position in the global sample order.
     private var samples = 0
-    /// Steps in a row that were skipped; a resumed run counts anew.
-    private var skippedInARow = 0
-    private let schedule: Optimizers.Schedule
-    private let groups: [Range<Int>]
     /// A metrics row that could not be written: told to the others at the end of the next step.
     private var metricsFailure: RunError?
 
@@ -39,20 +34,22 @@ final class Trainer<Network: Model> {
     ) {
         (self.configuration, self.world, self.replica) = (configuration, world, replica)
         (self.source, self.evaluation, self.identity) = (source, evaluation, identity)
-        schedule = configuration.makeSchedule()
-        groups = microBatchGroups(
-            count: configuration.batch.microBatches, groups: configuration.numerics.groups,
-            rank: world.rank, ranks: world.size)
+        steps = TrainingSteps(configuration, world: world, replica: replica)
     }
+
+    /// Completed steps.
+    var step: Int { steps.step }
 
     /// Trains until `last` steps are complete, or until a signal asks to stop.
     func run(until last: Int, console: Console) throws(RunError) {
         let metrics = try openMetrics()
         let first = step
+        let tracing = StepTracing(configuration, world: world)
         let batches = BatchPrefetcher(
-            source: source, position: samples,
-            microBatches: groups.first!.lowerBound..<groups.last!.upperBound)
+            source: TracedBatches(source: source), position: samples,
+            microBatches: steps.microBatches)
         while step < last {
+            tracing.begin(step: step + 1)
             // All ranks: one optimizer step, or none where they agree that it cannot be taken.
             var (row, share, signal) = try trainStep(batches)
             let isLast = step == last || signal != 0
@@ -70,6 +67,8 @@ final class Trainer<Network: Model> {
 
             // All ranks: the state, after the rows that belong to it.
             if isDue(configuration.checkpoint.every) || isLast { try save(after: metrics, console) }
+            // All ranks: what was recorded, where this step is to be traced.
+            try tracing.end(step: step)
             if signal != 0 && step < last {
                 throw RunError(
                     .preempted, "signal \(signal): stopped; go on with --resume", step: step,
@@ -81,7 +80,7 @@ final class Trainer<Network: Model> {
     }
 
     /// Fills the state from a checkpoint, whatever the layout of the run that saved it. Collective.
-    func resume(from checkpoint: CheckpointReader) throws(RunError) {
+    func resume(from checkpoint: CheckpointReader, console: Console) throws(RunError) {
         let progress = checkpoint.progress
         do throws(CheckpointError) {
             try checkpoint.restore(into: replica.state, communicator: world.communicator)
@@ -91,97 +90,81 @@ final class Trainer<Network: Model> {
         try communicating { () throws(CommunicationError) in
             try replica.restore(updates: progress.optimizerUpdates)
         }
-        (step, samples) = (progress.step, progress.samples)
+        samples = progress.samples
+        steps = TrainingSteps(
+            configuration, world: world, replica: replica, step: progress.step,
+            lossScale: try lossScale(of: checkpoint, console))
+    }
+
+    /// The dynamic scale as it was saved; nil, which starts anew, where there is none or it is not asked for.
+    private func lossScale(
+        of checkpoint: CheckpointReader, _ console: Console
+    ) throws(RunError) -> LossScale? {
+        guard configuration.precision.lossScale == .dynamic else { return nil }
+        guard let saved = checkpoint.progress.lossScale else {
+            console.note(
+                "resume: the checkpoint has no loss scale; the dynamic one starts at "
+                    + "\(LossScale.start)")
+            return nil
+        }
+        guard
+            let scale = LossScale(
+                savedScale: saved.scale, goodSteps: saved.goodSteps, hysteresis: saved.hysteresis)
+        else {
+            throw RunError(
+                .checkpoint,
+                "\(checkpoint.path): loss_scale: expected a power of two up to "
+                    + "\(LossScale.limit), good_steps below \(LossScale.growthInterval) and "
+                    + "hysteresis from 1 to \(LossScale.tolerance), found \(saved.scale), "
+                    + "\(saved.goodSteps) and \(saved.hysteresis)", isShared: true)
+        }
+        return scale
     }
 
     // MARK: Parts of a step
 
-    /// Forward and backward passes, one agreement, the update. Collective.
+    /// The next step and what it tells. Collective.
     private func trainStep(
         _ batches: BatchPrefetcher
     ) throws(RunError) -> (row: MetricsRow, communicationShare: Double, signal: Int32) {
+        let span = Trace.begin(.step, "step")
+        defer { span.end() }
         let clock = ContinuousClock.now
         let waited = world.communicator.secondsWaited
         let targets = source.targetWeight(position: samples)
-        let learningRate = schedule.learningRate(at: step)
-
-        // Gradients are reduced while the last backward pass runs.
-        var failure = metricsFailure
-        let losses = try trainMicroBatches(batches, scale: Float(1 / targets), failure: &failure)
-
-        // Loss, gradient norm, errors and signals, agreed at once.
-        let record = StepRecord(
-            error: failure?.exitCode ?? 0, signal: StopSignal.number, losses: losses)
-        let agreement = try communicating { () throws(CommunicationError) in
-            try replica.agree(on: record.values)
-        }
-        let records = agreement.records.map { StepRecord(values: $0) }
-        if records.contains(where: { $0.error != 0 }) {
-            try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-                if let failure { throw failure.located(step: step) }
-            }
-        }
-
-        if agreement.isFinite {
-            let clip = GradientNorm.clipFactor(
-                norm: agreement.gradientNorm, limit: configuration.optimizer.clipNorm)
-            try communicating { () throws(CommunicationError) in
-                try replica.update(learningRate: learningRate, gradientScale: Float(clip))
-            }
-        }
-        step += 1
-        samples += configuration.batch.sequences
-        try stopIfDiverged(agreement)
-
-        let seconds = (ContinuousClock.now - clock).inSeconds
-        let row = MetricsRow(
-            step: step, loss: Float(records.flatMap { $0.losses }.reduce(0, +) / targets),
-            learningRate: learningRate, gradientNorm: agreement.gradientNorm,
-            tokensPerSecond: targets / seconds, seconds: seconds, isSkipped: !agreement.isFinite)
-        let share = (world.communicator.secondsWaited - waited) / seconds
-        return (row, share, records.map { $0.signal }.max() ?? 0)
-    }
-
-    /// - Returns: the losses of this rank's micro-batches, in order. A batch that could not be read takes
-    ///   part as nothing, so that no other rank waits for this one; `failure` says why.
-    private func trainMicroBatches(
-        _ batches: BatchPrefetcher, scale: Float, failure: inout RunError?
-    ) throws(RunError) -> [Double] {
-        try replica.accumulate(
-            groups, seed: configuration.run.seed, step: step, scale: scale
+        let outcome = try steps.take(
+            targets: targets, signal: StopSignal.number, failure: metricsFailure
         ) { () throws(RunError) in
             do throws(DatasetError) {
                 return try batches.next()
             } catch {
-                failure = failure ?? RunError(error)
-                return .nothing(
-                    rows: configuration.batch.microBatch,
-                    columns: configuration.model.contextLength)
+                throw RunError(error)
             }
         }
-    }
+        samples += configuration.batch.sequences
 
-    /// A non-finite gradient leaves the weights as they are; eight in a row are no accident.
-    private func stopIfDiverged(_ agreement: StepAgreement) throws(RunError) {
-        skippedInARow = agreement.isFinite ? 0 : skippedInARow + 1
-        guard skippedInARow == 8 else { return }
-        throw RunError(
-            .divergence,
-            "gradient of \(agreement.firstNonFinite ?? "the norm"): expected finite numbers, found "
-                + "none in 8 steps; lower optimizer.learning_rate, or go on from an earlier checkpoint",
-            step: step, isShared: true)
+        let seconds = (ContinuousClock.now - clock).inSeconds
+        let row = MetricsRow(
+            step: step, loss: Float(outcome.loss), learningRate: outcome.learningRate,
+            gradientNorm: outcome.gradientNorm,
+            lossScale: steps.lossScale.policy == .none ? nil : outcome.lossScale,
+            tokensPerSecond: targets / seconds, seconds: seconds, isSkipped: outcome.isSkipped)
+        let share = (world.communicator.secondsWaited - waited) / seconds
+        return (row, share, outcome.signal)
     }
 
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
 
     private func save(after metrics: MetricsFile?, _ console: Console) throws(RunError) {
+        let span = Trace.begin(.checkpoint, "checkpoint")
+        defer { span.end() }
         try world.communicator.together(world.placement.hostName) { () throws(RunError) in
             if let metricsFailure { throw metricsFailure.located(step: step) }
             try metrics?.synchronize()
         }
         let progress = TrainingProgress(
             step: step, optimizerUpdates: replica.updates,
-            samples: samples, identity: identity)
+            samples: samples, lossScale: savedLossScale, identity: identity)
         do throws(CheckpointError) {
             let writer = CheckpointWriter(
                 runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep)
@@ -194,62 +177,24 @@ final class Trainer<Network: Model> {
         }
     }
 
+    /// What a resumed run needs of the scale; the configuration has the other policies.
+    private var savedLossScale: TrainingProgress.LossScale? {
+        let scale = steps.lossScale
+        guard scale.policy == .dynamic else { return nil }
+        return .init(
+            scale: scale.scale, goodSteps: scale.goodSteps, hysteresis: scale.hysteresis)
+    }
+
     private func openMetrics() throws(RunError) -> MetricsFile? {
         try world.communicator.together(world.placement.hostName) { () throws(RunError) in
             world.isFirst
                 ? try MetricsFile(directory: configuration.run.directory, keeping: step) : nil
         }
     }
-
-    private func communicating<Result>(
-        _ body: () throws(CommunicationError) -> Result
-    ) throws(RunError) -> Result {
-        do throws(CommunicationError) {
-            return try body()
-        } catch {
-            throw RunError(error).located(step: step)
-        }
-    }
-}
-
-/// What ranks tell each other at the end of a step.
-private struct StepRecord {
-    /// Exit code of an error that this rank met; 0: none.
-    var error: Int32
-    /// Signal that this rank received; 0: none.
-    var signal: Int32
-    /// Summed losses of its micro-batches.
-    var losses: [Double]
-
-    init(error: Int32, signal: Int32, losses: [Double]) {
-        (self.error, self.signal, self.losses) = (error, signal, losses)
-    }
-
-    init(values: [Double]) {
-        self.init(
-            error: Int32(values[0]), signal: Int32(values[1]), losses: Array(values.dropFirst(2)))
-    }
-
-    var values: [Double] { [Double(error), Double(signal)] + losses }
 }
 
 extension Duration {
     var inSeconds: Double {
         Double(components.seconds) + Double(components.attoseconds) * 1e-18
-    }
-}
-
-extension Batch {
-    /// A batch that counts nothing.
-    fileprivate static func nothing(rows: Int, columns: Int) -> Batch {
-        let count = rows * columns
-        func field(_ name: String, _ value: Int32) -> Field {
-            Field(
-                name: name, rows: rows, columns: columns,
-                values: Array(repeating: value, count: count))
-        }
-        return Batch(
-            fields: [field(Name.tokens, 0), field(Name.targets, ignoredTarget)],
-            weights: Array(repeating: 0, count: count), sequences: rows, firstSequence: 0)
     }
 }

@@ -56,13 +56,8 @@ public struct World: Sendable {
     /// options, read another file or run another program. Collective, and safe as the first thing that
     /// ranks do together: it has the same form whatever the values are.
     public func requireEqual(_ values: [(name: String, value: String)]) throws(RunError) {
-        let given: [String]
-        do throws(CommunicationError) {
-            given = try communicator.gatherAll(
-                values.map { "\($0.name)\t\($0.value)" }.joined(separator: "\n"))
-        } catch {
-            throw RunError(error)
-        }
+        let given = try communicator.gather(
+            values.map { "\($0.name)\t\($0.value)" }.joined(separator: "\n"))
         for (rank, text) in given.enumerated() where text != given[0] {
             let pairs = zip(given[0].split(separator: "\n"), text.split(separator: "\n"))
             let (first, other) = pairs.first { $0 != $1 } ?? (given[0][...], text[...])
@@ -90,6 +85,19 @@ public struct World: Sendable {
 }
 
 extension Communicator {
+    /// What each rank gives, a number or a text, by rank. Collective.
+    func gather<Value: LosslessStringConvertible>(_ value: Value) throws(RunError) -> [Value] {
+        let texts = try communicating { () throws(CommunicationError) in
+            try gatherAll(value.description)
+        }
+        return texts.map { text in
+            guard let value = Value(text) else {
+                preconditionFailure("gather: expected a value of \(Value.self), got \(text)")
+            }
+            return value
+        }
+    }
+
     /// Runs `body` on every rank; throws on *every* rank the error of the lowest one that has any, so that
     /// all leave in the same place with the same code. Collective: `body` is not, unless it says so.
     func together<Result>(
@@ -115,12 +123,7 @@ extension Communicator {
             let step = error.step.map(String.init) ?? ""
             failure = "\(error.kind.rawValue)\n\(error.host ?? host)\n\(step)\n\(error.message)"
         }
-        let failures: [String]
-        do throws(CommunicationError) {
-            failures = try gatherAll(failure)
-        } catch {
-            throw RunError(error)
-        }
+        let failures = try gather(failure)
         guard let rank = failures.firstIndex(where: { !$0.isEmpty }) else { return }
         let parts = failures[rank].split(
             separator: "\n", maxSplits: 3, omittingEmptySubsequences: false)

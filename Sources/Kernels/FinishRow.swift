@@ -1,0 +1,86 @@
+// What follows a product, on one row of a block whose sums have just been made: bias, the stored
+// preactivation, activation, dropout, residual, and one rounding into the output.
+
+/// output = residual + dropout(activation(values + bias)), for `count` elements of one row.
+///
+/// Without dropout it is one pass in registers; with it two, the row being in cache between them.
+/// - Parameters:
+///   - values: the Float32 sums; may be the memory of the output or of the preactivation where those
+///     are Float32, and is otherwise overwritten.
+///   - bias, residual: added, where given.
+///   - preactivation: receives values + bias, rounded; the activation goes on from what it received.
+///   - output: of one type with bias, preactivation and residual; none of these is the output's memory.
+///   - dropout: is called with the row's Float32 elements, which it changes in place.
+package func finishRow(
+    values: UnsafeMutablePointer<Float>, count: Int, bias: Elements? = nil,
+    activation: Activation? = nil, preactivation: Elements? = nil, residual: Elements? = nil,
+    output: Elements, dropout: ((UnsafeMutablePointer<Float>) -> Void)? = nil
+) {
+    precondition(
+        [bias, preactivation, residual].allSatisfy { ($0 ?? output).type == output.type },
+        "finishRow: operands of one type expected, the output's \(output.type)")
+    func run<Element: StoredElement>(_ type: Element.Type) {
+        let row = FinishedRow(
+            values: values, count: count, bias: bias?.pointer(to: type),
+            preactivation: preactivation?.pointer(to: type),
+            residual: residual?.pointer(to: type), output: output.pointer(to: type),
+            dropped: output.type == .float32 ? output.pointer(to: Float.self) : values)
+        switch activation {
+        case nil: row.finish(dropout) { $0 }
+        case .geluTanh: row.finish(dropout, geluTanh)
+        case .geluErf: row.finish(dropout, geluErf)
+        }
+    }
+    switch output.type {
+    case .float32: run(Float.self)
+    case .float16: run(Float16.self)
+    }
+}
+
+private struct FinishedRow<Element: StoredElement> {
+    let values: UnsafeMutablePointer<Float>
+    let count: Int
+    let bias: UnsafePointer<Element>?
+    let preactivation: UnsafeMutablePointer<Element>?
+    let residual: UnsafePointer<Element>?
+    let output: UnsafeMutablePointer<Element>
+    /// The Float32 row that dropout changes. Sums may be the memory of a Float32 preactivation, which must
+    /// stay: the row is then the output. With Float16 storage the sums are nobody else's.
+    let dropped: UnsafeMutablePointer<Float>
+
+    @inline(__always)
+    func finish(
+        _ dropout: ((UnsafeMutablePointer<Float>) -> Void)?, _ activation: (Vector) -> Vector
+    ) {
+        guard let dropout else {
+            forEachVector(count) { index, count in
+                let value = activation(sum(at: index, count: count))
+                storeOutput(value, at: index, count: count)
+            }
+            return
+        }
+        forEachVector(count) { index, count in
+            dropped.storePart(activation(sum(at: index, count: count)), at: index, count: count)
+        }
+        dropout(dropped)
+        forEachVector(count) { index, count in
+            storeOutput(dropped.part(at: index, count: count), at: index, count: count)
+        }
+    }
+
+    /// The sum and the bias, as the preactivation stores it if there is one.
+    @inline(__always)
+    func sum(at index: Int, count: Int) -> Vector {
+        var value = values.part(at: index, count: count)
+        if let bias { value += bias.part(at: index, count: count) }
+        guard let preactivation else { return value }
+        preactivation.storePart(value, at: index, count: count)
+        return preactivation.part(at: index, count: count)
+    }
+
+    @inline(__always)
+    func storeOutput(_ value: Vector, at index: Int, count: Int) {
+        let residue = residual?.part(at: index, count: count)
+        output.storePart(residue.map { value + $0 } ?? value, at: index, count: count)
+    }
+}

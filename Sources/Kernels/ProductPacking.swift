@@ -1,0 +1,226 @@
+// Packing: the rows of A and the columns of B, as Float32, in the order in which a tile kernel reads them.
+//
+// A *line* is a row of A or a column of B; it runs along the inner index. A *sliver* is as many lines as a
+// tile is high (A) or wide (B), stored [inner × lines], the last of an operand filled up with zeros.
+// Lines whose inner index is contiguous in memory are transposed in registers, four lines by four;
+// others, whose lines lie side by side, are copied.
+
+/// A row-major matrix in memory, `stride` elements from row to row as stored; `transposed`: it is read
+/// with its axes exchanged.
+package struct Operand {
+    let elements: Elements
+    let stride: Int
+    let transposed: Bool
+
+    package init(_ elements: Elements, stride: Int, transposed: Bool = false) {
+        (self.elements, self.stride, self.transposed) = (elements, stride, transposed)
+    }
+
+    package init(_ floats: UnsafePointer<Float>, stride: Int, transposed: Bool = false) {
+        self.init(Elements(floats), stride: stride, transposed: transposed)
+    }
+}
+
+/// Lines of an operand.
+struct Lines {
+    private let elements: Elements
+    private let stride: Int
+    /// Whether neighbours in memory are of neighbouring lines.
+    private let sideBySide: Bool
+
+    /// The rows of a left factor.
+    init(rowsOf a: Operand) {
+        (elements, stride, sideBySide) = (a.elements, a.stride, a.transposed)
+    }
+
+    /// The columns of a right factor.
+    init(columnsOf b: Operand) {
+        (elements, stride, sideBySide) = (b.elements, b.stride, !b.transposed)
+    }
+
+    /// Packs `lines`, of `extent` that there are, over the inner indices `inner` into slivers of `width`.
+    func pack(
+        _ lines: Range<Int>, of extent: Int, inner: Range<Int>, width: Int,
+        into slivers: UnsafeMutablePointer<Float>
+    ) {
+        let offset =
+            sideBySide
+            ? inner.lowerBound * stride + lines.lowerBound
+            : lines.lowerBound * stride + inner.lowerBound
+        let first = elements + offset
+        let readable = extent - lines.lowerBound
+        switch elements.type {
+        case .float32:
+            pack(first.pointer(to: Float.self), lines.count, readable, inner.count, width, slivers)
+        case .float16:
+            pack(
+                first.pointer(to: Float16.self), lines.count, readable, inner.count, width, slivers)
+        }
+    }
+
+    /// Inner indices that are copied sliver by sliver at a time: what they read stays in the nearest cache.
+    private static let copiedAtOnce = 64
+
+    @inline(__always)
+    private func pack<Element: StoredElement>(
+        _ source: UnsafePointer<Element>, _ count: Int, _ readable: Int, _ inner: Int, _ width: Int,
+        _ slivers: UnsafeMutablePointer<Float>
+    ) {
+        guard sideBySide else {
+            for line in Swift.stride(from: 0, to: count, by: width) {
+                let sliver = slivers + line * inner
+                let lines = min(width, count - line)
+                switch width {
+                case 6: transpose(source + line * stride, stride, lines, inner, 6, sliver)
+                case 12: transpose(source + line * stride, stride, lines, inner, 12, sliver)
+                case 16: transpose(source + line * stride, stride, lines, inner, 16, sliver)
+                default: transpose(source + line * stride, stride, lines, inner, 32, sliver)
+                }
+            }
+            return
+        }
+        for start in Swift.stride(from: 0, to: inner, by: Self.copiedAtOnce) {
+            let run = min(Self.copiedAtOnce, inner - start)
+            for line in Swift.stride(from: 0, to: count, by: width) {
+                let part = source + start * stride + line
+                let sliver = slivers + line * inner + start * width
+                let lines = min(width, count - line)
+                // A load of 16 may reach beyond the sliver, not beyond the lines there are.
+                guard lines == width && line + max(width, 16) <= readable else {
+                    copyPart(part, stride, lines, run, width, sliver)
+                    continue
+                }
+                switch width {
+                case 6: copy(part, stride, run, 6, sliver)
+                case 12: copy(part, stride, run, 12, sliver)
+                case 16: copy(part, stride, run, 16, sliver)
+                default: copy(part, stride, run, 32, sliver)
+                }
+            }
+        }
+    }
+}
+
+// MARK: - Lines side by side
+
+@inline(__always)
+private func copy<Element: StoredElement>(
+    _ source: UnsafePointer<Element>, _ stride: Int, _ inner: Int, _ width: Int,
+    _ sliver: UnsafeMutablePointer<Float>
+) {
+    var (source, sliver) = (source, UnsafeMutableRawPointer(sliver))
+    for _ in 0..<inner {
+        let vector = source.vector(at: 0)
+        if width >= 16 {
+            sliver.storeBytes(of: vector, as: Vector.self)
+            if width == 32 {
+                (sliver + 64).storeBytes(of: source.vector(at: 16), as: Vector.self)
+            }
+        } else if width == 12 {
+            sliver.storeBytes(of: vector.lowHalf, as: SIMD8<Float>.self)
+            (sliver + 32).storeBytes(of: vector.highHalf.lowHalf, as: SIMD4<Float>.self)
+        } else {
+            sliver.storeBytes(of: vector.lowHalf.lowHalf, as: SIMD4<Float>.self)
+            (sliver + 16).storeBytes(of: vector.lowHalf.highHalf.lowHalf, as: SIMD2<Float>.self)
+        }
+        source += stride
+        sliver += 4 * width
+    }
+}
+
+/// A sliver with `lines` lines, and zeros for the others.
+@inline(never)
+private func copyPart<Element: StoredElement>(
+    _ source: UnsafePointer<Element>, _ stride: Int, _ lines: Int, _ inner: Int, _ width: Int,
+    _ sliver: UnsafeMutablePointer<Float>
+) {
+    for index in 0..<inner {
+        let (from, to) = (source + index * stride, sliver + index * width)
+        for line in 0..<lines { to[line] = from[line].float }
+        for line in lines..<width { to[line] = 0 }
+    }
+}
+
+// MARK: - Lines one after the other
+
+/// `width` is a literal wherever this is called, so that the loops over it are gone.
+@inline(__always)
+private func transpose<Element: StoredElement>(
+    _ source: UnsafePointer<Element>, _ stride: Int, _ lines: Int, _ inner: Int, _ width: Int,
+    _ sliver: UnsafeMutablePointer<Float>
+) {
+    let whole = lines == width ? inner & ~15 : 0
+    for start in Swift.stride(from: 0, to: whole, by: 16) {
+        var line = 0
+        while line + 4 <= width {
+            let from = source + line * stride + start
+            transposeFour(
+                from.vector(at: 0), from.vector(at: stride), from.vector(at: 2 * stride),
+                from.vector(at: 3 * stride), into: sliver + start * width + line, stride: width)
+            line += 4
+        }
+        if line < width {
+            let from = source + line * stride + start
+            transposeTwo(
+                from.vector(at: 0), from.vector(at: stride),
+                into: sliver + start * width + line, stride: width)
+        }
+    }
+    for index in whole..<inner {
+        for line in 0..<width {
+            sliver[index * width + line] =
+                line < lines ? source[line * stride + index].float : 0
+        }
+    }
+}
+
+/// Four lines of 16: each inner index's four elements side by side.
+@inline(__always)
+private func transposeFour(
+    _ a: Vector, _ b: Vector, _ c: Vector, _ d: Vector, into sliver: UnsafeMutablePointer<Float>,
+    stride: Int
+) {
+    transposeFour(
+        a.lowHalf.lowHalf, b.lowHalf.lowHalf, c.lowHalf.lowHalf, d.lowHalf.lowHalf, into: sliver,
+        stride: stride)
+    transposeFour(
+        a.lowHalf.highHalf, b.lowHalf.highHalf, c.lowHalf.highHalf, d.lowHalf.highHalf,
+        into: sliver + 4 * stride, stride: stride)
+    transposeFour(
+        a.highHalf.lowHalf, b.highHalf.lowHalf, c.highHalf.lowHalf, d.highHalf.lowHalf,
+        into: sliver + 8 * stride, stride: stride)
+    transposeFour(
+        a.highHalf.highHalf, b.highHalf.highHalf, c.highHalf.highHalf, d.highHalf.highHalf,
+        into: sliver + 12 * stride, stride: stride)
+}
+
+@inline(__always)
+private func transposeFour(
+    _ a: SIMD4<Float>, _ b: SIMD4<Float>, _ c: SIMD4<Float>, _ d: SIMD4<Float>,
+    into sliver: UnsafeMutablePointer<Float>, stride: Int
+) {
+    let lowAB = SIMD4(a[0], b[0], a[1], b[1])
+    let lowCD = SIMD4(c[0], d[0], c[1], d[1])
+    let highAB = SIMD4(a[2], b[2], a[3], b[3])
+    let highCD = SIMD4(c[2], d[2], c[3], d[3])
+    store(SIMD4(lowHalf: lowAB.lowHalf, highHalf: lowCD.lowHalf), sliver)
+    store(SIMD4(lowHalf: lowAB.highHalf, highHalf: lowCD.highHalf), sliver + stride)
+    store(SIMD4(lowHalf: highAB.lowHalf, highHalf: highCD.lowHalf), sliver + 2 * stride)
+    store(SIMD4(lowHalf: highAB.highHalf, highHalf: highCD.highHalf), sliver + 3 * stride)
+}
+
+@inline(__always)
+private func store(_ four: SIMD4<Float>, _ target: UnsafeMutablePointer<Float>) {
+    UnsafeMutableRawPointer(target).storeBytes(of: four, as: SIMD4<Float>.self)
+}
+
+/// Two lines of 16.
+@inline(__always)
+private func transposeTwo(
+    _ a: Vector, _ b: Vector, into sliver: UnsafeMutablePointer<Float>, stride: Int
+) {
+    for index in 0..<16 {
+        UnsafeMutableRawPointer(sliver + index * stride).storeBytes(
+            of: SIMD2(a[index], b[index]), as: SIMD2<Float>.self)
+    }
+}

@@ -1,0 +1,275 @@
+// A panel: some columns of B over some chains, packed once by all threads, and what every row of A makes
+// of them. A product whose B is larger than a panel is done panel by panel.
+
+/// Computes `tasks`, whose results do not overlap.
+func compute(_ tasks: [ProductTask], tile: TileShape) {
+    let threads = Threads.count
+    let tasks = tasks.filter { $0.rows > 0 && $0.columns > 0 }
+    let sizes = tasks.map { roundUp($0.columns, tile.width) * $0.inner }
+    if sizes.reduce(0, +) <= Blocking.panel {
+        let share = max(1, (threads + tasks.count - 1) / max(1, tasks.count))
+        withScratch(sizes.reduce(0, +)) { scratch in
+            var packed = scratch
+            let panels = zip(tasks, sizes).map { task, size in
+                defer { packed += size }
+                return ProductPanel(
+                    task, columns: 0..<task.columns, chains: 0..<task.chains.count, packed: packed,
+                    partials: nil, tile: tile, threads: share)
+            }
+            run(panels)
+        }
+        return
+    }
+    for task in tasks { computeByPanels(task, tile: tile, threads: threads) }
+}
+
+/// Columns are cut, or chains, or both. Where chains are, partial sums of all rows wait between panels.
+private func computeByPanels(_ task: ProductTask, tile: TileShape, threads: Int) {
+    let groups = groupsOfChains(task)
+    let longest = groups.map { task.innerExtent($0) }.max() ?? 0
+    let tiles = (task.columns + tile.width - 1) / tile.width
+    let panelCount = max(1, (tiles * tile.width * longest + Blocking.panel - 1) / Blocking.panel)
+    let panelWidth = (tiles + panelCount - 1) / panelCount * tile.width
+    let keepsC = groups.count > 1 && task.c == nil
+    let levels = groups.count > 1 ? task.levelCount + (keepsC ? 1 : 0) : 0
+    let partialCount = levels * task.rows * panelWidth
+    withScratch(panelWidth * longest + partialCount) { scratch in
+        let partials = levels > 0 ? scratch + panelWidth * longest : nil
+        for first in stride(from: 0, to: task.columns, by: panelWidth) {
+            let columns = first..<min(task.columns, first + panelWidth)
+            for group in groups {
+                run([
+                    ProductPanel(
+                        task, columns: columns, chains: group, packed: scratch,
+                        partials: partials.map { ($0, panelWidth) }, tile: tile, threads: threads)
+                ])
+            }
+        }
+    }
+}
+
+/// Runs of chains that are packed together: all of them, or as many as a panel takes.
+private func groupsOfChains(_ task: ProductTask) -> [Range<Int>] {
+    if task.inner <= Blocking.longest { return [0..<task.chains.count] }
+    var groups: [Range<Int>] = []
+    var first = 0
+    for index in task.chains.indices
+    where task.innerExtent(first..<index + 1) > Blocking.longest && index > first {
+        groups.append(first..<index)
+        first = index
+    }
+    groups.append(first..<task.chains.count)
+    return groups
+}
+
+/// Packs all panels, then multiplies them.
+private func run(_ panels: [ProductPanel]) {
+    let work = panels.reduce(0) { $0 + $1.work }
+    forEachPiece(of: panels.map(\.packingCount), work: work) { panels[$0].pack(piece: $1) }
+    forEachPiece(of: panels.map(\.blockCount), work: work) { panels[$0].multiply(piece: $1) }
+}
+
+/// Calls `body(list, index)` for the pieces of several lists, on the pool if there is work enough.
+private func forEachPiece(of counts: [Int], work: Int, _ body: (Int, Int) -> Void) {
+    func call(_ piece: Int) {
+        var (list, index) = (0, piece)
+        while index >= counts[list] {
+            index -= counts[list]
+            list += 1
+        }
+        body(list, index)
+    }
+    let total = counts.reduce(0, +)
+    if work <= Blocking.inlineWork {
+        for piece in 0..<total { call(piece) }
+    } else {
+        parallelFor(total) { call($0) }
+    }
+}
+
+private func roundUp(_ count: Int, _ unit: Int) -> Int { (count + unit - 1) / unit * unit }
+
+extension ProductTask {
+    func innerExtent(_ range: Range<Int>) -> Int {
+        chains[range].reduce(0) { $0 + $1.inner.count }
+    }
+}
+
+struct ProductPanel {
+    private let task: ProductTask
+    private let tile: TileShape
+    private let columns: Range<Int>
+    private let chains: Range<Int>
+    private let packed: UnsafeMutablePointer<Float>
+    /// Inner indices of the panel.
+    private let inner: Int
+
+    /// Levels that outlast the panel, [levels × rows × width].
+    private let partials: (pointer: UnsafeMutablePointer<Float>, width: Int)?
+
+    /// Slivers of B, and how many of them are packed as one piece.
+    private let sliverCount: Int
+    private static let sliversAtOnce = 8
+    private let packingsPerChain: Int
+
+    /// Blocks of rows times blocks of columns are the pieces of work.
+    private let rowTiles: Int
+    private let rowBlocks: Int
+    private let columnBlocks: Int
+
+    init(
+        _ task: ProductTask, columns: Range<Int>, chains: Range<Int>,
+        packed: UnsafeMutablePointer<Float>,
+        partials: (pointer: UnsafeMutablePointer<Float>, width: Int)?, tile: TileShape, threads: Int
+    ) {
+        (self.task, self.tile, self.columns, self.chains) = (task, tile, columns, chains)
+        (self.packed, self.partials) = (packed, partials)
+        inner = task.innerExtent(chains)
+        sliverCount = (columns.count + tile.width - 1) / tile.width
+        packingsPerChain = (sliverCount + Self.sliversAtOnce - 1) / Self.sliversAtOnce
+        rowTiles = (task.rows + tile.height - 1) / tile.height
+        let most = min(
+            Blocking.mostRows, max(Blocking.leastRows, Blocking.block / max(1, inner)))
+        let least = (rowTiles * tile.height + most - 1) / most
+        rowBlocks = min(rowTiles, (least + threads - 1) / threads * threads)
+        columnBlocks = min(sliverCount, (threads + rowBlocks - 1) / rowBlocks)
+    }
+
+    /// Multiply-adds.
+    var work: Int { task.rows * columns.count * inner }
+
+    // MARK: Packing B
+
+    var packingCount: Int { chains.count * packingsPerChain }
+
+    func pack(piece: Int) {
+        let (index, part) = piece.quotientAndRemainder(dividingBy: packingsPerChain)
+        let chain = task.chains[chains.lowerBound + index]
+        let slivers = part * Self.sliversAtOnce..<min(sliverCount, (part + 1) * Self.sliversAtOnce)
+        let last = min(columns.upperBound, columns.lowerBound + slivers.upperBound * tile.width)
+        Lines(columnsOf: task.slices[chain.slice].b).pack(
+            columns.lowerBound + slivers.lowerBound * tile.width..<last, of: task.columns,
+            inner: chain.inner, width: tile.width, into: sliver(slivers.lowerBound, of: chain))
+    }
+
+    /// A chain's part of a sliver of B.
+    @inline(__always)
+    private func sliver(_ index: Int, of chain: Chain) -> UnsafeMutablePointer<Float> {
+        let before = (chain.offset - task.chains[chains.lowerBound].offset) * sliverCount
+        return packed + (before + index * chain.inner.count) * tile.width
+    }
+
+    // MARK: Multiplying
+
+    var blockCount: Int { rowBlocks * columnBlocks }
+
+    func multiply(piece: Int) {
+        let (rowBlock, columnBlock) = piece.quotientAndRemainder(dividingBy: columnBlocks)
+        let first = rowTiles * rowBlock / rowBlocks * tile.height
+        let last = min(task.rows, rowTiles * (rowBlock + 1) / rowBlocks * tile.height)
+        let slivers =
+            sliverCount * columnBlock / columnBlocks..<sliverCount * (columnBlock + 1)
+            / columnBlocks
+        let height = roundUp(last - first, tile.height)
+        let levels = partials == nil ? task.levelCount * height * tile.width : 0
+        let keepsC = task.c == nil && partials == nil
+        let blockCount = keepsC ? height * Blocking.columns : 0
+        withScratch(height * inner + levels + blockCount) { scratch in
+            let a = scratch
+            for chain in task.chains[chains] {
+                let before = (chain.offset - task.chains[chains.lowerBound].offset) * height
+                Lines(rowsOf: task.slices[chain.slice].a).pack(
+                    first..<last, of: task.rows, inner: chain.inner, width: tile.height,
+                    into: a + before)
+            }
+            let work = RowBlock(
+                panel: self, rows: first..<last, a: a, levels: a + height * inner,
+                block: a + height * inner + levels)
+            work.multiply(slivers)
+        }
+    }
+
+    /// A block of rows of A, packed, and its scratch.
+    private struct RowBlock {
+        let panel: ProductPanel
+        let rows: Range<Int>
+        let a: UnsafeMutablePointer<Float>
+        let levels: UnsafeMutablePointer<Float>
+        let block: UnsafeMutablePointer<Float>
+
+        /// Some columns of C at a time, so that an epilogue finds them in cache.
+        func multiply(_ slivers: Range<Int>) {
+            let (task, tile) = (panel.task, panel.tile)
+            let isLast = panel.chains.upperBound == task.chains.count
+            let atOnce = Blocking.columns / tile.width
+            for first in stride(from: slivers.lowerBound, to: slivers.upperBound, by: atOnce) {
+                let slivers = first..<min(slivers.upperBound, first + atOnce)
+                let start = slivers.lowerBound * tile.width
+                let end = min(panel.columns.count, slivers.upperBound * tile.width)
+                let target = self.target(column: start)
+                for index in slivers {
+                    multiply(
+                        sliver: index, into: target.pointer + (index * tile.width - start),
+                        target.stride)
+                }
+                guard isLast, let epilogue = task.epilogue else { continue }
+                let offset = panel.columns.lowerBound
+                epilogue(
+                    ProductBlock(
+                        rows: rows, columns: offset + start..<offset + end, values: target.pointer,
+                        stride: target.stride))
+            }
+        }
+
+        /// Where level 0 of these rows is, from a column of the panel on.
+        private func target(column: Int) -> (pointer: UnsafeMutablePointer<Float>, stride: Int) {
+            if let c = panel.task.c {
+                let stride = panel.task.stride
+                return (c + rows.lowerBound * stride + panel.columns.lowerBound + column, stride)
+            }
+            guard let (partials, width) = panel.partials else { return (block, Blocking.columns) }
+            let level = panel.task.levelCount * panel.task.rows * width
+            return (partials + level + rows.lowerBound * width + column, width)
+        }
+
+        /// One sliver of B: every chain of it, over all tiles of the block.
+        @inline(__always)
+        private func multiply(
+            sliver index: Int, into target: UnsafeMutablePointer<Float>, _ stride: Int
+        ) {
+            let (task, tile) = (panel.task, panel.tile)
+            let columns = min(tile.width, panel.columns.count - index * tile.width)
+            var (level1, width, levelStride) = (levels, tile.width, 0)
+            if let (partials, partialWidth) = panel.partials {
+                level1 = partials + rows.lowerBound * partialWidth + index * tile.width
+                (width, levelStride) = (partialWidth, task.rows * partialWidth)
+            } else {
+                levelStride = roundUp(rows.count, tile.height) * tile.width
+            }
+            var a = UnsafePointer(self.a)
+            for chain in task.chains[panel.chains] {
+                let b = UnsafePointer(panel.sliver(index, of: chain))
+                let isC = chain.target == 0
+                let partialCount = max(0, chain.deepest - chain.target)
+                for row in Swift.stride(from: 0, to: rows.count, by: tile.height) {
+                    let sum = TileSum(
+                        target: isC
+                            ? target + row * stride
+                            : level1 + (chain.target - 1) * levelStride + row * width,
+                        stride: isC ? stride : width, addsTarget: chain.deepest >= chain.target,
+                        partial: level1 + (chain.deepest - 1) * levelStride + row * width,
+                        partialStride: width, levelStride: levelStride, partialCount: partialCount)
+                    let height = min(tile.height, rows.count - row)
+                    if height == tile.height && columns == tile.width {
+                        tile.multiply(inner: chain.inner.count, a, b, into: sum)
+                    } else {
+                        tile.multiplyPart(
+                            rows: height, columns: columns, inner: chain.inner.count, a, b,
+                            into: sum)
+                    }
+                    a += tile.height * chain.inner.count
+                }
+            }
+        }
+    }
+}

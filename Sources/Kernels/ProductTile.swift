@@ -1,0 +1,185 @@
+// The innermost part of a matrix product: a tile of C that stays in registers while the inner index runs.
+//
+// A tile kernel takes a sliver of A ([inner × height]) and one of B ([inner × width]), both packed
+// (`ProductPacking.swift`), and makes one chain of fused multiply-adds from 0 for each element. What the
+// chain is added to comes after it (`TileSum`). Tiles at the borders of C run the same kernel on slivers
+// filled up with zeros, and keep the part that is C's.
+
+import COpenBLAS
+
+/// The tile of C that a kernel makes; the choice never shows in a result.
+package enum TileShape: Sendable, CaseIterable {
+    /// 6 × 16: with 256-bit registers, 12 of the 16 hold sums.
+    case narrow
+    /// 12 × 32: with 512-bit registers, 24 of the 32 hold sums.
+    case wide
+
+    /// The one whose sums fit the registers that this build may use.
+    package static let ofThisBuild: TileShape = vector_register_bytes() >= 64 ? .wide : .narrow
+
+    var height: Int { self == .narrow ? 6 : 12 }
+    var width: Int { self == .narrow ? 16 : 32 }
+    static let mostElements = 12 * 32
+}
+
+/// Where a tile goes, and what is added to it before, in this order: partial sums, from the deepest level
+/// up, then what is in the target.
+struct TileSum {
+    var target: UnsafeMutablePointer<Float>
+    var stride: Int
+    var addsTarget: Bool
+    /// The deepest of `partialCount` tiles, each `levelStride` after the next one up.
+    var partial: UnsafeMutablePointer<Float>
+    var partialStride: Int
+    var levelStride: Int
+    var partialCount: Int
+}
+
+/// Sums of six rows by 16 columns.
+private struct SixRows {
+    var row0 = Vector.zero
+    var row1 = Vector.zero
+    var row2 = Vector.zero
+    var row3 = Vector.zero
+    var row4 = Vector.zero
+    var row5 = Vector.zero
+
+    @inline(__always)
+    init() {}
+
+    @inline(__always)
+    mutating func addProducts(_ a: UnsafePointer<Float>, _ b: Vector) {
+        row0.addProduct(Vector(repeating: a[0]), b)
+        row1.addProduct(Vector(repeating: a[1]), b)
+        row2.addProduct(Vector(repeating: a[2]), b)
+        row3.addProduct(Vector(repeating: a[3]), b)
+        row4.addProduct(Vector(repeating: a[4]), b)
+        row5.addProduct(Vector(repeating: a[5]), b)
+    }
+
+    @inline(__always)
+    mutating func add(_ tile: UnsafePointer<Float>, stride: Int) {
+        row0 += tile.vector(at: 0)
+        row1 += tile.vector(at: stride)
+        row2 += tile.vector(at: 2 * stride)
+        row3 += tile.vector(at: 3 * stride)
+        row4 += tile.vector(at: 4 * stride)
+        row5 += tile.vector(at: 5 * stride)
+    }
+
+    @inline(__always)
+    func store(_ tile: UnsafeMutablePointer<Float>, stride: Int) {
+        tile.store(row0, at: 0)
+        tile.store(row1, at: stride)
+        tile.store(row2, at: 2 * stride)
+        tile.store(row3, at: 3 * stride)
+        tile.store(row4, at: 4 * stride)
+        tile.store(row5, at: 5 * stride)
+    }
+
+    /// Adds what `sum` says to the tile, `row` and `column` its place in the whole one, and stores it.
+    @inline(__always)
+    mutating func finish(_ sum: TileSum, row: Int, column: Int) {
+        var partial = UnsafePointer(sum.partial + row * sum.partialStride + column)
+        for _ in 0..<sum.partialCount {
+            add(partial, stride: sum.partialStride)
+            partial -= sum.levelStride
+        }
+        let target = sum.target + row * sum.stride + column
+        if sum.addsTarget { add(target, stride: sum.stride) }
+        store(target, stride: sum.stride)
+    }
+}
+
+/// The target's lines are on their way while the chain runs.
+@inline(__always)
+private func prefetch(_ sum: TileSum, rows: Int) {
+    for row in 0..<rows { prefetch_for_writing(sum.target + row * sum.stride) }
+}
+
+@inline(never)
+private func multiplyNarrow(
+    _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ sum: TileSum
+) {
+    var rows = SixRows()
+    var (a, b) = (a, b)
+    prefetch(sum, rows: 6)
+    for _ in 0..<inner >> 2 {
+        for step in 0..<4 { rows.addProducts(a + 6 * step, b.vector(at: 16 * step)) }
+        a += 24
+        b += 64
+    }
+    for _ in 0..<inner & 3 {
+        rows.addProducts(a, b.vector(at: 0))
+        a += 6
+        b += 16
+    }
+    rows.finish(sum, row: 0, column: 0)
+}
+
+@inline(never)
+private func multiplyWide(
+    _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ sum: TileSum
+) {
+    var upperLeft = SixRows()
+    var upperRight = SixRows()
+    var lowerLeft = SixRows()
+    var lowerRight = SixRows()
+    var (a, b) = (a, b)
+    prefetch(sum, rows: 12)
+    for _ in 0..<inner {
+        let left = b.vector(at: 0)
+        let right = b.vector(at: 16)
+        upperLeft.addProducts(a, left)
+        upperRight.addProducts(a, right)
+        lowerLeft.addProducts(a + 6, left)
+        lowerRight.addProducts(a + 6, right)
+        a += 12
+        b += 32
+    }
+    upperLeft.finish(sum, row: 0, column: 0)
+    upperRight.finish(sum, row: 0, column: 16)
+    lowerLeft.finish(sum, row: 6, column: 0)
+    lowerRight.finish(sum, row: 6, column: 16)
+}
+
+extension TileShape {
+    /// A whole tile.
+    @inline(__always)
+    func multiply(
+        inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into sum: TileSum
+    ) {
+        switch self {
+        case .narrow: multiplyNarrow(inner, a, b, sum)
+        case .wide: multiplyWide(inner, a, b, sum)
+        }
+    }
+
+    /// The first `rows` and `columns` of a tile.
+    @inline(never)
+    func multiplyPart(
+        rows: Int, columns: Int, inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,
+        into sum: TileSum
+    ) {
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.mostElements) { tile in
+            guard let tile = tile.baseAddress else { return }
+            multiply(
+                inner: inner, a, b,
+                into: TileSum(
+                    target: tile, stride: width, addsTarget: false, partial: tile,
+                    partialStride: 0, levelStride: 0, partialCount: 0))
+            for row in 0..<rows {
+                for column in 0..<columns {
+                    var value = tile[row * width + column]
+                    for level in 0..<sum.partialCount {
+                        value +=
+                            sum.partial[
+                                row * sum.partialStride + column - level * sum.levelStride]
+                    }
+                    if sum.addsTarget { value += sum.target[row * sum.stride + column] }
+                    sum.target[row * sum.stride + column] = value
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+// The search for what made a step impossible. It costs a pass over memory, so it is made in a step that
+// may be a run's last one alone.
+
+import Layers
+import Tensors
+
+extension Buffer {
+    /// The first element that is not finite, and its value; Float32 or Float16.
+    package var firstNonFinite: (index: Int, value: Float)? {
+        switch dtype {
+        case .float16:
+            UnsafeBufferPointer(start: halves, count: count).firstIndex { !$0.isFinite }
+                .map { ($0, Float(halves[$0])) }
+        default:
+            UnsafeBufferPointer(start: floats, count: count).firstIndex { !$0.isFinite }
+                .map { ($0, floats[$0]) }
+        }
+    }
+}
+
+/// An element of a parameter, or of its gradient, that is not finite.
+package struct NonFiniteElement: Sendable {
+    /// By number, in the model's order.
+    package let parameter: Int
+    /// In the logical order of the parameter's elements, in which checkpoints have them.
+    package let element: Int
+    package let value: Float
+
+    package init(parameter: Int, element: Int, value: Float) {
+        (self.parameter, self.element, self.value) = (parameter, element, value)
+    }
+}
+
+extension FlatLayout {
+    /// The first such element of a bucket of `gradient`, in the order of the backward pass: the last
+    /// parameter first.
+    func firstNonFinite(in bucket: Bucket, of gradient: Buffer) -> NonFiniteElement? {
+        for index in bucket.entries.reversed() where entries[index].parameter.leaf.isTrainable {
+            let range = entries[index].range
+            let part = range.clamped(to: bucket.range)
+            guard let found = gradient[part].firstNonFinite else { continue }
+            let memory = part.lowerBound - range.lowerBound + found.index
+            return NonFiniteElement(
+                parameter: index, element: entries[index].parameter.spec.logicalIndex(of: memory),
+                value: found.value)
+        }
+        return nil
+    }
+}
+
+extension ShardSpec {
+    /// From an element's place in memory to its place in logical order.
+    package func logicalIndex(of memoryIndex: Int) -> Int {
+        let run = runs.last { $0.memoryOffset <= memoryIndex }
+        return run.map { $0.logicalOffset + memoryIndex - $0.memoryOffset } ?? memoryIndex
+    }
+}

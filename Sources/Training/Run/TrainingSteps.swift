@@ -1,0 +1,196 @@
+// One optimizer step after another, as a training run and a benchmark take them alike.
+
+import Communication
+import Datasets
+import Kernels
+import Models
+import Optimizers
+import Parallelism
+import Tensors
+
+/// What a step came to; the same on every rank.
+package struct StepOutcome: Sendable {
+    /// Mean over the step's targets, nats.
+    package let loss: Double
+    package let learningRate: Double
+    /// Before clipping, of the loss as it is without its scale.
+    package let gradientNorm: Double
+    /// The factor of the loss that the step was taken with.
+    package let lossScale: Int
+    /// Whether the gradients were not finite, and weights and moments stayed as they were.
+    package let isSkipped: Bool
+    /// The highest signal that any rank received; 0: none.
+    package let signal: Int32
+}
+
+/// A rank's part in the steps of a run: forward and backward passes, the agreement, the update.
+package struct TrainingSteps<Network: Model> {
+    private let configuration: RunConfiguration
+    private let world: World
+    private let replica: DataParallel<Network>
+    private let schedule: Optimizers.Schedule
+    private let groups: [Range<Int>]
+
+    /// Completed steps, skipped ones included.
+    package private(set) var step: Int
+    package private(set) var lossScale: LossScale
+
+    package init(
+        _ configuration: RunConfiguration, world: World, replica: DataParallel<Network>,
+        step: Int = 0, lossScale: LossScale? = nil
+    ) {
+        (self.configuration, self.world, self.replica) = (configuration, world, replica)
+        (self.step, self.lossScale) = (step, lossScale ?? configuration.makeLossScale())
+        schedule = configuration.makeSchedule()
+        groups = microBatchGroups(
+            count: configuration.batch.microBatches, groups: configuration.numerics.groups,
+            rank: world.rank, ranks: world.size)
+    }
+
+    /// The micro-batches of a step that are this rank's.
+    package var microBatches: Range<Int> { groups.first!.lowerBound..<groups.last!.upperBound }
+
+    /// Takes the next step: all ranks update, or all skip it where a gradient is not finite on any.
+    /// Collective over the world.
+    ///
+    /// - Parameters:
+    ///   - targets: N, the weight of the step's targets over all ranks.
+    ///   - signal: a signal that this rank has received by the end of its passes; 0: none.
+    ///   - failure: what this rank must end the run with.
+    ///   - next: this rank's next micro-batch, in order. Where it throws, the rank takes part with
+    ///     batches that count nothing, so that no other waits for it, and the step ends in the error.
+    package mutating func take(
+        targets: Double, signal: @autoclosure () -> Int32 = 0, failure: RunError? = nil,
+        next: () throws(RunError) -> Batch
+    ) throws(RunError) -> StepOutcome {
+        // Gradients are reduced while the last backward pass runs.
+        var failure = failure
+        let scale = Double(lossScale.scale)
+        replica.inspectsGradients = lossScale.isLastChance
+        let pass = try replica.accumulate(
+            groups, seed: configuration.run.seed, step: step, scale: Float(scale / targets),
+            inspects: lossScale.isLastChance
+        ) { () throws(RunError) in
+            do throws(RunError) {
+                return try next()
+            } catch {
+                failure = failure ?? error
+                return .nothing(
+                    rows: configuration.batch.microBatch,
+                    columns: configuration.model.contextLength)
+            }
+        }
+
+        // Loss, gradient norm, errors, signals and findings, agreed at once.
+        let record = StepRecord(
+            error: failure?.exitCode ?? 0, signal: signal(),
+            finding: pass.finding ?? replica.nonFiniteGradient.map(NonFinite.init),
+            losses: pass.losses)
+        let agreement = try communicating(step: step) { () throws(CommunicationError) in
+            try replica.agree(on: record.values)
+        }
+        let records = agreement.records.map { StepRecord(values: $0) }
+        if records.contains(where: { $0.error != 0 }) {
+            try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+                if let failure { throw failure.located(step: step) }
+            }
+        }
+
+        // A power of two is divided by exactly: the update has the bits of an unscaled one.
+        let norm = agreement.gradientNorm / scale
+        let rate = schedule.learningRate(at: step)
+        if agreement.isFinite {
+            let clip = GradientNorm.clipFactor(
+                norm: norm, limit: configuration.optimizer.clipNorm)
+            try communicating(step: step) { () throws(CommunicationError) in
+                try replica.update(learningRate: rate, gradientScale: Float(clip / scale))
+            }
+        }
+        step += 1
+        lossScale.update(isFinite: agreement.isFinite)
+        if lossScale.hasDiverged {
+            try endDiverged(records.map(\.finding), sum: agreement.firstNonFinite)
+        }
+        return StepOutcome(
+            loss: records.flatMap { $0.losses }.reduce(0, +) / targets, learningRate: rate,
+            gradientNorm: norm, lossScale: Int(scale), isSkipped: !agreement.isFinite,
+            signal: records.map { $0.signal }.max() ?? 0)
+    }
+
+    /// Ends the run on all ranks, naming what was found nearest to the cause and the rank that found it.
+    private func endDiverged(_ findings: [NonFinite?], sum: String?) throws(RunError) {
+        let scale = lossScale.policy == .none ? "" : " with the loss scale at \(lossScale.scale)"
+        func error(_ what: String) -> RunError {
+            RunError(
+                .divergence,
+                "\(what) in \(LossScale.patience) steps in a row\(scale); \(divergenceHint)",
+                step: step, isShared: true)
+        }
+        let found = findings.enumerated().compactMap { rank, finding in finding.map { (rank, $0) } }
+        guard let (rank, nearest) = found.min(by: { $0.1.place < $1.1.place }) else {
+            // What each rank has is finite; only the sum is not.
+            throw error(
+                "gradient of \(sum ?? "all parameters"), summed over the ranks: "
+                    + "expected finite numbers, found an overflow")
+        }
+        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+            guard world.rank == rank else { return }
+            throw error(nearest.description(names: replica.model.parameters.map(\.name)))
+        }
+    }
+
+    private var divergenceHint: String {
+        let general = "lower optimizer.learning_rate, or go on from an earlier checkpoint"
+        return switch lossScale.policy {
+        case .dynamic: general
+        case .static where lossScale.scale > 1: "lower precision.static_scale; \(general)"
+        case .static: general
+        case .none:
+            configuration.precision.storage == .float16
+                ? "set precision.loss_scale to dynamic; \(general)" : general
+        }
+    }
+}
+
+/// What ranks tell each other at the end of a step.
+private struct StepRecord {
+    /// Exit code of an error that this rank met; 0: none.
+    var error: Int32
+    /// Signal that this rank received; 0: none.
+    var signal: Int32
+    /// What this rank found not to be finite, if it looked.
+    var finding: NonFinite?
+    /// Summed losses of its micro-batches.
+    var losses: [Double]
+
+    init(error: Int32, signal: Int32, finding: NonFinite?, losses: [Double]) {
+        (self.error, self.signal, self.finding, self.losses) = (error, signal, finding, losses)
+    }
+
+    init(values: [Double]) {
+        let losses = 2 + NonFinite.valueCount
+        self.init(
+            error: Int32(values[0]), signal: Int32(values[1]),
+            finding: NonFinite(values: Array(values[2..<losses])),
+            losses: Array(values[losses...]))
+    }
+
+    var values: [Double] {
+        [Double(error), Double(signal)] + NonFinite.values(of: finding) + losses
+    }
+}
+
+extension Batch {
+    /// A batch that counts nothing.
+    fileprivate static func nothing(rows: Int, columns: Int) -> Batch {
+        let count = rows * columns
+        func field(_ name: String, _ value: Int32) -> Field {
+            Field(
+                name: name, rows: rows, columns: columns,
+                values: Array(repeating: value, count: count))
+        }
+        return Batch(
+            fields: [field(Name.tokens, 0), field(Name.targets, ignoredTarget)],
+            weights: Array(repeating: 0, count: count), sequences: rows, firstSequence: 0)
+    }
+}

@@ -1,0 +1,124 @@
+// A small GPT that ranks as threads take through the steps of a run, with faults planted on the way.
+
+import Communication
+import Datasets
+import Layers
+import Models
+import Optimizers
+import Parallelism
+import Tensors
+import Training
+
+/// A run of some steps, in this process.
+struct StepRun: Sendable {
+    var ranks = 1
+    var seed: UInt64 = 1
+    var policy = LossScale.Policy.none
+    var staticScale = LossScale.start
+    /// Changes working weights before the first step.
+    var plantWeights: @Sendable (_ rank: Int, GPT) -> Void = { _, _ in }
+    /// The weight of the first target of a micro-batch: rank, step.
+    var targetWeight: @Sendable (_ rank: Int, _ step: Int) -> Float = { _, _ in 1 }
+    /// Whether every rank is given the micro-batches of the first one.
+    var repeatsBatches = false
+    /// The dynamic scale to begin with.
+    var start: LossScale?
+
+    /// What one rank saw.
+    struct Seen: Sendable {
+        var outcomes: [StepOutcome] = []
+        /// The scale after each step.
+        var scales: [LossScale] = []
+        /// This rank's part of weights and moments, before the first step and after each.
+        var states: [[String: [UInt32]]] = []
+        var updates: [Int] = []
+        /// Completed steps.
+        var step = 0
+        var error: RunError?
+    }
+
+    /// Takes at most `count` steps, fewer where they end in an error; by rank.
+    func take(_ count: Int) throws -> [Seen] {
+        try InProcess.run(ranks: ranks) { communicator in
+            let configuration = configuration
+            let replica = DataParallel(
+                model(), optimizer: AdamW(), communicator: communicator, bucketBytes: 4096)
+            replica.initialize(seed: seed)
+            plantWeights(communicator.rank, replica.model)
+            var steps = TrainingSteps(
+                configuration, world: World(communicator: communicator), replica: replica,
+                lossScale: start)
+            var seen = Seen()
+            seen.states.append(bits(of: replica.state))
+            do throws(RunError) {
+                for _ in 0..<count {
+                    seen.outcomes.append(try step(&steps, rank: communicator.rank))
+                    seen.scales.append(steps.lossScale)
+                    seen.states.append(bits(of: replica.state))
+                    seen.updates.append(replica.updates)
+                }
+            } catch {
+                seen.error = error
+            }
+            seen.step = steps.step
+            return seen
+        }
+    }
+
+    // MARK: Parts
+
+    private static let (vocabulary, context) = (61, 13)
+
+    private var configuration: RunConfiguration {
+        var configuration = RunConfiguration(
+            run: .init(directory: "none", steps: 100),
+            model: .init(layers: 2, heads: 3, width: 24, contextLength: StepRun.context),
+            batch: .init(sequences: 8, microBatch: 2), optimizer: .init(learningRate: 1e-2))
+        configuration.run.seed = seed
+        configuration.precision.lossScale = policy
+        configuration.precision.staticScale = staticScale
+        return configuration
+    }
+
+    private func model() -> GPT {
+        var shape = GPTConfiguration(
+            vocabulary: StepRun.vocabulary, contextLength: StepRun.context, layers: 2, heads: 3,
+            width: 24)
+        shape.dropout = 0.1
+        return GPT(shape, numerics: Numerics(slices: 4))
+    }
+
+    private func step(
+        _ steps: inout TrainingSteps<GPT>, rank: Int
+    ) throws(RunError) -> StepOutcome {
+        let source = SyntheticBatches(
+            sampleLength: StepRun.context, vocabularySize: StepRun.vocabulary,
+            layout: BatchLayout(sequences: 8, microBatch: 2), seed: seed)
+        let (number, position) = (steps.step, steps.step * 8)
+        var microBatch = repeatsBatches ? 0 : steps.microBatches.lowerBound
+        return try steps.take(targets: source.targetWeight(position: position)) {
+            () throws(RunError) in
+            defer { microBatch += 1 }
+            let batch: Batch
+            do throws(DatasetError) {
+                batch = try source.trainingBatch(position: position, microBatch: microBatch)
+            } catch {
+                throw RunError(error)
+            }
+            return Batch(
+                fields: batch.fields,
+                weights: [targetWeight(rank, number)] + batch.weights.dropFirst(),
+                sequences: batch.sequences, firstSequence: batch.firstSequence)
+        }
+    }
+}
+
+private func bits(of state: [StateTensor]) -> [String: [UInt32]] {
+    Dictionary(
+        uniqueKeysWithValues: state.map { tensor in
+            let bits = tensor.pieces.flatMap { piece in
+                (0..<piece.buffer.count).map { piece.buffer.floats[$0].bitPattern }
+            }
+            return (tensor.name, bits)
+        })
+}
