@@ -1,8 +1,11 @@
+import Kernels
+
 /// Memory outside the pool, of one rank.
 struct Workspace {
-    /// Panels and partial results that the kernels' threads keep (`Kernels/Scratch.swift`).
+    /// Packed operands, panels and partial results that the kernels' threads keep
+    /// (`Kernels/Scratch.swift`).
     let scratch: Int
-    /// OpenBLAS's copies of operands, and the operands of the product that measures the machine.
+    /// What the product that measures the machine takes: its operands, and OpenBLAS's copies of them.
     let matrixLibrary: Int
     /// Chunks of gradients on their way between ranks, and the message library itself.
     let communication: Int
@@ -18,8 +21,7 @@ struct Workspace {
         threads: Int
     ) {
         scratch = plannedBytes(Workspace.scratchCount(configuration, shape, threads: threads))
-        matrixLibrary =
-            threads * Workspace.packedBytes(shape, threads: threads) + Workspace.measurement
+        matrixLibrary = Workspace.measurement + Workspace.packedBytes(threads: threads)
         let library = Workspace.messageLibrary
         communication =
             ranks == 1 ? 0 : library.rank + (ranks - 1) * library.peer + layout.arrivingBytes
@@ -27,45 +29,81 @@ struct Workspace {
 
     // MARK: Parts
 
-    /// The largest block a thread asks for, over all threads: partial sums of a product that is cut along
-    /// its inner axis, a head's panels (`AttentionBackward.swift`), column sums of the caller alone.
+    /// The largest block that each thread asks for, at each depth of nesting: the caller has a product's
+    /// panel and, below it, rows of its own like the other threads.
     private static func scratchCount(
         _ configuration: RunConfiguration, _ shape: GPTMemory, threads: Int
     ) -> Double {
-        let vector = 16
-        let (tile, block, tokenBlock) = (64, 64, 64)
-        let partials =
-            Double(partialCount(shape, threads: threads)) * Double(shape.rows) * Double(shape.width)
-        let keys = (configuration.model.contextLength + tile - 1) / tile * tile
-        let features = (shape.width / shape.heads + vector - 1) / vector * vector
-        let head = Double(
-            5 * keys * features + 3 * block * features + 2 * block * tile + block + tile)
+        let product = shape.products.reduce(ProductMemory()) {
+            $0.union(ProductMemory($1, threads: threads))
+        }
+        let head = headCount(configuration, shape)
+        let tokenBlock = 64
         let columns = max(3 * shape.width, shape.inner)
         let sums = Double(shape.rows / tokenBlock + shape.slices) * Double(columns)
-        return max(partials, Double(threads) * head, sums + Double(threads - 1) * head)
+        let caller = max(Double(product.panel), sums, head) + Double(product.thread)
+        return caller + Double(threads - 1) * max(Double(product.thread), head)
     }
 
-    /// Partial results of tokens × width at once: one a level of the tree where every thread has a block of
-    /// the product, all S where threads share the terms first (`Kernels/Product.swift`).
-    private static func partialCount(_ shape: GPTMemory, threads: Int) -> Int {
-        let (grain, smallProduct) = (16, 1_100_000.0)
-        let extent = max(shape.rows, shape.width)
-        let inner = Double(max(1, shape.width / shape.slices))
-        let unit = Double(grain * min(shape.rows, shape.width)) * inner
-        let pieces = extent / grain / (Int(smallProduct / unit) + 1)
-        return pieces < threads && shape.slices > 1
-            ? shape.slices : shape.slices.trailingZeroBitCount
+    /// A head's panels in the backward pass of attention (`Kernels/AttentionBackward.swift`).
+    private static func headCount(_ configuration: RunConfiguration, _ shape: GPTMemory) -> Double {
+        let vector = 16
+        let (tile, block) = (64, 64)
+        let keys = (configuration.model.contextLength + tile - 1) / tile * tile
+        let features = (shape.width / shape.heads + vector - 1) / vector * vector
+        return Double(5 * keys * features + 3 * block * features + 2 * block * tile + block + tile)
     }
 
-    /// A thread's packed panels: P rows of one operand and all of its own of the other, Q of the inner
-    /// axis at a time (the largest that OpenBLAS has for AVX-512).
-    private static func packedBytes(_ shape: GPTMemory, threads: Int) -> Int {
-        let (p, q, most) = (640, 448, 100_000)
-        let rows = max(
-            shape.rows, (max(shape.vocabulary, shape.inner, 3 * shape.width)) / threads)
-        return 4 * q * (p + min(rows, most))
+    /// The extents of `BLAS.sgemmRate`.
+    private static let (rows, columns, inner) = (1024, 3072, 768)
+
+    private static let measurement = 4 * (rows * inner + inner * columns + rows * columns)
+
+    /// OpenBLAS's panels: P rows of one operand for each thread and, together, all of the other, Q of the
+    /// inner axis at a time (the largest P and Q that it has for AVX-512).
+    private static func packedBytes(threads: Int) -> Int {
+        let (p, q) = (640, 448)
+        return 4 * q * (threads * p + columns)
+    }
+}
+
+extension GPTMemory {
+    /// The products of a micro-batch that are computed at once, in no order.
+    fileprivate var products: [[ProductExtents]] {
+        columnParallel(outputs: 3 * width) + rowParallel(inputs: width)
+            + columnParallel(outputs: inner) + rowParallel(inputs: inner)
+            + columnParallel(outputs: vocabulary)
     }
 
-    /// Operands and result of `BLAS.sgemmRate`.
-    private static let measurement = 4 * (1024 * 768 + 768 * 3072 + 1024 * 3072)
+    /// Forward, input's gradient, weight's gradient of a map from `width`.
+    private func columnParallel(outputs: Int) -> [[ProductExtents]] {
+        [
+            [ProductExtents(rows: rows, columns: outputs, inner: [width], keepsResult: false)],
+            [
+                ProductExtents(
+                    rows: rows, columns: width, inner: sliced(outputs), keepsResult: false)
+            ],
+            [ProductExtents(rows: outputs, columns: width, inner: [rows], keepsResult: true)],
+        ]
+    }
+
+    /// The same of a map to `width`, whose inputs are cut.
+    private func rowParallel(inputs: Int) -> [[ProductExtents]] {
+        [
+            [
+                ProductExtents(
+                    rows: rows, columns: width, inner: sliced(inputs), keepsResult: false)
+            ],
+            sliced(inputs).map {
+                ProductExtents(rows: rows, columns: $0, inner: [width], keepsResult: false)
+            },
+            sliced(inputs).map {
+                ProductExtents(rows: width, columns: $0, inner: [rows], keepsResult: true)
+            },
+        ]
+    }
+
+    private func sliced(_ extent: Int) -> [Int] {
+        (0..<slices).map { ($0 + 1) * extent / slices - $0 * extent / slices }
+    }
 }
