@@ -169,21 +169,23 @@ struct GPTMemory {
     private func backward(_ pool: inout PoolReplay, _ kept: Kept, _ gradient: inout Block) {
         var attention = kept.attention
         var (middle, feedForward) = (kept.middle, kept.feedForward)
+        // The result of what is made again lives until its part is done.
+        var again: [Block] = []
         if recompute == .block {
             attention = takeAttention(&pool)
             middle = stored(&pool, width)
             let output: Block
             (feedForward, output) = takeFeedForward(&pool)
-            pool.give(output)
+            again.append(output)
         }
         if let feedForward { backward(&pool, feedForward, &gradient) }
         if let middle { pool.give(middle) }
         if recompute == .attention {
             attention = takeAttention(&pool)
-            pool.give(stored(&pool, width))
+            again.append(stored(&pool, width))
         }
         if let attention { backward(&pool, attention, &gradient) }
-        pool.give(kept.input)
+        pool.give(again + [kept.input])
     }
 
     private func backward(
