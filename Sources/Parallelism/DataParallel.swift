@@ -15,6 +15,8 @@ public final class DataParallel<Network: Model> {
     package let layout: FlatLayout
     private let communicator: any Communicator
     private let optimizer: any Optimizer
+    /// In what gradients travel.
+    private let wire: DType
     private let weights: Weights
     /// The pieces this rank owns, bucket by bucket.
     private let ownedPieces: [Range<Int>]
@@ -36,12 +38,16 @@ public final class DataParallel<Network: Model> {
 
     /// Allocates flat memory for the model's parameters and binds it; weights are not set yet.
     ///
-    /// - Parameter storage: of the working weights, and so of everything the model makes from them;
-    ///   Float32 or Float16.
+    /// - Parameters:
+    ///   - storage: of the working weights, and so of everything the model makes from them; Float32 or
+    ///     Float16.
+    ///   - wire: in what gradients travel between ranks; with Float16 the bits are those of the number
+    ///     of ranks.
     public init(
         _ model: Network, optimizer: any Optimizer, communicator: any Communicator,
-        bucketBytes: Int, storage: DType = .float32
+        bucketBytes: Int, storage: DType = .float32, wire: DType = .float32
     ) {
+        self.wire = wire
         (self.model, self.optimizer, self.communicator) = (model, optimizer, communicator)
         layout = FlatLayout(
             parameters: model.parameters, ranks: communicator.size, bucketBytes: bucketBytes)
@@ -269,7 +275,7 @@ public final class DataParallel<Network: Model> {
                 nonFiniteGradient = layout.firstNonFinite(in: bucket, of: tree.root)
             }
             reductions[number] = communicator.reduceScatter(
-                tree.root[bucket.range], counts: bucket.counts)
+                tree.root[bucket.range], counts: bucket.counts, wire: wire)
         }
     }
 

@@ -53,6 +53,7 @@ private let outOfBounds: [String: [String]] = [
     "precision.static_scale": ["0", "65535", "33554432", "auto"],
     "parallelism.tensor": ["0", "-1", "2", "1e300"],
     "parallelism.bucket_bytes": ["0", "-1", "1e300", "25 MiB"],
+    "parallelism.reduce_dtype": ["bfloat16", "float64", "16"],
     "memory.recompute": ["feed_forward", "true", "1"],
     "evaluation.every": ["-1", "0.5", "1e300"],
     "evaluation.micro_batch": ["0", "-1", "1e300"],

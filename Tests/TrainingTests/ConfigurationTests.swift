@@ -34,6 +34,7 @@ import Training
         expected.precision.lossScale = .dynamic
         expected.precision.staticScale = 2048
         expected.parallelism.bucketBytes = 1_048_576
+        expected.parallelism.reduceDType = .float16
         expected.evaluation.every = 50
         expected.evaluation.microBatch = 4
         expected.checkpoint.every = 60
@@ -98,7 +99,8 @@ import Training
     }
 
     @Test func ranksMustDivideTheMicroBatches() throws {
-        var configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        var configuration = try RunConfiguration.parse(
+            yaml: completeConfiguration, overrides: ["parallelism.reduce_dtype=float32"])
         #expect(try configuration.check(ranks: 1) == [])
         #expect(try configuration.check(ranks: 2) == [])
         let warnings = try configuration.check(ranks: 4)
@@ -118,6 +120,15 @@ import Training
         configuration.data = .init()
         #expect(throws: ConfigurationError.self) { try configuration.check(ranks: 1) }
         #expect(try configuration.check(ranks: 1, readsData: false) == [])
+    }
+
+    @Test func aFloat16WireIsWarnedOf() throws {
+        let configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        #expect(try configuration.check(ranks: 1) == [])
+        let warnings = try configuration.check(ranks: 2)
+        #expect(warnings.count == 1)
+        #expect(warnings[0].hasPrefix("parallelism.reduce_dtype: float16"))
+        #expect(try configuration.check(ranks: 4).count == 2)
     }
 
     @Test func threadsAreSharedAmongRanksOfAHost() {

@@ -65,6 +65,26 @@ import Testing
         #expect(try outcome == Self.reference.get())
     }
 
+    /// Gradients that travel as Float16: other bits than Float32's, yet one result for two ranks, whoever owns
+    /// what, and nearly the same training.
+    @Test func aFloat16WireHasBitsOfItsOwn() throws {
+        let wire = ["parallelism.reduce_dtype=float16"]
+        let found = try Self.run(Layout(ranks: 2, threads: 1), settings: wire)
+        let again = try Self.run(
+            Layout(ranks: 2, threads: 2), settings: wire + ["parallelism.bucket_bytes=1024"])
+        #expect(found == again)
+        let reference = try Self.reference.get()
+        #expect(found.digest != reference.digest)
+        #expect(found.lossBits[0] == reference.lossBits[0])
+        let (loss, expected) = (
+            try #require(found.losses.last), try #require(reference.losses.last)
+        )
+        #expect(abs(loss - expected) < 0.01 * expected, "\(loss), \(expected)")
+        #expect(abs(loss - reference.losses[0]) > 0.1 * expected, "control: an untrained loss")
+        // Alone nothing travels.
+        #expect(try Self.run(Layout(ranks: nil, threads: 1), settings: wire) == reference)
+    }
+
     @Test func anotherSeedGivesOtherBits() throws {
         let other = try Self.run(Layout(ranks: nil, threads: 2), settings: ["run.seed=1338"])
         let reference = try Self.reference.get()

@@ -81,6 +81,10 @@ struct RunOutcome: Sendable, Equatable {
 
     init(_ run: RunFolder) throws { (digest, lossBits) = (try run.digest(), run.lossBits) }
 
+    var losses: [Float] {
+        lossBits.compactMap { UInt32($0, radix: 16).map(Float.init(bitPattern:)) }
+    }
+
     /// A digest of 64 digits and a loss a step.
     var isWhole: Bool {
         digest.wholeMatch(of: /[0-9a-f]{64}\n/) != nil && lossBits.count == 50

@@ -101,10 +101,18 @@ extension RunConfiguration {
         guard problems.isEmpty else {
             throw ConfigurationError(file: file, problems: problems)
         }
-        guard !numerics.groups.isMultiple(of: replicas) else { return [] }
-        return [
-            "numerics.groups: \(replicas) data-parallel ranks do not divide \(numerics.groups) "
-                + "groups; the run is repeatable, but its bits are those of this number of ranks"
-        ]
+        var warnings: [String] = []
+        if !numerics.groups.isMultiple(of: replicas) {
+            warnings.append(
+                "numerics.groups: \(replicas) data-parallel ranks do not divide \(numerics.groups) "
+                    + "groups; the run is repeatable, but its bits are those of this number of ranks"
+            )
+        }
+        if parallelism.reduceDType == .float16 && replicas > 1 {
+            warnings.append(
+                "parallelism.reduce_dtype: float16 rounds what each of \(replicas) data-parallel ranks gives; "
+                    + "the run is repeatable, but its bits are those of this number of ranks")
+        }
+        return warnings
     }
 }

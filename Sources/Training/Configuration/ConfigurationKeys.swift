@@ -175,6 +175,10 @@ extension ConfigurationKey {
             "parallelism.bucket_bytes", \.parallelism.bucketBytes, .integer(1024...4_294_967_296),
             resume: .free, "Bytes of gradients that are exchanged at once."),
         ConfigurationKey(
+            "parallelism.reduce_dtype", \.parallelism.reduceDType, .choice, resume: .free,
+            "In what gradients travel between ranks; they are added as float32. float16 is for slow networks: it rounds what each rank gives, and the bits become those of the number of ranks."
+        ),
+        ConfigurationKey(
             "memory.recompute", \.memory.recompute, .choice, resume: .free,
             "Part of each transformer block whose activations the backward pass makes again instead of keeping; changes no bit."
         ),

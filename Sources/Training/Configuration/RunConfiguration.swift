@@ -163,10 +163,14 @@ public struct RunConfiguration: Sendable, Equatable {
     }
 
     public struct Parallelism: Sendable, Equatable {
+        public enum ReduceDType: String, Sendable, CaseIterable { case float32, float16 }
+
         /// T: ranks that share one copy of the model.
         public var tensor = 1
         /// Bytes of gradients that are exchanged at once.
         public var bucketBytes = 25 << 20
+        /// In what gradients travel between ranks.
+        public var reduceDType = ReduceDType.float32
 
         public init() {}
     }

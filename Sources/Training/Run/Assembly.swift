@@ -78,6 +78,9 @@ extension RunConfiguration {
         BatchLayout(sequences: batch.sequences, microBatch: batch.microBatch)
     }
 
+    /// In what gradients travel.
+    var wire: DType { parallelism.reduceDType == .float16 ? .float16 : .float32 }
+
     /// Model FLOPs of a token, forward and backward: 6·N + 12·layers·context·width (PaLM, appendix B).
     func flopsPerToken(parameters: Int) -> Double {
         6 * Double(parameters) + 12 * Double(model.layers * model.contextLength * model.width)

@@ -65,7 +65,8 @@ public func bench(
     let model = try configuration.makeModel(vocabulary: nil)
     let replica = DataParallel(
         model, optimizer: configuration.makeOptimizer(), communicator: world.communicator,
-        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType)
+        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType,
+        wire: configuration.wire)
     try communicating { () throws(CommunicationError) in
         try replica.initialize(seed: configuration.run.seed)
     }

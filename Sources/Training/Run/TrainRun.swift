@@ -79,7 +79,8 @@ public func train(
     }
     let replica = DataParallel(
         model, optimizer: configuration.makeOptimizer(), communicator: communicator,
-        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType)
+        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType,
+        wire: configuration.wire)
     let trainer = Trainer(
         configuration, world: world, replica: replica, source: source, evaluation: evaluation,
         identity: identity)
@@ -101,9 +102,13 @@ public func train(
     guard trainer.step < last else {
         return console.note("nothing to do: step \(trainer.step) of \(last) is complete")
     }
-    try trainer.run(
-        until: last,
-        console: Console(isActive: world.isFirst, flopsPerToken: flops, productRate: rate))
+    do throws(RunError) {
+        try trainer.run(
+            until: last,
+            console: Console(isActive: world.isFirst, flopsPerToken: flops, productRate: rate))
+    } catch {
+        throw error.kind == .deadline ? error.located(step: trainer.step) : error
+    }
 }
 
 // MARK: Before the first step
