@@ -102,6 +102,24 @@ import Training
         TraceEvent(.made(name), .communication, start: start, end: end)
     }
 
+    /// Rank 1 shares the first rank's clock, ranks 2 and 3 have another that is 1,000,000 ns ahead.
+    @Test func hostsAreAlignedByTheirAgreement() {
+        func clock(_ first: UInt64, _ agreement: UInt64, _ host: String) -> TraceClock {
+            let events = [
+                event("a", first, first + 5),
+                TraceEvent(.made("agreement"), .agreement, start: first + 5, end: agreement),
+            ]
+            return TraceClock([TraceTrack(name: "training", events: events)], host: host)
+        }
+        let clocks = [
+            clock(1100, 2000, "one"), clock(1050, 2010, "one"), clock(1_001_020, 1_002_000, "two"),
+            clock(1_001_300, 1_002_030, "two"),
+        ]
+        let copies = clocks.compactMap { TraceClock($0.text) }
+        let origins = clocks.map { $0.origin(among: copies) }
+        #expect(origins == [1020, 1020, 1_001_020, 1_001_020])
+    }
+
     @Test func operationsThatCrossLieOnSeveralTracks() throws {
         let file = try parsed([
             event("b", 2000, 3000), event("a", 1000, 5000), event("c", 4000, 9500),
