@@ -40,14 +40,14 @@ private enum MaskKind: CaseIterable, Sendable {
     }
 }
 
-/// Within the sums' own error; of what is stored as Float16, half a unit more, and for gradients what
-/// the rounded output does to δ.
+/// Within the sums' own error; of Float16, also half a unit of what is stored, and what the rounding of the
+/// output does to δ = Σ_d o·do: 128 products, each off by up to 2⁻¹², errors of either sign.
 private func agrees(
     _ found: [Float], _ reference: [Double], as type: ElementType = .float32
 ) -> Bool {
     switch type {
     case .float32: close(found, reference, absolute: 5e-6, relative: 2e-5)
-    case .float16: close(found, reference, absolute: 2e-3, relative: 0x1p-10)
+    case .float16: close(found, reference, absolute: 4e-3, relative: 0x1p-10)
     }
 }
 
