@@ -17,6 +17,9 @@ static inline void spin_pause(void) {
 /// Asks for a cache line that is going to be read.
 static inline void prefetch_for_reading(const void *address) { __builtin_prefetch(address, 0, 3); }
 
+/// Asks for a cache line that is going to be read after some thousand others: into the second-level cache.
+static inline void prefetch_for_later(const void *address) { __builtin_prefetch(address, 0, 2); }
+
 /// Asks for a cache line that is going to be written.
 static inline void prefetch_for_writing(const void *address) { __builtin_prefetch(address, 1, 3); }
 

@@ -6,15 +6,13 @@
 /// Where the heads of a batch lie: element (b, h, t, d) at base + b·batchStride + t·rowStride +
 /// headOffsets[h] + d, so that fused projections and caches are used where they are.
 package struct HeadView {
-    let base: UnsafeMutablePointer<Float>
+    let base: Elements
     let batchStride: Int
     let rowStride: Int
     let headOffsets: [Int]
 
     /// A view of heads; strides and offsets count elements.
-    package init(
-        _ base: UnsafeMutablePointer<Float>, batchStride: Int, rowStride: Int, headOffsets: [Int]
-    ) {
+    package init(_ base: Elements, batchStride: Int, rowStride: Int, headOffsets: [Int]) {
         self.base = base
         self.batchStride = batchStride
         self.rowStride = rowStride
@@ -30,10 +28,15 @@ package struct HeadView {
 
 /// The rows of one head of one sequence, `stride` elements apart.
 struct HeadRows {
-    let base: UnsafeMutablePointer<Float>
+    let base: Elements
     let stride: Int
 
-    subscript(row: Int) -> UnsafeMutablePointer<Float> { base + row * stride }
+    @inline(__always)
+    func row<Element: StoredElement>(
+        _ row: Int, of type: Element.Type
+    ) -> UnsafeMutablePointer<Element> {
+        base.pointer(to: type) + row * stride
+    }
 }
 
 /// The sizes of an attention. `keyHeads` divides `queryHeads`: query head h reads key head
@@ -107,12 +110,12 @@ package struct AttentionMask {
 /// Values added to the scaled scores, one for each (head, query, key), the same for all sequences (relative
 /// position biases, Raffel et al., 2020).
 package struct AttentionBias {
-    let values: UnsafePointer<Float>
+    let values: Elements
     let gradient: UnsafeMutablePointer<Float>?
 
     /// `values` and `gradient` are `[queryHeads × queryLength × keyLength]`; the backward pass overwrites
     /// `gradient` with the sum over the sequences in order.
-    package init(values: UnsafePointer<Float>, gradient: UnsafeMutablePointer<Float>? = nil) {
+    package init(values: Elements, gradient: UnsafeMutablePointer<Float>? = nil) {
         self.values = values
         self.gradient = gradient
     }

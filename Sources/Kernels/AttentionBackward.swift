@@ -10,9 +10,10 @@
 /// Gradients of `attentionForward`, from the same inputs, its output and its `logSumExp`.
 ///
 /// Every row of a gradient is overwritten, with zeros where it was hidden; nil gradients are not computed.
-/// The bias gradient, where wanted, is the sum over the sequences in order.
+/// The bias gradient, where wanted, is Float32, the sum over the sequences in order.
 /// - Parameters:
-///   - output, outputGradient, queryGradient: views with `queryHeads` heads.
+///   - output, outputGradient, queryGradient: views with `queryHeads` heads; `output` and
+///     `outputGradient` are stored alike.
 ///   - keyGradient, valueGradient: views with `keyHeads` heads.
 package func attentionBackward(
     _ g: AttentionGeometry, query: HeadView, key: HeadView, value: HeadView, mask: AttentionMask,
@@ -20,23 +21,26 @@ package func attentionBackward(
     logSumExp: UnsafePointer<Float>, queryGradient: HeadView?, keyGradient: HeadView?,
     valueGradient: HeadView?
 ) {
-    let plans = AttentionPlan.plans(g, mask)
+    precondition(
+        output.base.type == outputGradient.base.type,
+        "attentionBackward: output and its gradient stored alike expected, "
+            + "found \(output.base.type) and \(outputGradient.base.type)")
+    let memory = BackwardHead.memory(g)
     func attend(sequence: Int, keyHead: Int) {
         let context = AttentionContext(g, mask, bias, dropout, sequence: sequence)
-        let plan = plans[sequence]
-        withScratch(BackwardHead.memory(g, plan.tiles)) { scratch in
-            let pass = BackwardHead(context, tiles: plan.tiles, scratch)
+        withScratch(memory) { scratch in
+            let pass = BackwardHead(context, scratch)
             pass.pack(
                 key: key.rows(sequence: sequence, head: keyHead),
                 value: value.rows(sequence: sequence, head: keyHead))
             for head in keyHead * g.groupSize..<(keyHead + 1) * g.groupSize {
-                let rows = BackwardRows(
-                    head: head, query: query.rows(sequence: sequence, head: head),
-                    output: output.rows(sequence: sequence, head: head),
-                    outputGradient: outputGradient.rows(sequence: sequence, head: head),
-                    logSumExp: logSumExp + (sequence * g.queryHeads + head) * g.queryLength,
-                    queryGradient: queryGradient?.rows(sequence: sequence, head: head))
-                for block in plan.blocks { pass.add(block, rows) }
+                pass.add(
+                    BackwardRows(
+                        head: head, query: query.rows(sequence: sequence, head: head),
+                        output: output.rows(sequence: sequence, head: head),
+                        outputGradient: outputGradient.rows(sequence: sequence, head: head),
+                        logSumExp: logSumExp + (sequence * g.queryHeads + head) * g.queryLength,
+                        queryGradient: queryGradient?.rows(sequence: sequence, head: head)))
             }
             if let keyGradient {
                 pass.write(pass.keyGradients, keyGradient.rows(sequence: sequence, head: keyHead))
@@ -73,10 +77,9 @@ private struct BackwardRows {
 /// One key head of one sequence and its panels.
 private struct BackwardHead {
     let context: AttentionContext
-    let tiles: Range<Int>
     let dimension: Int
     let padded: Int
-    /// Keys and values transposed: tiles of `[dimension × 64]`.
+    /// Keys and values transposed: a panel of `[dimension × 16]` for each register.
     let keys: UnsafeMutablePointer<Float>
     let values: UnsafeMutablePointer<Float>
     /// `[keys × padded]`.
@@ -94,20 +97,17 @@ private struct BackwardHead {
     let deltas: UnsafeMutablePointer<Float>
     let dropoutScales: UnsafeMutablePointer<Float>
 
-    static func memory(_ g: AttentionGeometry, _ tiles: Range<Int>) -> Int {
+    static func memory(_ g: AttentionGeometry) -> Int {
         let padded = Vector.roundedUp(g.headDimension)
-        return 5 * tiles.count * tileWidth * padded + 3 * blockHeight * padded
-            + 2 * blockHeight * tileWidth + blockHeight + tileWidth
+        return 5 * Vector.roundedUp(g.keyLength) * padded + 3 * blockHeight * padded
+            + 2 * blockHeight * tileWidth + blockHeight + tileWidth + 2 * 16
     }
 
-    init(
-        _ context: AttentionContext, tiles: Range<Int>, _ scratch: UnsafeMutablePointer<Float>
-    ) {
+    init(_ context: AttentionContext, _ scratch: UnsafeMutablePointer<Float>) {
         self.context = context
-        self.tiles = tiles
         dimension = context.geometry.headDimension
         padded = Vector.roundedUp(dimension)
-        let keyPanel = tiles.count * tileWidth * padded
+        let keyPanel = context.registers.count * 16 * padded
         var memory = PanelMemory(scratch)
         keys = memory.take(keyPanel)
         values = memory.take(keyPanel)
@@ -120,12 +120,12 @@ private struct BackwardHead {
         weights = memory.take(blockHeight * tileWidth)
         scoreGradients = memory.take(blockHeight * tileWidth)
         deltas = memory.take(blockHeight)
-        dropoutScales = memory.take(tileWidth)
+        dropoutScales = memory.take(tileWidth + 2 * 16)
     }
 
     func pack(key: HeadRows, value: HeadRows) {
-        let range = context.keys(tiles)
-        let count = tiles.count * tileWidth
+        let range = context.keys
+        let count = context.registers.count * 16
         packTransposed(key, rows: range, width: dimension, into: keys)
         packTransposed(value, rows: range, width: dimension, into: values)
         packRows(key, rows: range, width: dimension, padded: count, into: keyRows, stride: padded)
@@ -133,163 +133,181 @@ private struct BackwardHead {
         valueGradients.update(repeating: 0, count: count * padded)
     }
 
-    /// Adds what a block of one head's queries gives to dk and dv, and writes its dq.
-    func add(_ block: QueryBlock, _ rows: BackwardRows) {
+    /// Adds what one query head gives to dk and dv, and writes its dq.
+    func add(_ rows: BackwardRows) {
+        let length = context.geometry.queryLength
+        for first in stride(from: 0, to: length, by: blockHeight) {
+            let block = QueryBlock(first..<min(first + blockHeight, length), context.visibility)
+            add(block, rows)
+        }
+    }
+
+    private func add(_ block: QueryBlock, _ rows: BackwardRows) {
         packRows(
             rows.query, rows: block.queries, width: dimension, scale: context.geometry.scale,
-            padded: blockHeight, into: queries, stride: padded)
+            padded: block.height, into: queries, stride: padded)
         packRows(
-            rows.outputGradient, rows: block.queries, width: dimension, padded: blockHeight,
+            rows.outputGradient, rows: block.queries, width: dimension, padded: block.height,
             into: gradients, stride: padded)
-        queryGradients.update(repeating: 0, count: blockHeight * padded)
-        for (row, query) in block.queries.enumerated() {
-            deltas[row] = dot(rows.output[query], rows.outputGradient[query])
-        }
-        for tile in block.tiles {
+        writeDots(
+            rows.output, rows.outputGradient, rows: block.queries, width: dimension, to: deltas)
+        queryGradients.update(repeating: 0, count: block.height * padded)
+        let registers = block.registers
+        for first in stride(
+            from: registers.lowerBound, to: registers.upperBound, by: tileWidth / 16)
+        {
+            let tile = first..<min(first + tileWidth / 16, registers.upperBound)
             differentiateScores(block, tile: tile, rows)
             addToKeysAndValues(block, tile: tile)
             if rows.queryGradient != nil { addToQueries(block, tile: tile) }
         }
         guard let target = rows.queryGradient else { return }
-        for (row, query) in block.queries.enumerated() {
-            forEachVector(dimension) { column, count in
-                let gradient = queryGradients.vector(at: row * padded + column)
-                target[query].storePart(
-                    gradient * context.geometry.scale, at: column, count: count)
-            }
-        }
+        writeRows(
+            queryGradients, stride: padded, scale: context.geometry.scale, width: dimension,
+            to: target, rows: block.queries)
     }
 
-    private func dot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>) -> Float {
-        var sum = Vector.zero
-        forEachVector(dimension) { column, count in
-            sum.addProduct(x.part(at: column, count: count), y.part(at: column, count: count))
-        }
-        return sum.treeSum()
+    /// Where the panel of a register begins, `width` elements a key.
+    @inline(__always)
+    private func panel(_ register: Int, width: Int) -> Int {
+        (register - context.registers.lowerBound) * 16 * width
     }
 
-    /// weights and scoreGradients of a tile; zero where a group sees nothing of it.
-    private func differentiateScores(_ block: QueryBlock, tile: Int, _ rows: BackwardRows) {
-        let panel = (tile - tiles.lowerBound) * tileWidth * dimension
+    /// weights and scoreGradients of a tile, where a group sees it.
+    private func differentiateScores(
+        _ block: QueryBlock, tile: Range<Int>, _ rows: BackwardRows
+    ) {
         for group in block.groups {
-            let registers = block.registers(group: group, tile: tile)
-            let corner = group * groupHeight * tileWidth
-            if registers.count < tileWidth / 16 {
-                (weights + corner).update(repeating: 0, count: groupHeight * tileWidth)
-                (scoreGradients + corner).update(repeating: 0, count: groupHeight * tileWidth)
-            }
+            let registers = block.registers(group: group).clamped(to: tile)
             if registers.isEmpty { continue }
-            let column = registers.lowerBound * 16
-            multiplyFourRows(
-                Broadcast(queries + group * groupHeight * padded, rowStride: padded),
-                keys + panel + column, stride: tileWidth, inner: dimension,
-                vectors: registers.count, into: weights + corner + column, stride: tileWidth,
-                accumulate: false)
-            multiplyFourRows(
-                Broadcast(gradients + group * groupHeight * padded, rowStride: padded),
-                values + panel + column, stride: tileWidth, inner: dimension,
-                vectors: registers.count, into: scoreGradients + corner + column,
+            let left = group * groupHeight
+            let corner = left * tileWidth + (registers.lowerBound - tile.lowerBound) * 16
+            let right = panel(registers.lowerBound, width: dimension)
+            let height = block.height(group: group)
+            multiplyRows(
+                Broadcast(queries + left * padded, rowStride: padded), rows: height,
+                Columns(keys + right, innerStride: 16, vectorStride: 16 * dimension),
+                vectors: registers.count, inner: dimension, into: weights + corner,
                 stride: tileWidth, accumulate: false)
-            for row in group * groupHeight..<(group + 1) * groupHeight {
-                if row < block.queries.count {
-                    differentiateRow(
-                        rows, row: row, query: block.queries.lowerBound + row, tile: tile,
-                        registers: registers)
-                } else {
-                    (weights + row * tileWidth).update(repeating: 0, count: tileWidth)
-                    (scoreGradients + row * tileWidth).update(repeating: 0, count: tileWidth)
-                }
+            multiplyRows(
+                Broadcast(gradients + left * padded, rowStride: padded), rows: height,
+                Columns(values + right, innerStride: 16, vectorStride: 16 * dimension),
+                vectors: registers.count, inner: dimension, into: scoreGradients + corner,
+                stride: tileWidth, accumulate: false)
+            for row in left..<min(left + groupHeight, block.queries.count) {
+                differentiateRow(
+                    rows, row: row, query: block.queries.lowerBound + row, tile: tile,
+                    registers: registers)
             }
         }
     }
 
     /// One row of a tile: products q·kᵀ and do·vᵀ to w and ds.
-    @inline(__always)
     private func differentiateRow(
-        _ rows: BackwardRows, row: Int, query: Int, tile: Int, registers: Range<Int>
+        _ rows: BackwardRows, row: Int, query: Int, tile: Range<Int>, registers: Range<Int>
     ) {
-        let g = context.geometry
-        let range = context.visibility.range(query: query)
+        let start = row * tileWidth - tile.lowerBound * 16
+        context.complete(weights + start, registers: registers, head: rows.head, query: query)
+        var kept: UnsafePointer<Float>?
+        if let dropout = context.dropout {
+            let first = tile.lowerBound & ~1
+            context.writeDropoutScales(
+                dropout, to: dropoutScales, firstRegister: first, head: rows.head, query: query,
+                registers: registers)
+            kept = UnsafePointer(dropoutScales + (registers.lowerBound - first) * 16)
+        }
         let saved = rows.logSumExp[query]
+        let column = start + registers.lowerBound * 16
         // A row that sees nothing: exp(−∞ − 0) = 0.
-        let logSumExp = saved == -.infinity ? 0 : saved
-        let weights = weights + row * tileWidth
-        let gradients = scoreGradients + row * tileWidth
-        let firstKey = tile * tileWidth
-        context.dropoutScales(
-            into: dropoutScales, head: rows.head, query: query, tile: tile, registers: registers)
+        differentiateSoftmax(
+            weights + column, scoreGradients + column, registers: registers.count,
+            logSumExp: saved == -.infinity ? 0 : saved, delta: deltas[row], dropout: kept)
+        guard let biasGradient = context.bias?.gradient else { return }
+        let g = context.geometry
+        let target = biasGradient + (rows.head * g.queryLength + query) * g.keyLength
         for register in registers {
-            let column = register * 16
-            let score = context.scores(
-                weights.vector(at: column), head: rows.head, query: query, range: range,
-                key: firstKey + column)
-            let probability = totalExponential(score - logSumExp)
-            var weight = probability
-            var upstream = gradients.vector(at: column)
-            if context.dropout != nil {
-                let kept = dropoutScales.vector(at: column)
-                weight *= kept
-                upstream *= kept
-            }
-            let gradient = probability * (upstream - deltas[row])
-            weights.store(weight, at: column)
-            gradients.store(gradient, at: column)
-            if let biasGradient = context.bias?.gradient {
-                let start = (rows.head * g.queryLength + query) * g.keyLength + firstKey + column
-                let count = min(16, g.keyLength - firstKey - column)
-                let before = biasGradient.part(at: start, count: count)
-                biasGradient.storePart(before + gradient, at: start, count: count)
-            }
+            let key = register * 16
+            let count = min(16, g.keyLength - key)
+            let gradient = scoreGradients.vector(at: start + key)
+            target.storePart(target.part(at: key, count: count) + gradient, at: key, count: count)
         }
     }
 
     /// dv += wᵀ·do and dk += dsᵀ·q for the keys of a tile, over the groups that see them.
-    private func addToKeysAndValues(_ block: QueryBlock, tile: Int) {
-        for register in 0..<tileWidth / 16 {
-            guard let groups = block.groups(seeing: register, tile: tile) else { continue }
-            let first = groups.lowerBound
-            let inner = groups.count * groupHeight
-            let source = first * groupHeight * padded
-            for key in stride(from: register * 16, to: register * 16 + 16, by: groupHeight) {
-                let corner = first * groupHeight * tileWidth + key
-                let target = ((tile - tiles.lowerBound) * tileWidth + key) * padded
-                multiplyFourRows(
-                    Broadcast(weights + corner, rowStride: 1, innerStride: tileWidth),
-                    gradients + source, stride: padded, inner: inner, vectors: padded / 16,
-                    into: valueGradients + target, stride: padded, accumulate: true)
-                multiplyFourRows(
-                    Broadcast(scoreGradients + corner, rowStride: 1, innerStride: tileWidth),
-                    queries + source, stride: padded, inner: inner, vectors: padded / 16,
-                    into: keyGradients + target, stride: padded, accumulate: true)
+    private func addToKeysAndValues(_ block: QueryBlock, tile: Range<Int>) {
+        for register in tile {
+            let groups = block.groups(seeing: register)
+            if groups.isEmpty { continue }
+            let column = (register - tile.lowerBound) * 16
+            for group in groups where !block.registers(group: group).contains(register) {
+                clear(group: group, column: column)
             }
+            let first = groups.lowerBound * groupHeight
+            let inner = min(groups.upperBound * groupHeight, block.queries.count) - first
+            let corner = first * tileWidth + column
+            let target = panel(register, width: padded)
+            multiplyRows(
+                Broadcast(weights + corner, rowStride: 1, innerStride: tileWidth), rows: 16,
+                Columns(gradients + first * padded, innerStride: padded), vectors: padded / 16,
+                inner: inner, into: valueGradients + target, stride: padded, accumulate: true)
+            multiplyRows(
+                Broadcast(scoreGradients + corner, rowStride: 1, innerStride: tileWidth), rows: 16,
+                Columns(queries + first * padded, innerStride: padded), vectors: padded / 16,
+                inner: inner, into: keyGradients + target, stride: padded, accumulate: true)
+        }
+    }
+
+    /// Zeros for a group that sees nothing of a register, between groups that do.
+    private func clear(group: Int, column: Int) {
+        for row in group * groupHeight..<(group + 1) * groupHeight {
+            weights.store(.zero, at: row * tileWidth + column)
+            scoreGradients.store(.zero, at: row * tileWidth + column)
         }
     }
 
     /// dq += ds·k, before the scale.
-    private func addToQueries(_ block: QueryBlock, tile: Int) {
+    private func addToQueries(_ block: QueryBlock, tile: Range<Int>) {
         for group in block.groups {
-            let registers = block.registers(group: group, tile: tile)
-            let column = registers.lowerBound * 16
-            let key = (tile - tiles.lowerBound) * tileWidth + column
-            multiplyFourRows(
-                Broadcast(
-                    scoreGradients + group * groupHeight * tileWidth + column,
-                    rowStride: tileWidth),
-                keyRows + key * padded, stride: padded, inner: registers.count * 16,
-                vectors: padded / 16, into: queryGradients + group * groupHeight * padded,
-                stride: padded, accumulate: true)
+            let registers = block.registers(group: group).clamped(to: tile)
+            if registers.isEmpty { continue }
+            let left = group * groupHeight
+            let column = (registers.lowerBound - tile.lowerBound) * 16
+            multiplyRows(
+                Broadcast(scoreGradients + left * tileWidth + column, rowStride: tileWidth),
+                rows: block.height(group: group),
+                Columns(
+                    keyRows + panel(registers.lowerBound, width: padded), innerStride: padded),
+                vectors: padded / 16, inner: registers.count * 16,
+                into: queryGradients + left * padded, stride: padded, accumulate: true)
         }
     }
 
     /// Writes a panel of key rows to a head, zeros for the keys that nobody sees.
     func write(_ panel: UnsafeMutablePointer<Float>, _ target: HeadRows) {
-        let held = context.keys(tiles)
-        for key in 0..<context.geometry.keyLength {
-            let row = held.contains(key) ? panel + (key - held.lowerBound) * padded : nil
-            forEachVector(dimension) { column, count in
-                target[key].storePart(
-                    row?.vector(at: column) ?? .zero, at: column, count: count)
-            }
+        let held = context.keys
+        clearRows(of: target, rows: 0..<held.lowerBound, width: dimension)
+        writeRows(panel, stride: padded, width: dimension, to: target, rows: held)
+        clearRows(
+            of: target, rows: held.upperBound..<context.geometry.keyLength, width: dimension)
+    }
+}
+
+/// Scores to weights p ∘ z, products do·vᵀ to score gradients p ∘ (product ∘ z − δ); z is `dropout`.
+@inline(never)
+private func differentiateSoftmax(
+    _ scores: UnsafeMutablePointer<Float>, _ products: UnsafeMutablePointer<Float>,
+    registers: Int, logSumExp: Float, delta: Float, dropout: UnsafePointer<Float>?
+) {
+    for register in 0..<registers {
+        let key = register * 16
+        let probability = totalExponential(scores.vector(at: key) - logSumExp)
+        var weight = probability
+        var upstream = products.vector(at: key)
+        if let dropout {
+            weight *= dropout.vector(at: key)
+            upstream *= dropout.vector(at: key)
         }
+        scores.store(weight, at: key)
+        products.store(probability * (upstream - delta), at: key)
     }
 }

@@ -1,89 +1,76 @@
-// How attention cuts its work: blocks of 64 queries, tiles of 64 keys; inside a block, groups of 4
-// queries and registers of 16 keys, of which only those are touched that some query of the group sees.
+// How attention cuts its work: groups of 16 queries, registers of 16 keys, of which only those are
+// touched that some query of the group sees. Nothing is allocated: what a group sees is arithmetic.
 
-/// Queries of a block.
-let blockHeight = 64
 /// Queries of a group.
-let groupHeight = 4
-/// Keys of a tile.
-let tileWidth = 64
+let groupHeight = 16
 
-/// A block of queries and what it sees.
-struct QueryBlock {
+/// A group of queries, and the registers of 16 keys that some of them sees; register r holds the keys
+/// 16·r ..< 16·r + 16.
+struct QueryGroup {
     let queries: Range<Int>
-    /// The tiles with a visible pair.
-    let tiles: [Int]
-    /// The keys that each group sees, widened to whole registers.
-    private let groupKeys: [Range<Int>]
+    let registers: Range<Int>
 
     init(_ queries: Range<Int>, _ visibility: AttentionVisibility) {
         self.queries = queries
-        groupKeys = stride(from: queries.lowerBound, to: queries.upperBound, by: groupHeight).map {
-            let group = $0..<min($0 + groupHeight, queries.upperBound)
-            let keys = visibility.range(queries: group)
-            return keys.lowerBound & ~15..<Vector.roundedUp(keys.upperBound)
-        }
-        let keys = visibility.range(queries: queries)
-        tiles = (keys.lowerBound / tileWidth..<(keys.upperBound + tileWidth - 1) / tileWidth)
-            .filter {
-                let tile = $0 * tileWidth..<($0 + 1) * tileWidth
-                return visibility.segmentsMeet(queries: queries, keys: tile.clamped(to: keys))
-            }
+        registers = visibility.registers(queries: queries)
     }
 
-    var groups: Range<Int> { groupKeys.indices }
-
-    /// The queries of a group, counted from the block's first.
-    func rows(group: Int) -> Range<Int> {
-        group * groupHeight..<min((group + 1) * groupHeight, queries.count)
-    }
-
-    /// The registers of `tile` that `group` sees, of 0 ..< 4.
-    @inline(__always)
-    func registers(group: Int, tile: Int) -> Range<Int> {
-        let first = tile * tileWidth
-        let keys = groupKeys[group].clamped(to: first..<first + tileWidth)
-        return keys.isEmpty
-            ? 0..<0 : (keys.lowerBound - first) / 16..<(keys.upperBound - first) / 16
-    }
-
-    /// From the first to the last group that sees `register` of `tile`; nil where none does.
-    func groups(seeing register: Int, tile: Int) -> Range<Int>? {
-        var seeing: Range<Int>?
-        for group in groups where registers(group: group, tile: tile).contains(register) {
-            seeing = (seeing?.lowerBound ?? group)..<group + 1
-        }
-        return seeing
-    }
+    /// The rows that a product computes: a multiple of 4.
+    var height: Int { (queries.count + 3) & ~3 }
 }
 
-/// How the work of a sequence's heads is cut. Made once before the heads are shared out.
-struct AttentionPlan {
-    /// All queries.
-    let blocks: [QueryBlock]
-    /// The tiles between the first and the last that any block sees.
-    let tiles: Range<Int>
+/// Queries of a block of the backward pass.
+let blockHeight = 4 * groupHeight
+/// Keys of a tile of the backward pass.
+let tileWidth = 64
 
-    private init(_ geometry: AttentionGeometry, _ visibility: AttentionVisibility) {
-        blocks = stride(from: 0, to: geometry.queryLength, by: blockHeight).map {
-            QueryBlock($0..<min($0 + blockHeight, geometry.queryLength), visibility)
+/// A block of up to four groups of queries.
+struct QueryBlock {
+    let queries: Range<Int>
+    /// From the first to the last register that some group sees.
+    let registers: Range<Int>
+    private let seen: (Range<Int>, Range<Int>, Range<Int>, Range<Int>)
+
+    init(_ queries: Range<Int>, _ visibility: AttentionVisibility) {
+        self.queries = queries
+        func registers(_ group: Int) -> Range<Int> {
+            let start = queries.lowerBound + group * groupHeight
+            return visibility.registers(
+                queries: (start..<start + groupHeight).clamped(to: queries))
         }
-        let first = blocks.compactMap(\.tiles.first).min() ?? 0
-        let last = blocks.compactMap(\.tiles.last).max() ?? -1
-        tiles = first..<last + 1
+        seen = (registers(0), registers(1), registers(2), registers(3))
+        func hull(_ a: Range<Int>, _ b: Range<Int>) -> Range<Int> {
+            if a.isEmpty { return b }
+            if b.isEmpty { return a }
+            return min(a.lowerBound, b.lowerBound)..<max(a.upperBound, b.upperBound)
+        }
+        self.registers = hull(hull(seen.0, seen.1), hull(seen.2, seen.3))
     }
 
-    /// The plan of each sequence; where no condition is a sequence's own, they share one.
-    static func plans(_ geometry: AttentionGeometry, _ mask: AttentionMask) -> [AttentionPlan] {
-        func plan(_ sequence: Int) -> AttentionPlan {
-            AttentionPlan(
-                geometry, AttentionVisibility(mask, geometry, sequence: sequence))
+    /// The rows of products: a multiple of 4.
+    var height: Int { (queries.count + 3) & ~3 }
+
+    var groups: Range<Int> { 0..<(queries.count + groupHeight - 1) / groupHeight }
+
+    func height(group: Int) -> Int { min(groupHeight, height - group * groupHeight) }
+
+    @inline(__always)
+    func registers(group: Int) -> Range<Int> {
+        switch group {
+        case 0: seen.0
+        case 1: seen.1
+        case 2: seen.2
+        default: seen.3
         }
-        guard mask.keyRanges == nil && mask.querySegments == nil else {
-            return (0..<geometry.batch).map(plan)
+    }
+
+    /// From the first to the last group that sees `register`; empty where none does.
+    func groups(seeing register: Int) -> Range<Int> {
+        var seeing = 0..<0
+        for group in groups where registers(group: group).contains(register) {
+            seeing = (seeing.isEmpty ? group : seeing.lowerBound)..<group + 1
         }
-        return geometry.batch == 0
-            ? [] : Array(repeating: plan(0), count: geometry.batch)
+        return seeing
     }
 }
 
@@ -94,6 +81,10 @@ struct AttentionContext {
     let bias: AttentionBias?
     let dropout: AttentionDropout?
     let sequence: Int
+    /// The registers that any query sees.
+    let registers: Range<Int>
+    /// Whether scores are products and nothing else, away from the ends of a query's range.
+    let isPlain: Bool
     private let queryOffset: Int
 
     init(
@@ -105,52 +96,96 @@ struct AttentionContext {
         self.dropout = dropout
         self.sequence = sequence
         visibility = AttentionVisibility(mask, geometry, sequence: sequence)
+        registers = visibility.registers(queries: 0..<geometry.queryLength)
+        isPlain = bias == nil && mask.querySegments == nil
         queryOffset = mask.queryOffset
     }
 
-    /// The keys of `tiles`.
-    func keys(_ tiles: Range<Int>) -> Range<Int> {
-        let end = min(tiles.upperBound * tileWidth, geometry.keyLength)
-        return min(tiles.lowerBound * tileWidth, end)..<end
+    /// The most registers that any sequence of a batch may see.
+    static func registerLimit(_ geometry: AttentionGeometry) -> Int {
+        (geometry.keyLength + 15) / 16
     }
 
-    /// Products of query and keys `key ..< key + 16` made into scores: bias added, hidden pairs −∞.
+    /// The keys of `registers`.
+    var keys: Range<Int> {
+        let end = min(registers.upperBound * 16, geometry.keyLength)
+        return min(registers.lowerBound * 16, end)..<end
+    }
+
+    /// Products of query and keys made into scores: bias added, hidden pairs −∞. `scores[key]` is the
+    /// score of `key`, for the keys of `registers`; those that stay as they are are not touched.
     @inline(__always)
-    func scores(_ products: Vector, head: Int, query: Int, range: Range<Int>, key: Int) -> Vector {
-        var result = products
-        if let bias {
-            let row = head * geometry.queryLength + query
-            result += bias.values.part(
-                at: row * geometry.keyLength + key, count: min(16, geometry.keyLength - key))
+    func complete(
+        _ scores: UnsafeMutablePointer<Float>, registers: Range<Int>, head: Int, query: Int
+    ) {
+        let range = visibility.range(query: query)
+        if isPlain {
+            hideEnds(of: scores, registers: registers, range: range)
+        } else {
+            completeAll(scores, registers: registers, range: range, head: head, query: query)
         }
-        return visibility.hide(result, query: query, range: range, key: key)
     }
 
-    /// Writes 0 or 1/(1 − rate) for the pairs of `query` and some registers of a tile, at their places in
-    /// `scales` `[64]`; where there is no dropout, nothing.
-    func dropoutScales(
-        into scales: UnsafeMutablePointer<Float>, head: Int, query: Int, tile: Int,
-        registers: Range<Int>
+    @inline(never)
+    private func completeAll(
+        _ scores: UnsafeMutablePointer<Float>, registers: Range<Int>, range: Range<Int>, head: Int,
+        query: Int
     ) {
-        guard let dropout, !registers.isEmpty else { return }
+        let g = geometry
+        for register in registers {
+            let key = register * 16
+            var score = scores.vector(at: key)
+            if let bias {
+                score += bias.values(
+                    at: (head * g.queryLength + query) * g.keyLength + key,
+                    count: min(16, g.keyLength - key))
+            }
+            scores.store(visibility.hide(score, query: query, range: range, key: key), at: key)
+        }
+    }
+
+    /// Writes 0 or 1/(1 − rate) for the pairs of `query` and some registers to `scales`, which stands for
+    /// the keys from `firstRegister`, an even number, on.
+    func writeDropoutScales(
+        _ dropout: AttentionDropout, to scales: UnsafeMutablePointer<Float>, firstRegister: Int,
+        head: Int, query: Int, registers: Range<Int>
+    ) {
+        if registers.isEmpty { return }
         let row = dropout.firstIndex(
             sequence: sequence, head: head, position: query + queryOffset)
         // Pairs of registers: the generator makes 32 numbers at a time.
         let first = registers.lowerBound & ~1
         dropout.stream.dropoutScales(
-            into: scales + first * 16, count: (((registers.upperBound + 1) & ~1) - first) * 16,
-            firstIndex: row + UInt64(tile * tileWidth + first * 16), rate: dropout.rate)
+            into: scales + (first - firstRegister) * 16,
+            count: (((registers.upperBound + 1) & ~1) - first) * 16,
+            firstIndex: row + UInt64(first * 16), rate: dropout.rate)
     }
 }
 
-/// Hands out consecutive parts of a block of working memory.
-struct PanelMemory {
-    private var next: UnsafeMutablePointer<Float>
+/// −∞ for the keys outside `range`, of those in `registers`; most registers need no look.
+@inline(never)
+private func hideEnds(
+    of scores: UnsafeMutablePointer<Float>, registers: Range<Int>, range: Range<Int>
+) {
+    let first = max(
+        registers.lowerBound, min((range.lowerBound + 15) >> 4, registers.upperBound))
+    let last = max(first, min(range.upperBound >> 4, registers.upperBound))
+    for register in registers.lowerBound..<first {
+        let scores = scores + register * 16
+        scores.store(scores.vector(at: 0).hidden(outside: range, key: register * 16), at: 0)
+    }
+    for register in last..<registers.upperBound {
+        let scores = scores + register * 16
+        scores.store(scores.vector(at: 0).hidden(outside: range, key: register * 16), at: 0)
+    }
+}
 
-    init(_ start: UnsafeMutablePointer<Float>) { next = start }
-
-    mutating func take(_ count: Int) -> UnsafeMutablePointer<Float> {
-        defer { next += count }
-        return next
+extension AttentionBias {
+    @inline(__always)
+    fileprivate func values(at index: Int, count: Int) -> Vector {
+        switch values.type {
+        case .float32: values.pointer(to: Float.self).part(at: index, count: count)
+        case .float16: values.pointer(to: Float16.self).part(at: index, count: count)
+        }
     }
 }

@@ -1,6 +1,7 @@
 // The forward pass of attention. A task is one query head of one sequence: it packs the keys
-// (transposed) and values that some query sees; for each block of queries it keeps the scores of the
-// visible tiles, takes each row's exact maximum, exponentials and sum, and multiplies by the values.
+// (transposed) and values that some query sees; for each group of queries it keeps the scores of the
+// registers of keys that the group sees, takes each row's exact maximum, exponentials and sum, and
+// multiplies by the values.
 //
 // Hidden keys have probability 0 exactly, and a key's lane is its number modulo 16, so the bits of a
 // row depend on the keys it sees alone (see AttentionTiles.swift).
@@ -10,9 +11,10 @@ import Glibc
 /// output = (softmax(scale·q·kᵀ + bias, hidden pairs −∞) ∘ dropout)·v.
 ///
 /// A row's result does not depend on which rows are computed with it: one query with its offset gives
-/// the bits of the full pass. A query that sees no key gives zeros.
+/// the bits of the full pass. A query that sees no key gives zeros. Scores, probabilities and sums are
+/// Float32 whatever the elements are stored in.
 /// - Parameters:
-///   - query, output: views with `queryHeads` heads; `key`, `value`: with `keyHeads`.
+///   - query, output: views with `queryHeads` heads; `key`, `value`: with `keyHeads`; all stored alike.
 ///   - logSumExp: `[batch × queryHeads × queryLength]`, ln Σ exp(score), −∞ where nothing is visible;
 ///     saved for the backward pass, nil where there is none.
 package func attentionForward(
@@ -20,24 +22,23 @@ package func attentionForward(
     bias: AttentionBias?, dropout: AttentionDropout?, into output: HeadView,
     logSumExp: UnsafeMutablePointer<Float>?
 ) {
-    let plans = AttentionPlan.plans(g, mask)
+    let memory = ForwardHead.memory(g)
     parallelFor(g.batch * g.queryHeads) { task in
         let (sequence, head) = task.quotientAndRemainder(dividingBy: g.queryHeads)
         let context = AttentionContext(g, mask, bias, dropout, sequence: sequence)
-        let plan = plans[sequence]
-        withScratch(ForwardHead.memory(g, plan.tiles)) { scratch in
-            let pass = ForwardHead(context, head: head, tiles: plan.tiles, scratch)
-            let rows = (sequence: sequence, head: head / g.groupSize)
+        withScratch(memory) { scratch in
+            let pass = ForwardHead(context, head: head, scratch)
+            let keyHead = head / g.groupSize
             pass.pack(
-                key: key.rows(sequence: rows.sequence, head: rows.head),
-                value: value.rows(sequence: rows.sequence, head: rows.head))
-            for block in plan.blocks {
-                pass.score(block, query: query.rows(sequence: sequence, head: head))
-                pass.takeSoftmax(block)
-                pass.weighValues(block)
-                pass.write(
-                    block, output: output.rows(sequence: sequence, head: head),
-                    logSumExp: logSumExp.map { $0 + task * g.queryLength })
+                key: key.rows(sequence: sequence, head: keyHead),
+                value: value.rows(sequence: sequence, head: keyHead))
+            let query = query.rows(sequence: sequence, head: head)
+            let output = output.rows(sequence: sequence, head: head)
+            let logSumExp = logSumExp.map { $0 + task * g.queryLength }
+            for first in stride(from: 0, to: g.queryLength, by: groupHeight) {
+                let group = QueryGroup(
+                    first..<min(first + groupHeight, g.queryLength), context.visibility)
+                pass.attend(group, query: query, output: output, logSumExp: logSumExp)
             }
         }
     }
@@ -47,168 +48,153 @@ package func attentionForward(
 private struct ForwardHead {
     let context: AttentionContext
     let head: Int
-    let tiles: Range<Int>
     let dimension: Int
     let padded: Int
-    /// Keys transposed: tiles of `[dimension × 64]`.
+    /// Elements from one row of scores to the next.
+    let span: Int
+    /// Keys transposed: a panel of `[dimension × 16]` for each register.
     let keys: UnsafeMutablePointer<Float>
     /// `[keys × padded]`.
     let values: UnsafeMutablePointer<Float>
-    /// A block's queries times the scale, `[64 × dimension]`.
+    /// A group's queries times the scale, `[16 × padded]`.
     let queries: UnsafeMutablePointer<Float>
-    /// A block's scores, then weights: tiles of `[64 × 64]`.
+    /// A group's scores, then weights, `[16 × span]`.
     let scores: UnsafeMutablePointer<Float>
-    /// `[64 × padded]`.
+    /// `[16 × padded]`.
     let outputs: UnsafeMutablePointer<Float>
-    /// Maximum and sum of each row of a block.
+    /// Maximum and sum of each row of a group.
     let maxima: UnsafeMutablePointer<Float>
     let sums: UnsafeMutablePointer<Float>
+    /// One row, and a register at either end.
     let dropoutScales: UnsafeMutablePointer<Float>
 
-    static func memory(_ g: AttentionGeometry, _ tiles: Range<Int>) -> Int {
+    static func memory(_ g: AttentionGeometry) -> Int {
         let padded = Vector.roundedUp(g.headDimension)
-        return tiles.count * tileWidth * (2 * padded + blockHeight)
-            + blockHeight * (2 * padded + 2) + tileWidth
+        let keys = Vector.roundedUp(g.keyLength)
+        return keys * (2 * padded + groupHeight + 1) + 2 * groupHeight * (padded + 1) + 2 * 16
     }
 
-    init(
-        _ context: AttentionContext, head: Int, tiles: Range<Int>,
-        _ scratch: UnsafeMutablePointer<Float>
-    ) {
+    init(_ context: AttentionContext, head: Int, _ scratch: UnsafeMutablePointer<Float>) {
         self.context = context
         self.head = head
-        self.tiles = tiles
         dimension = context.geometry.headDimension
         padded = Vector.roundedUp(dimension)
+        span = context.registers.count * 16
         var memory = PanelMemory(scratch)
-        keys = memory.take(tiles.count * tileWidth * padded)
-        values = memory.take(tiles.count * tileWidth * padded)
-        scores = memory.take(tiles.count * tileWidth * blockHeight)
-        queries = memory.take(blockHeight * padded)
-        outputs = memory.take(blockHeight * padded)
-        maxima = memory.take(blockHeight)
-        sums = memory.take(blockHeight)
-        dropoutScales = memory.take(tileWidth)
+        keys = memory.take(span * padded)
+        values = memory.take(span * padded)
+        scores = memory.take(span * groupHeight)
+        queries = memory.take(groupHeight * padded)
+        outputs = memory.take(groupHeight * padded)
+        maxima = memory.take(groupHeight)
+        sums = memory.take(groupHeight)
+        dropoutScales = memory.take(span + 2 * 16)
     }
 
     func pack(key: HeadRows, value: HeadRows) {
-        let range = context.keys(tiles)
-        packTransposed(key, rows: range, width: dimension, into: keys)
+        packTransposed(key, rows: context.keys, width: dimension, into: keys)
         packRows(
-            value, rows: range, width: dimension, padded: tiles.count * tileWidth, into: values,
-            stride: padded)
+            value, rows: context.keys, width: dimension, padded: span, into: values, stride: padded)
     }
 
-    private func tileScores(_ tile: Int) -> UnsafeMutablePointer<Float> {
-        scores + (tile - tiles.lowerBound) * tileWidth * blockHeight
-    }
-
-    /// scores = scale·q·kᵀ.
-    func score(_ block: QueryBlock, query: HeadRows) {
-        packRows(
-            query, rows: block.queries, width: dimension, scale: context.geometry.scale,
-            padded: blockHeight, into: queries, stride: padded)
-        for tile in block.tiles {
-            let tileKeys = keys + (tile - tiles.lowerBound) * tileWidth * dimension
-            for group in block.groups {
-                let registers = block.registers(group: group, tile: tile)
-                multiplyFourRows(
-                    Broadcast(queries + group * groupHeight * padded, rowStride: padded),
-                    tileKeys + registers.lowerBound * 16, stride: tileWidth, inner: dimension,
-                    vectors: registers.count,
-                    into: tileScores(tile) + group * groupHeight * tileWidth
-                        + registers.lowerBound * 16,
-                    stride: tileWidth, accumulate: false)
-            }
-        }
-    }
-
-    /// Scores to exp(score − maximum), times dropout; keeps maximum and sum of each row.
-    func takeSoftmax(_ block: QueryBlock) {
-        for group in block.groups {
-            for row in block.rows(group: group) {
-                let query = block.queries.lowerBound + row
-                let maximum = completeRow(block, group: group, row: row, query: query)
-                maxima[row] = maximum
-                sums[row] = exponentiateRow(
-                    block, group: group, row: row, query: query,
-                    maximum: maximum == -.infinity ? 0 : maximum)
-            }
-        }
-    }
-
-    /// Bias and mask; returns the row's maximum.
-    private func completeRow(_ block: QueryBlock, group: Int, row: Int, query: Int) -> Float {
-        let range = context.visibility.range(query: query)
-        var maximum = Vector(repeating: -.infinity)
-        for tile in block.tiles {
-            let scores = tileScores(tile) + row * tileWidth
-            for register in block.registers(group: group, tile: tile) {
-                let score = context.scores(
-                    scores.vector(at: register * 16), head: head, query: query, range: range,
-                    key: tile * tileWidth + register * 16)
-                scores.store(score, at: register * 16)
-                maximum = maximum.maximum(score)
-            }
-        }
-        return maximum.largest()
-    }
-
-    /// Returns Σ exp(score − maximum), one chain for each lane.
-    private func exponentiateRow(
-        _ block: QueryBlock, group: Int, row: Int, query: Int, maximum: Float
-    ) -> Float {
-        var sum = Vector.zero
-        for tile in block.tiles {
-            let scores = tileScores(tile) + row * tileWidth
-            let registers = block.registers(group: group, tile: tile)
-            for register in registers {
-                let weight = totalExponential(scores.vector(at: register * 16) - maximum)
-                sum += weight
-                scores.store(weight, at: register * 16)
-            }
-            if context.dropout == nil { continue }
-            context.dropoutScales(
-                into: dropoutScales, head: head, query: query, tile: tile, registers: registers)
-            for register in registers {
-                let kept = dropoutScales.vector(at: register * 16)
-                scores.store(scores.vector(at: register * 16) * kept, at: register * 16)
-            }
-        }
-        return sum.treeSum()
-    }
-
-    /// outputs = weights·v, tile after tile.
-    func weighValues(_ block: QueryBlock) {
-        outputs.update(repeating: 0, count: blockHeight * padded)
-        for tile in block.tiles {
-            let tileValues = values + (tile - tiles.lowerBound) * tileWidth * padded
-            for group in block.groups {
-                let registers = block.registers(group: group, tile: tile)
-                let weights =
-                    tileScores(tile) + group * groupHeight * tileWidth + registers.lowerBound * 16
-                multiplyFourRows(
-                    Broadcast(weights, rowStride: tileWidth),
-                    tileValues + registers.lowerBound * 16 * padded, stride: padded,
-                    inner: registers.count * 16, vectors: padded / 16,
-                    into: outputs + group * groupHeight * padded, stride: padded, accumulate: true)
-            }
-        }
-    }
-
-    /// Divides by the sums and stores the block.
-    func write(
-        _ block: QueryBlock, output: HeadRows, logSumExp: UnsafeMutablePointer<Float>?
+    /// The rows of `output` and `logSumExp` for a group of queries.
+    func attend(
+        _ group: QueryGroup, query: HeadRows, output: HeadRows,
+        logSumExp: UnsafeMutablePointer<Float>?
     ) {
-        for (row, query) in block.queries.enumerated() {
+        if !group.registers.isEmpty {
+            packRows(
+                query, rows: group.queries, width: dimension, scale: context.geometry.scale,
+                padded: group.height, into: queries, stride: padded)
+            score(group)
+        }
+        for row in 0..<group.queries.count where !group.registers.isEmpty {
+            (maxima[row], sums[row]) = takeSoftmax(group, row: row)
+        }
+        if !group.registers.isEmpty { weighValues(group) }
+        if group.registers.isEmpty { sums.update(repeating: 0, count: groupHeight) }
+        writeRows(
+            outputs, stride: padded, dividedBy: sums, width: dimension, to: output,
+            rows: group.queries)
+        guard let logSumExp else { return }
+        for (row, query) in group.queries.enumerated() {
             let sum = sums[row]
-            let target = output[query]
-            forEachVector(dimension) { column, count in
-                let weighted = outputs.vector(at: row * padded + column)
-                target.storePart(sum == 0 ? .zero : weighted / sum, at: column, count: count)
-            }
-            logSumExp?[query] =
+            logSumExp[query] =
                 sum == 0 ? -.infinity : Float(Double(maxima[row]) + log(Double(sum)))
         }
     }
+
+    /// Where the group's first register lies in a row of scores.
+    private func column(_ group: QueryGroup) -> Int {
+        (group.registers.lowerBound - context.registers.lowerBound) * 16
+    }
+
+    /// scores = scale·q·kᵀ.
+    private func score(_ group: QueryGroup) {
+        let column = column(group)
+        multiplyRows(
+            Broadcast(queries, rowStride: padded), rows: group.height,
+            Columns(keys + column * dimension, innerStride: 16, vectorStride: 16 * dimension),
+            vectors: group.registers.count, inner: dimension, into: scores + column, stride: span,
+            accumulate: false)
+    }
+
+    /// A row's scores to exp(score − maximum), times dropout; returns the maximum and Σ exp(score −
+    /// maximum), one chain for each lane.
+    private func takeSoftmax(_ group: QueryGroup, row: Int) -> (maximum: Float, sum: Float) {
+        let query = group.queries.lowerBound + row
+        let row = scores + row * span
+        context.complete(
+            row - context.registers.lowerBound * 16, registers: group.registers, head: head,
+            query: query)
+        let scores = row + column(group)
+        let count = group.registers.count
+        let maximum = largest(scores, registers: count)
+        let sum = exponentiate(
+            scores, registers: count, maximum: maximum == -.infinity ? 0 : maximum)
+        if let dropout = context.dropout {
+            let first = context.registers.lowerBound & ~1
+            context.writeDropoutScales(
+                dropout, to: dropoutScales, firstRegister: first, head: head, query: query,
+                registers: group.registers)
+            let kept = dropoutScales + (group.registers.lowerBound - first) * 16
+            map(UnsafePointer(scores), UnsafePointer(kept), into: scores, count * 16) { $0 * $1 }
+        }
+        return (maximum, sum)
+    }
+
+    /// outputs = weights·v, some keys after others so that their values stay near.
+    private func weighValues(_ group: QueryGroup) {
+        let start = column(group)
+        let end = start + group.registers.count * 16
+        for column in stride(from: start, to: end, by: 64) {
+            multiplyRows(
+                Broadcast(scores + column, rowStride: span), rows: group.height,
+                Columns(values + column * padded, innerStride: padded), vectors: padded / 16,
+                inner: min(64, end - column), into: outputs, stride: padded,
+                accumulate: column > start)
+        }
+    }
+}
+
+/// The largest of some registers of scores; what is not a number is passed over.
+@inline(never)
+private func largest(_ scores: UnsafePointer<Float>, registers: Int) -> Float {
+    var maximum = Vector(repeating: -.infinity)
+    for register in 0..<registers { maximum = maximum.maximum(scores.vector(at: register * 16)) }
+    return maximum.treeMaximum()
+}
+
+/// Scores to exp(score − maximum); returns their sum.
+@inline(never)
+private func exponentiate(
+    _ scores: UnsafeMutablePointer<Float>, registers: Int, maximum: Float
+) -> Float {
+    var sum = Vector.zero
+    for register in 0..<registers {
+        let weight = totalExponential(scores.vector(at: register * 16) - maximum)
+        sum += weight
+        scores.store(weight, at: register * 16)
+    }
+    return sum.treeSum()
 }

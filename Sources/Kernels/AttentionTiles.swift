@@ -1,22 +1,119 @@
 // The matrix products of attention, on small panels that stay in cache. Every element of a product is
 // one chain of fused multiply-adds over the inner index in order, whatever stands beside it; so a
-// row's bits depend on no other row, and inner elements that are zero change nothing. OpenBLAS
-// promises neither at these sizes.
+// row's bits depend on no other row, inner elements that are zero change nothing, and the form of the
+// tiles shows in no bit. OpenBLAS promises none of it at these sizes.
+
+import COpenBLAS
+
+/// How many rows and vectors of a product are held in registers at once.
+package enum ProductTile: CaseIterable, Sendable {
+    /// 4 rows of 4 vectors: for 32 registers of 16 floats.
+    case wide
+    /// 6 rows of 1 vector: for 16 registers of 8 floats, two to a vector.
+    case tall
+
+    /// The one for the processor that the kernels are compiled for.
+    @inline(__always)
+    package static var native: ProductTile { vector_register_bytes() == 64 ? .wide : .tall }
+}
 
 /// The left factor: element (row, k) at pointer[row·rowStride + k·innerStride].
-struct Broadcast {
+package struct Broadcast {
     let pointer: UnsafePointer<Float>
     let rowStride: Int
     let innerStride: Int
 
-    init(_ pointer: UnsafePointer<Float>, rowStride: Int, innerStride: Int = 1) {
+    package init(_ pointer: UnsafePointer<Float>, rowStride: Int, innerStride: Int = 1) {
         self.pointer = pointer
         self.rowStride = rowStride
         self.innerStride = innerStride
     }
+
+    @inline(__always)
+    func dropping(rows: Int) -> Broadcast {
+        Broadcast(pointer + rows * rowStride, rowStride: rowStride, innerStride: innerStride)
+    }
 }
 
-/// Four rows of one register each.
+/// The right factor: the 16 elements of vector v in row k at pointer[v·vectorStride + k·innerStride]….
+package struct Columns {
+    let pointer: UnsafePointer<Float>
+    let innerStride: Int
+    let vectorStride: Int
+
+    package init(_ pointer: UnsafePointer<Float>, innerStride: Int, vectorStride: Int = 16) {
+        self.pointer = pointer
+        self.innerStride = innerStride
+        self.vectorStride = vectorStride
+    }
+
+    @inline(__always)
+    func dropping(vectors: Int) -> Columns {
+        Columns(
+            pointer + vectors * vectorStride, innerStride: innerStride, vectorStride: vectorStride)
+    }
+}
+
+/// c[rows, 16·vectors] = a[rows, inner]·b[inner, 16·vectors], added to c where `accumulate`; row r of c
+/// begins at c[r·stride]. `rows` is a multiple of 4.
+@inline(__always)
+package func multiplyRows(
+    _ a: Broadcast, rows: Int, _ b: Columns, vectors: Int, inner: Int,
+    into c: UnsafeMutablePointer<Float>, stride: Int, accumulate: Bool,
+    tile: ProductTile = .native
+) {
+    switch tile {
+    case .wide: multiplyWide(a, rows, b, vectors, inner, c, stride, accumulate)
+    case .tall: multiplyTall(a, rows, b, vectors, inner, c, stride, accumulate)
+    }
+}
+
+private func multiplyWide(
+    _ a: Broadcast, _ rows: Int, _ b: Columns, _ vectors: Int, _ inner: Int,
+    _ c: UnsafeMutablePointer<Float>, _ stride: Int, _ accumulate: Bool
+) {
+    var vector = 0
+    while vector < vectors {
+        let b = b.dropping(vectors: vector)
+        let left = vectors - vector
+        for row in Swift.stride(from: 0, to: rows, by: 4) {
+            let a = a.dropping(rows: row)
+            let c = c + row * stride + vector * 16
+            if left >= 4 {
+                multiplyFourByFour(a, b, inner, c, stride, accumulate)
+            } else if left >= 2 {
+                multiplyFourByTwo(a, b, inner, c, stride, accumulate)
+            } else {
+                multiplyFourByOne(a, b, inner, c, stride, accumulate)
+            }
+        }
+        vector += left >= 4 ? 4 : left >= 2 ? 2 : 1
+    }
+}
+
+private func multiplyTall(
+    _ a: Broadcast, _ rows: Int, _ b: Columns, _ vectors: Int, _ inner: Int,
+    _ c: UnsafeMutablePointer<Float>, _ stride: Int, _ accumulate: Bool
+) {
+    for vector in 0..<vectors {
+        let b = b.dropping(vectors: vector)
+        var row = 0
+        while row < rows {
+            let a = a.dropping(rows: row)
+            let c = c + row * stride + vector * 16
+            // Sixteen rows are 6 + 6 + 4, twelve 6 + 6, eight 4 + 4.
+            if rows - row >= 6 && rows - row != 8 {
+                multiplySixByOne(a, b, inner, c, stride, accumulate)
+                row += 6
+            } else {
+                multiplyFourByOne(a, b, inner, c, stride, accumulate)
+                row += 4
+            }
+        }
+    }
+}
+
+/// Four rows of one vector each.
 private struct Strip {
     var row0 = Vector.zero
     var row1 = Vector.zero
@@ -24,10 +121,8 @@ private struct Strip {
     var row3 = Vector.zero
 
     @inline(__always)
-    init() {}
-
-    @inline(__always)
-    init(_ c: UnsafeMutablePointer<Float>, stride: Int) {
+    init(_ c: UnsafeMutablePointer<Float>, stride: Int, _ accumulate: Bool) {
+        guard accumulate else { return }
         row0 = c.vector(at: 0)
         row1 = c.vector(at: stride)
         row2 = c.vector(at: 2 * stride)
@@ -51,52 +146,28 @@ private struct Strip {
     }
 }
 
-/// c[4, 16·vectors] = a[4, inner]·b[inner, 16·vectors], added to c where `accumulate`.
-@inline(__always)
-func multiplyFourRows(
-    _ a: Broadcast, _ b: UnsafePointer<Float>, stride bStride: Int, inner: Int, vectors: Int,
-    into c: UnsafeMutablePointer<Float>, stride: Int, accumulate: Bool
-) {
-    var done = 0
-    while done + 4 <= vectors {
-        multiplyFourVectors(
-            a, b + 16 * done, bStride, inner, c + 16 * done, stride, accumulate)
-        done += 4
-    }
-    if done + 2 <= vectors {
-        multiplyTwoVectors(a, b + 16 * done, bStride, inner, c + 16 * done, stride, accumulate)
-        done += 2
-    }
-    if done < vectors {
-        multiplyOneVector(a, b + 16 * done, bStride, inner, c + 16 * done, stride, accumulate)
-    }
-}
-
 @inline(never)
-private func multiplyFourVectors(
-    _ a: Broadcast, _ b: UnsafePointer<Float>, _ bStride: Int, _ inner: Int,
-    _ c: UnsafeMutablePointer<Float>, _ stride: Int, _ accumulate: Bool
+private func multiplyFourByFour(
+    _ a: Broadcast, _ b: Columns, _ inner: Int, _ c: UnsafeMutablePointer<Float>, _ stride: Int,
+    _ accumulate: Bool
 ) {
-    var (first, second, third, fourth) = (Strip(), Strip(), Strip(), Strip())
-    if accumulate {
-        first = Strip(c, stride: stride)
-        second = Strip(c + 16, stride: stride)
-        third = Strip(c + 32, stride: stride)
-        fourth = Strip(c + 48, stride: stride)
-    }
+    var first = Strip(c, stride: stride, accumulate)
+    var second = Strip(c + 16, stride: stride, accumulate)
+    var third = Strip(c + 32, stride: stride, accumulate)
+    var fourth = Strip(c + 48, stride: stride, accumulate)
     var left = a.pointer
-    var right = b
+    var right = b.pointer
     for _ in 0..<inner {
         let a0 = Vector(repeating: left[0])
         let a1 = Vector(repeating: left[a.rowStride])
         let a2 = Vector(repeating: left[2 * a.rowStride])
         let a3 = Vector(repeating: left[3 * a.rowStride])
         first.add(right.vector(at: 0), a0, a1, a2, a3)
-        second.add(right.vector(at: 16), a0, a1, a2, a3)
-        third.add(right.vector(at: 32), a0, a1, a2, a3)
-        fourth.add(right.vector(at: 48), a0, a1, a2, a3)
+        second.add(right.vector(at: b.vectorStride), a0, a1, a2, a3)
+        third.add(right.vector(at: 2 * b.vectorStride), a0, a1, a2, a3)
+        fourth.add(right.vector(at: 3 * b.vectorStride), a0, a1, a2, a3)
         left += a.innerStride
-        right += bStride
+        right += b.innerStride
     }
     first.store(c, stride: stride)
     second.store(c + 16, stride: stride)
@@ -105,76 +176,70 @@ private func multiplyFourVectors(
 }
 
 @inline(never)
-private func multiplyTwoVectors(
-    _ a: Broadcast, _ b: UnsafePointer<Float>, _ bStride: Int, _ inner: Int,
-    _ c: UnsafeMutablePointer<Float>, _ stride: Int, _ accumulate: Bool
+private func multiplyFourByTwo(
+    _ a: Broadcast, _ b: Columns, _ inner: Int, _ c: UnsafeMutablePointer<Float>, _ stride: Int,
+    _ accumulate: Bool
 ) {
-    var (first, second) = (Strip(), Strip())
-    if accumulate {
-        first = Strip(c, stride: stride)
-        second = Strip(c + 16, stride: stride)
-    }
+    var first = Strip(c, stride: stride, accumulate)
+    var second = Strip(c + 16, stride: stride, accumulate)
     var left = a.pointer
-    var right = b
+    var right = b.pointer
     for _ in 0..<inner {
         let a0 = Vector(repeating: left[0])
         let a1 = Vector(repeating: left[a.rowStride])
         let a2 = Vector(repeating: left[2 * a.rowStride])
         let a3 = Vector(repeating: left[3 * a.rowStride])
         first.add(right.vector(at: 0), a0, a1, a2, a3)
-        second.add(right.vector(at: 16), a0, a1, a2, a3)
+        second.add(right.vector(at: b.vectorStride), a0, a1, a2, a3)
         left += a.innerStride
-        right += bStride
+        right += b.innerStride
     }
     first.store(c, stride: stride)
     second.store(c + 16, stride: stride)
 }
 
 @inline(never)
-private func multiplyOneVector(
-    _ a: Broadcast, _ b: UnsafePointer<Float>, _ bStride: Int, _ inner: Int,
-    _ c: UnsafeMutablePointer<Float>, _ stride: Int, _ accumulate: Bool
+private func multiplyFourByOne(
+    _ a: Broadcast, _ b: Columns, _ inner: Int, _ c: UnsafeMutablePointer<Float>, _ stride: Int,
+    _ accumulate: Bool
 ) {
-    var first = accumulate ? Strip(c, stride: stride) : Strip()
+    var strip = Strip(c, stride: stride, accumulate)
     var left = a.pointer
-    var right = b
+    var right = b.pointer
     for _ in 0..<inner {
-        first.add(
+        strip.add(
             right.vector(at: 0), Vector(repeating: left[0]), Vector(repeating: left[a.rowStride]),
             Vector(repeating: left[2 * a.rowStride]), Vector(repeating: left[3 * a.rowStride]))
         left += a.innerStride
-        right += bStride
+        right += b.innerStride
     }
-    first.store(c, stride: stride)
+    strip.store(c, stride: stride)
 }
 
-/// Copies rows of a head into a panel `[padded × stride]`, scaled; what is beyond rows and width is zero.
-func packRows(
-    _ source: HeadRows, rows: Range<Int>, width: Int, scale: Float = 1, padded: Int,
-    into panel: UnsafeMutablePointer<Float>, stride: Int
+@inline(never)
+private func multiplySixByOne(
+    _ a: Broadcast, _ b: Columns, _ inner: Int, _ c: UnsafeMutablePointer<Float>, _ stride: Int,
+    _ accumulate: Bool
 ) {
-    for (index, row) in rows.enumerated() {
-        let x = UnsafePointer(source[row])
-        forEachVector(width) { column, count in
-            panel.store(x.part(at: column, count: count) * scale, at: index * stride + column)
-        }
+    var strip = Strip(c, stride: stride, accumulate)
+    var (row4, row5) = (Vector.zero, Vector.zero)
+    if accumulate {
+        row4 = c.vector(at: 4 * stride)
+        row5 = c.vector(at: 5 * stride)
     }
-    let rest = padded - rows.count
-    (panel + rows.count * stride).update(repeating: 0, count: rest * stride)
-}
-
-/// Copies rows of a head transposed into tiles of 64 rows: element (row, d) of tile n at
-/// tiles[(n·width + d)·64 + row]; rows beyond the last are zero.
-func packTransposed(
-    _ source: HeadRows, rows: Range<Int>, width: Int, into tiles: UnsafeMutablePointer<Float>
-) {
-    for (index, first) in stride(from: rows.lowerBound, to: rows.upperBound, by: 64).enumerated() {
-        let tile = tiles + index * width * 64
-        let count = min(64, rows.upperBound - first)
-        if count < 64 { tile.update(repeating: 0, count: width * 64) }
-        for row in 0..<count {
-            let x = UnsafePointer(source[first + row])
-            for d in 0..<width { tile[d * 64 + row] = x[d] }
-        }
+    var left = a.pointer
+    var right = b.pointer
+    for _ in 0..<inner {
+        let vector = right.vector(at: 0)
+        strip.add(
+            vector, Vector(repeating: left[0]), Vector(repeating: left[a.rowStride]),
+            Vector(repeating: left[2 * a.rowStride]), Vector(repeating: left[3 * a.rowStride]))
+        row4.addProduct(vector, Vector(repeating: left[4 * a.rowStride]))
+        row5.addProduct(vector, Vector(repeating: left[5 * a.rowStride]))
+        left += a.innerStride
+        right += b.innerStride
     }
+    strip.store(c, stride: stride)
+    c.store(row4, at: 4 * stride)
+    c.store(row5, at: 5 * stride)
 }

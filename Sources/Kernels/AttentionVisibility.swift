@@ -28,28 +28,34 @@ struct AttentionVisibility {
         return start < end ? start..<end : 0..<0
     }
 
-    /// The smallest range that holds what any of `queries` may see.
-    func range(queries: Range<Int>) -> Range<Int> {
-        var start = Int.max
-        var end = 0
-        for query in queries {
-            let range = range(query: query)
-            if range.isEmpty { continue }
-            start = min(start, range.lowerBound)
-            end = max(end, range.upperBound)
+    /// The registers of 16 keys that hold what any of `queries` may see.
+    ///
+    /// Both ends of a query's range grow with its position, so the first and the last query tell; of
+    /// segments, registers at either end are left out where none can be shared.
+    func registers(queries: Range<Int>) -> Range<Int> {
+        guard let last = queries.last else { return 0..<0 }
+        let start = window.map {
+            max(keys.lowerBound, queries.lowerBound + queryOffset - $0 + 1)
         }
-        return start < end ? start..<end : 0..<0
+        let end = limitsFuture ? min(keys.upperBound, last + queryOffset + 1) : keys.upperBound
+        let first = start ?? keys.lowerBound
+        if first >= end { return 0..<0 }
+        var registers = first / 16..<(end + 15) / 16
+        guard let querySegments, let keySegments else { return registers }
+        let own = extremes(querySegments, queries)
+        func meets(_ register: Int) -> Bool {
+            let found = extremes(
+                keySegments, (register * 16..<register * 16 + 16).clamped(to: keys))
+            return own.least <= found.greatest && found.least <= own.greatest
+        }
+        while !registers.isEmpty && !meets(registers.lowerBound) { registers.removeFirst() }
+        while !registers.isEmpty && !meets(registers.upperBound - 1) { registers.removeLast() }
+        return registers
     }
 
-    /// False where no query of the first range can share a segment with a key of the second.
-    func segmentsMeet(queries: Range<Int>, keys: Range<Int>) -> Bool {
-        guard let querySegments, let keySegments else { return true }
-        let (least, greatest) = extremes(querySegments, queries)
-        let (leastKey, greatestKey) = extremes(keySegments, keys)
-        return least <= greatestKey && leastKey <= greatest
-    }
-
-    private func extremes(_ ids: UnsafePointer<Int32>, _ range: Range<Int>) -> (Int32, Int32) {
+    private func extremes(
+        _ ids: UnsafePointer<Int32>, _ range: Range<Int>
+    ) -> (least: Int32, greatest: Int32) {
         var least = Int32.max
         var greatest = Int32.min
         for index in range {
@@ -64,10 +70,7 @@ struct AttentionVisibility {
     func hide(_ scores: Vector, query: Int, range: Range<Int>, key: Int) -> Vector {
         var result = scores
         if key < range.lowerBound || key + 16 > range.upperBound {
-            let index = Self.lanes &+ Int32(truncatingIfNeeded: key)
-            let start = SIMD16<Int32>(repeating: Int32(truncatingIfNeeded: range.lowerBound))
-            let end = SIMD16<Int32>(repeating: Int32(truncatingIfNeeded: range.upperBound))
-            result.replace(with: -.infinity, where: (index .< start) .| (index .>= end))
+            result = result.hidden(outside: range, key: key)
         }
         if let querySegments, let keySegments {
             let own = SIMD16<Int32>(repeating: querySegments[query])
@@ -85,8 +88,17 @@ struct AttentionVisibility {
         for lane in 0..<max(0, keys.upperBound - key) { result[lane] = ids[key + lane] }
         return result
     }
+}
 
-    private static var lanes: SIMD16<Int32> {
-        SIMD16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+extension Vector {
+    /// −∞ in the lanes of those keys `key ..< key + 16` that are outside `range`.
+    @inline(__always)
+    func hidden(outside range: Range<Int>, key: Int) -> Vector {
+        let index =
+            SIMD16<Int32>(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+            &+ Int32(truncatingIfNeeded: key)
+        let start = SIMD16<Int32>(repeating: Int32(truncatingIfNeeded: range.lowerBound))
+        let end = SIMD16<Int32>(repeating: Int32(truncatingIfNeeded: range.upperBound))
+        return replacing(with: -.infinity, where: (index .< start) .| (index .>= end))
     }
 }

@@ -51,6 +51,7 @@ package struct Elements: @unchecked Sendable {
 protocol StoredElement: BitwiseCopyable {
     static func load(_ source: UnsafeRawPointer) -> Vector
     static func store(_ vector: Vector, to target: UnsafeMutableRawPointer)
+    static func loadFour(_ source: UnsafeRawPointer) -> SIMD4<Float>
     init(_ value: Float)
     var float: Float { get }
 }
@@ -64,6 +65,11 @@ extension Float: StoredElement {
     @inline(__always)
     static func store(_ vector: Vector, to target: UnsafeMutableRawPointer) {
         target.storeBytes(of: vector, as: Vector.self)
+    }
+
+    @inline(__always)
+    static func loadFour(_ source: UnsafeRawPointer) -> SIMD4<Float> {
+        source.loadUnaligned(as: SIMD4<Float>.self)
     }
 
     @inline(__always)
@@ -84,6 +90,12 @@ extension Float16: StoredElement {
         var halves = SIMD16<Float16>.zero
         for lane in 0..<lanes { halves[lane] = Float16(vector[lane]) }
         target.storeBytes(of: halves, as: SIMD16<Float16>.self)
+    }
+
+    @inline(__always)
+    static func loadFour(_ source: UnsafeRawPointer) -> SIMD4<Float> {
+        let halves = source.loadUnaligned(as: SIMD4<Float16>.self)
+        return SIMD4(Float(halves.x), Float(halves.y), Float(halves.z), Float(halves.w))
     }
 
     @inline(__always)

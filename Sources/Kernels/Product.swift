@@ -95,7 +95,7 @@ package func products(_ terms: [Product]) {
 struct ProductTask {
     let (rows, columns): (Int, Int)
     let slices: [ProductSlice]
-    let chains: [Chain]
+    let links: [Link]
     let c: UnsafeMutablePointer<Float>?
     let stride: Int
     let epilogue: ((ProductBlock) -> Void)?
@@ -110,11 +110,11 @@ struct ProductTask {
         precondition(c != nil || !accumulate, "sumOfProducts: nothing there to add to")
         (self.rows, self.columns, self.slices) = (rows, columns, slices)
         (self.c, self.stride, self.epilogue) = (c, stride, epilogue)
-        chains = Chain.of(slices, accumulate: accumulate)
+        links = Link.of(slices, accumulate: accumulate)
     }
 
     /// Inner indices of all slices together.
     var inner: Int { slices.reduce(0) { $0 + $1.inner } }
     /// Levels of partial sums below C.
-    var levelCount: Int { chains.reduce(0) { max($0, $1.target) } }
+    var levelCount: Int { links.reduce(0) { max($0, $1.written) } }
 }

@@ -65,12 +65,10 @@ package struct ProductMemory: Equatable {
         _ product: ProductExtents, inner: Int, keepsPartials: Bool, _ tile: TileShape, threads: Int
     ) {
         let rowTiles = (product.rows + tile.height - 1) / tile.height
-        let most = min(
-            Blocking.mostRows, max(Blocking.leastRows, Blocking.block / max(1, inner)))
-        let least = (rowTiles * tile.height + most - 1) / most
+        let least = (rowTiles * tile.height + Blocking.rows - 1) / Blocking.rows
         let blocks = max(1, min(rowTiles, (least + threads - 1) / threads * threads))
         let height = (rowTiles + blocks - 1) / blocks * tile.height
-        let levels = keepsPartials ? 0 : product.levels * height * tile.width
+        let levels = keepsPartials ? 0 : product.levels * height * Blocking.columns
         let block = product.keepsResult || keepsPartials ? 0 : height * Blocking.columns
         thread = max(thread, height * inner + levels + block)
     }
@@ -84,13 +82,13 @@ extension ProductExtents {
 
     /// Inner extents that are packed together.
     fileprivate var groups: [Int] {
-        if extent <= Blocking.longest { return [extent] }
+        if extent <= Blocking.panelInner { return [extent] }
         var groups = [0]
         for term in inner {
-            for start in stride(from: 0, to: max(1, term), by: chainLength) {
-                let chain = min(chainLength, term - start)
-                if groups[groups.count - 1] + chain > Blocking.longest { groups.append(0) }
-                groups[groups.count - 1] += chain
+            for start in stride(from: 0, to: term, by: Blocking.link) {
+                let link = min(Blocking.link, term - start)
+                if groups[groups.count - 1] + link > Blocking.panelInner { groups.append(0) }
+                groups[groups.count - 1] += link
             }
         }
         return groups

@@ -5,6 +5,8 @@
 // Lines whose inner index is contiguous in memory are transposed in registers, four lines by four;
 // others, whose lines lie side by side, are copied.
 
+import COpenBLAS
+
 /// A row-major matrix in memory, `stride` elements from row to row as stored; `transposed`: it is read
 /// with its axes exchanged.
 package struct Operand {
@@ -58,50 +60,59 @@ struct Lines {
         }
     }
 
-    /// Inner indices that are copied sliver by sliver at a time: what they read stays in the nearest cache.
-    private static let copiedAtOnce = 64
-
     @inline(__always)
     private func pack<Element: StoredElement>(
         _ source: UnsafePointer<Element>, _ count: Int, _ readable: Int, _ inner: Int, _ width: Int,
         _ slivers: UnsafeMutablePointer<Float>
     ) {
-        guard sideBySide else {
-            for line in Swift.stride(from: 0, to: count, by: width) {
-                let sliver = slivers + line * inner
-                let lines = min(width, count - line)
-                switch width {
-                case 6: transpose(source + line * stride, stride, lines, inner, 6, sliver)
-                case 12: transpose(source + line * stride, stride, lines, inner, 12, sliver)
-                case 16: transpose(source + line * stride, stride, lines, inner, 16, sliver)
-                default: transpose(source + line * stride, stride, lines, inner, 32, sliver)
-                }
-            }
+        if sideBySide {
+            copyLines(source, stride, count, readable, inner, width, slivers)
             return
         }
-        for start in Swift.stride(from: 0, to: inner, by: Self.copiedAtOnce) {
-            let run = min(Self.copiedAtOnce, inner - start)
-            for line in Swift.stride(from: 0, to: count, by: width) {
-                let part = source + start * stride + line
-                let sliver = slivers + line * inner + start * width
-                let lines = min(width, count - line)
-                // A load of 16 may reach beyond the sliver, not beyond the lines there are.
-                guard lines == width && line + max(width, 16) <= readable else {
-                    copyPart(part, stride, lines, run, width, sliver)
-                    continue
-                }
-                switch width {
-                case 6: copy(part, stride, run, 6, sliver)
-                case 12: copy(part, stride, run, 12, sliver)
-                case 16: copy(part, stride, run, 16, sliver)
-                default: copy(part, stride, run, 32, sliver)
-                }
-            }
+        for line in Swift.stride(from: 0, to: count, by: width) {
+            let sliver = slivers + line * inner
+            transposeSliver(
+                source + line * stride, stride, min(width, count - line), inner, width, sliver)
         }
     }
 }
 
 // MARK: - Lines side by side
+
+/// Inner indices that are copied sliver by sliver at a time: not more than the nearest cache has places
+/// for addresses that are a power of two apart.
+private let copiedAtOnce = 8
+
+@inline(__always)
+private func copyLines<Element: StoredElement>(
+    _ source: UnsafePointer<Element>, _ stride: Int, _ count: Int, _ readable: Int, _ inner: Int,
+    _ width: Int, _ slivers: UnsafeMutablePointer<Float>
+) {
+    for start in Swift.stride(from: 0, to: inner, by: copiedAtOnce) {
+        let run = min(copiedAtOnce, inner - start)
+        for row in start + 2 * copiedAtOnce..<start + 3 * copiedAtOnce where width < 16 {
+            for line in Swift.stride(from: 0, to: count, by: 64 / MemoryLayout<Element>.size) {
+                prefetch_for_later(source + row * stride + line)
+            }
+        }
+        for line in Swift.stride(from: 0, to: count, by: width) {
+            let part = source + start * stride + line
+            let sliver = slivers + line * inner + start * width
+            let lines = min(width, count - line)
+            // A load of 16 may reach beyond the sliver, not beyond the lines there are.
+            guard lines == width && line + max(width, 16) <= readable else {
+                copyPart(part, stride, lines, run, width, sliver)
+                continue
+            }
+            switch width {
+            case 6: copy(part, stride, run, 6, sliver)
+            case 12: copy(part, stride, run, 12, sliver)
+            case 16: copy(part, stride, run, 16, sliver)
+            default: copy(part, stride, run, 32, sliver)
+            }
+        }
+    }
+}
 
 @inline(__always)
 private func copy<Element: StoredElement>(
@@ -143,14 +154,71 @@ private func copyPart<Element: StoredElement>(
 
 // MARK: - Lines one after the other
 
-/// `width` is a literal wherever this is called, so that the loops over it are gone.
+/// A sliver with `lines` lines, and zeros for the others.
 @inline(__always)
-private func transpose<Element: StoredElement>(
+private func transposeSliver<Element: StoredElement>(
     _ source: UnsafePointer<Element>, _ stride: Int, _ lines: Int, _ inner: Int, _ width: Int,
     _ sliver: UnsafeMutablePointer<Float>
 ) {
     let whole = lines == width ? inner & ~15 : 0
-    for start in Swift.stride(from: 0, to: whole, by: 16) {
+    if whole > 0 {
+        if Element.self == Float.self {
+            let floats = UnsafeRawPointer(source).assumingMemoryBound(to: Float.self)
+            transposeLines(floats, stride, whole, width, sliver)
+        } else {
+            transposeConverted(source, stride, whole, width, sliver)
+        }
+    }
+    for index in whole..<inner {
+        for line in 0..<lines { sliver[index * width + line] = source[line * stride + index].float }
+        for line in lines..<width { sliver[index * width + line] = 0 }
+    }
+}
+
+/// By way of a block of floats in the nearest cache: the compiler would convert what goes through
+/// shuffles lane by lane.
+@inline(__always)
+private func transposeConverted<Element: StoredElement>(
+    _ source: UnsafePointer<Element>, _ stride: Int, _ inner: Int, _ width: Int,
+    _ sliver: UnsafeMutablePointer<Float>
+) {
+    let length = 128
+    withScratch(length * width) { block in
+        for start in Swift.stride(from: 0, to: inner, by: length) {
+            let run = min(length, inner - start)
+            for line in 0..<width {
+                let (from, to) = (source + line * stride + start, block + line * length)
+                for index in Swift.stride(from: 0, to: run, by: 16) {
+                    to.store(from.vector(at: index), at: index)
+                    prefetch_for_later(from + width * stride + index)
+                }
+            }
+            transposeLines(block, length, run, width, sliver + start * width)
+        }
+    }
+}
+
+/// `inner` is a multiple of 16.
+private func transposeLines(
+    _ source: UnsafePointer<Float>, _ stride: Int, _ inner: Int, _ width: Int,
+    _ sliver: UnsafeMutablePointer<Float>
+) {
+    switch width {
+    case 6: transpose(source, stride, inner, 6, sliver)
+    case 12: transpose(source, stride, inner, 12, sliver)
+    case 16: transpose(source, stride, inner, 16, sliver)
+    default: transpose(source, stride, inner, 32, sliver)
+    }
+}
+
+/// `width` is a literal wherever this is called, so that the loops over it are gone.
+@inline(__always)
+private func transpose(
+    _ source: UnsafePointer<Float>, _ stride: Int, _ inner: Int, _ width: Int,
+    _ sliver: UnsafeMutablePointer<Float>
+) {
+    for start in Swift.stride(from: 0, to: inner, by: 16) {
+        for line in width..<2 * width { prefetch_for_later(source + line * stride + start) }
         var line = 0
         while line + 4 <= width {
             let from = source + line * stride + start
@@ -164,12 +232,6 @@ private func transpose<Element: StoredElement>(
             transposeTwo(
                 from.vector(at: 0), from.vector(at: stride),
                 into: sliver + start * width + line, stride: width)
-        }
-    }
-    for index in whole..<inner {
-        for line in 0..<width {
-            sliver[index * width + line] =
-                line < lines ? source[line * stride + index].float : 0
         }
     }
 }

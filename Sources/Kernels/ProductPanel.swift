@@ -1,5 +1,7 @@
-// A panel: some columns of B over some chains, packed once by all threads, and what every row of A makes
+// A panel: some columns of B over some links, packed once by all threads, and what every row of A makes
 // of them. A product whose B is larger than a panel is done panel by panel.
+
+import COpenBLAS
 
 /// Computes `tasks`, whose results do not overlap.
 func compute(_ tasks: [ProductTask], tile: TileShape) {
@@ -13,7 +15,7 @@ func compute(_ tasks: [ProductTask], tile: TileShape) {
             let panels = zip(tasks, sizes).map { task, size in
                 defer { packed += size }
                 return ProductPanel(
-                    task, columns: 0..<task.columns, chains: 0..<task.chains.count, packed: packed,
+                    task, columns: 0..<task.columns, links: 0..<task.links.count, packed: packed,
                     partials: nil, tile: tile, threads: share)
             }
             run(panels)
@@ -23,9 +25,9 @@ func compute(_ tasks: [ProductTask], tile: TileShape) {
     for task in tasks { computeByPanels(task, tile: tile, threads: threads) }
 }
 
-/// Columns are cut, or chains, or both. Where chains are, partial sums of all rows wait between panels.
+/// Columns are cut, or links, or both. Where links are, partial sums of all rows wait between panels.
 private func computeByPanels(_ task: ProductTask, tile: TileShape, threads: Int) {
-    let groups = groupsOfChains(task)
+    let groups = groupsOfLinks(task)
     let longest = groups.map { task.innerExtent($0) }.max() ?? 0
     let tiles = (task.columns + tile.width - 1) / tile.width
     let panelCount = max(1, (tiles * tile.width * longest + Blocking.panel - 1) / Blocking.panel)
@@ -40,7 +42,7 @@ private func computeByPanels(_ task: ProductTask, tile: TileShape, threads: Int)
             for group in groups {
                 run([
                     ProductPanel(
-                        task, columns: columns, chains: group, packed: scratch,
+                        task, columns: columns, links: group, packed: scratch,
                         partials: partials.map { ($0, panelWidth) }, tile: tile, threads: threads)
                 ])
             }
@@ -48,17 +50,17 @@ private func computeByPanels(_ task: ProductTask, tile: TileShape, threads: Int)
     }
 }
 
-/// Runs of chains that are packed together: all of them, or as many as a panel takes.
-private func groupsOfChains(_ task: ProductTask) -> [Range<Int>] {
-    if task.inner <= Blocking.longest { return [0..<task.chains.count] }
+/// Runs of links that are packed together: all of them, or as many as a panel takes.
+private func groupsOfLinks(_ task: ProductTask) -> [Range<Int>] {
+    if task.inner <= Blocking.panelInner { return [0..<task.links.count] }
     var groups: [Range<Int>] = []
     var first = 0
-    for index in task.chains.indices
-    where task.innerExtent(first..<index + 1) > Blocking.longest && index > first {
+    for index in task.links.indices
+    where task.innerExtent(first..<index + 1) > Blocking.panelInner && index > first {
         groups.append(first..<index)
         first = index
     }
-    groups.append(first..<task.chains.count)
+    groups.append(first..<task.links.count)
     return groups
 }
 
@@ -91,7 +93,7 @@ private func roundUp(_ count: Int, _ unit: Int) -> Int { (count + unit - 1) / un
 
 extension ProductTask {
     func innerExtent(_ range: Range<Int>) -> Int {
-        chains[range].reduce(0) { $0 + $1.inner.count }
+        links[range].reduce(0) { $0 + $1.inner.count }
     }
 }
 
@@ -99,7 +101,7 @@ struct ProductPanel {
     private let task: ProductTask
     private let tile: TileShape
     private let columns: Range<Int>
-    private let chains: Range<Int>
+    private let links: Range<Int>
     private let packed: UnsafeMutablePointer<Float>
     /// Inner indices of the panel.
     private let inner: Int
@@ -110,7 +112,7 @@ struct ProductPanel {
     /// Slivers of B, and how many of them are packed as one piece.
     private let sliverCount: Int
     private static let sliversAtOnce = 8
-    private let packingsPerChain: Int
+    private let packingsPerLink: Int
 
     /// Blocks of rows times blocks of columns are the pieces of work.
     private let rowTiles: Int
@@ -118,19 +120,17 @@ struct ProductPanel {
     private let columnBlocks: Int
 
     init(
-        _ task: ProductTask, columns: Range<Int>, chains: Range<Int>,
+        _ task: ProductTask, columns: Range<Int>, links: Range<Int>,
         packed: UnsafeMutablePointer<Float>,
         partials: (pointer: UnsafeMutablePointer<Float>, width: Int)?, tile: TileShape, threads: Int
     ) {
-        (self.task, self.tile, self.columns, self.chains) = (task, tile, columns, chains)
+        (self.task, self.tile, self.columns, self.links) = (task, tile, columns, links)
         (self.packed, self.partials) = (packed, partials)
-        inner = task.innerExtent(chains)
+        inner = task.innerExtent(links)
         sliverCount = (columns.count + tile.width - 1) / tile.width
-        packingsPerChain = (sliverCount + Self.sliversAtOnce - 1) / Self.sliversAtOnce
+        packingsPerLink = (sliverCount + Self.sliversAtOnce - 1) / Self.sliversAtOnce
         rowTiles = (task.rows + tile.height - 1) / tile.height
-        let most = min(
-            Blocking.mostRows, max(Blocking.leastRows, Blocking.block / max(1, inner)))
-        let least = (rowTiles * tile.height + most - 1) / most
+        let least = (rowTiles * tile.height + Blocking.rows - 1) / Blocking.rows
         rowBlocks = min(rowTiles, (least + threads - 1) / threads * threads)
         columnBlocks = min(sliverCount, (threads + rowBlocks - 1) / rowBlocks)
     }
@@ -140,23 +140,23 @@ struct ProductPanel {
 
     // MARK: Packing B
 
-    var packingCount: Int { chains.count * packingsPerChain }
+    var packingCount: Int { links.count * packingsPerLink }
 
     func pack(piece: Int) {
-        let (index, part) = piece.quotientAndRemainder(dividingBy: packingsPerChain)
-        let chain = task.chains[chains.lowerBound + index]
+        let (index, part) = piece.quotientAndRemainder(dividingBy: packingsPerLink)
+        let link = task.links[links.lowerBound + index]
         let slivers = part * Self.sliversAtOnce..<min(sliverCount, (part + 1) * Self.sliversAtOnce)
         let last = min(columns.upperBound, columns.lowerBound + slivers.upperBound * tile.width)
-        Lines(columnsOf: task.slices[chain.slice].b).pack(
+        Lines(columnsOf: task.slices[link.slice].b).pack(
             columns.lowerBound + slivers.lowerBound * tile.width..<last, of: task.columns,
-            inner: chain.inner, width: tile.width, into: sliver(slivers.lowerBound, of: chain))
+            inner: link.inner, width: tile.width, into: sliver(slivers.lowerBound, of: link))
     }
 
-    /// A chain's part of a sliver of B.
+    /// A link's part of a sliver of B.
     @inline(__always)
-    private func sliver(_ index: Int, of chain: Chain) -> UnsafeMutablePointer<Float> {
-        let before = (chain.offset - task.chains[chains.lowerBound].offset) * sliverCount
-        return packed + (before + index * chain.inner.count) * tile.width
+    private func sliver(_ index: Int, of link: Link) -> UnsafeMutablePointer<Float> {
+        let before = (link.offset - task.links[links.lowerBound].offset) * sliverCount
+        return packed + (before + index * link.inner.count) * tile.width
     }
 
     // MARK: Multiplying
@@ -171,15 +171,15 @@ struct ProductPanel {
             sliverCount * columnBlock / columnBlocks..<sliverCount * (columnBlock + 1)
             / columnBlocks
         let height = roundUp(last - first, tile.height)
-        let levels = partials == nil ? task.levelCount * height * tile.width : 0
+        let levels = partials == nil ? task.levelCount * height * Blocking.columns : 0
         let keepsC = task.c == nil && partials == nil
         let blockCount = keepsC ? height * Blocking.columns : 0
         withScratch(height * inner + levels + blockCount) { scratch in
             let a = scratch
-            for chain in task.chains[chains] {
-                let before = (chain.offset - task.chains[chains.lowerBound].offset) * height
-                Lines(rowsOf: task.slices[chain.slice].a).pack(
-                    first..<last, of: task.rows, inner: chain.inner, width: tile.height,
+            for link in task.links[links] {
+                let before = (link.offset - task.links[links.lowerBound].offset) * height
+                Lines(rowsOf: task.slices[link.slice].a).pack(
+                    first..<last, of: task.rows, inner: link.inner, width: tile.height,
                     into: a + before)
             }
             let work = RowBlock(
@@ -197,20 +197,20 @@ struct ProductPanel {
         let levels: UnsafeMutablePointer<Float>
         let block: UnsafeMutablePointer<Float>
 
-        /// Some columns of C at a time, so that an epilogue finds them in cache.
+        /// Some columns of C at a time, so that they and their levels stay in cache, for the epilogue too.
         func multiply(_ slivers: Range<Int>) {
             let (task, tile) = (panel.task, panel.tile)
-            let isLast = panel.chains.upperBound == task.chains.count
+            let isLast = panel.links.upperBound == task.links.count
             let atOnce = Blocking.columns / tile.width
             for first in stride(from: slivers.lowerBound, to: slivers.upperBound, by: atOnce) {
                 let slivers = first..<min(slivers.upperBound, first + atOnce)
                 let start = slivers.lowerBound * tile.width
                 let end = min(panel.columns.count, slivers.upperBound * tile.width)
                 let target = self.target(column: start)
-                for index in slivers {
-                    multiply(
-                        sliver: index, into: target.pointer + (index * tile.width - start),
-                        target.stride)
+                var a = UnsafePointer(self.a)
+                for link in task.links[panel.links] {
+                    multiply(link, slivers, a, into: target.pointer, target.stride)
+                    a += roundUp(rows.count, tile.height) * link.inner.count
                 }
                 guard isLast, let epilogue = task.epilogue else { continue }
                 let offset = panel.columns.lowerBound
@@ -232,44 +232,77 @@ struct ProductPanel {
             return (partials + level + rows.lowerBound * width + column, width)
         }
 
-        /// One sliver of B: every chain of it, over all tiles of the block.
-        @inline(__always)
+        /// One link of some slivers of B, over all tiles of the block.
         private func multiply(
-            sliver index: Int, into target: UnsafeMutablePointer<Float>, _ stride: Int
+            _ link: Link, _ slivers: Range<Int>, _ a: UnsafePointer<Float>,
+            into c: UnsafeMutablePointer<Float>, _ stride: Int
         ) {
-            let (task, tile) = (panel.task, panel.tile)
-            let columns = min(tile.width, panel.columns.count - index * tile.width)
-            var (level1, width, levelStride) = (levels, tile.width, 0)
-            if let (partials, partialWidth) = panel.partials {
-                level1 = partials + rows.lowerBound * partialWidth + index * tile.width
-                (width, levelStride) = (partialWidth, task.rows * partialWidth)
-            } else {
-                levelStride = roundUp(rows.count, tile.height) * tile.width
-            }
-            var a = UnsafePointer(self.a)
-            for chain in task.chains[panel.chains] {
-                let b = UnsafePointer(panel.sliver(index, of: chain))
-                let isC = chain.target == 0
-                let partialCount = max(0, chain.deepest - chain.target)
+            let tile = panel.tile
+            let inner = link.inner.count
+            let first = slivers.lowerBound * tile.width
+            let levels = Levels(self, column: first, c, stride)
+            // The next sliver of B comes nearer while this one is used.
+            let ahead = tile.width * inner
+            let share = roundUp(ahead * tile.height / max(1, rows.count), 16)
+            for index in slivers {
+                let columns = min(tile.width, panel.columns.count - index * tile.width)
+                let b = UnsafePointer(panel.sliver(index, of: link))
+                var sum = levels.sum(of: link, column: index * tile.width - first)
                 for row in Swift.stride(from: 0, to: rows.count, by: tile.height) {
-                    let sum = TileSum(
-                        target: isC
-                            ? target + row * stride
-                            : level1 + (chain.target - 1) * levelStride + row * width,
-                        stride: isC ? stride : width, addsTarget: chain.deepest >= chain.target,
-                        partial: level1 + (chain.deepest - 1) * levelStride + row * width,
-                        partialStride: width, levelStride: levelStride, partialCount: partialCount)
                     let height = min(tile.height, rows.count - row)
+                    let next = b + ahead + row / tile.height * share
+                    for line in Swift.stride(from: 0, to: share, by: 16) {
+                        prefetch_for_later(next + line)
+                    }
                     if height == tile.height && columns == tile.width {
-                        tile.multiply(inner: chain.inner.count, a, b, into: sum)
+                        tile.multiply(inner: inner, a + row * inner, b, into: sum)
                     } else {
                         tile.multiplyPart(
-                            rows: height, columns: columns, inner: chain.inner.count, a, b,
+                            rows: height, columns: columns, inner: inner, a + row * inner, b,
                             into: sum)
                     }
-                    a += tile.height * chain.inner.count
+                    sum.advance(rows: tile.height)
                 }
             }
+        }
+    }
+
+    /// Where the levels of a block of C are.
+    private struct Levels {
+        let c: UnsafeMutablePointer<Float>
+        let stride: Int
+        /// Level 1.
+        let first: UnsafeMutablePointer<Float>
+        let width: Int
+        let levelStride: Int
+
+        init(_ block: RowBlock, column: Int, _ c: UnsafeMutablePointer<Float>, _ stride: Int) {
+            (self.c, self.stride) = (c, stride)
+            let panel = block.panel
+            if let (partials, panelWidth) = panel.partials {
+                first = partials + block.rows.lowerBound * panelWidth + column
+                (width, levelStride) = (panelWidth, panel.task.rows * panelWidth)
+            } else {
+                (first, width) = (block.levels, Blocking.columns)
+                levelStride = roundUp(block.rows.count, panel.tile.height) * width
+            }
+        }
+
+        private func level(_ index: Int) -> (pointer: UnsafeMutablePointer<Float>, stride: Int) {
+            index == 0 ? (c, stride) : (first + (index - 1) * levelStride, width)
+        }
+
+        /// The sum of the first tile of a sliver.
+        func sum(of link: Link, column: Int) -> TileSum {
+            let target = level(link.written)
+            let start = level(link.deepest + 1)
+            return TileSum(
+                target: target.pointer + column, stride: target.stride,
+                addsTarget: link.ends && link.deepest >= link.target, continues: !link.begins,
+                start: start.pointer + column, startStride: start.stride,
+                partial: first + (link.deepest - 1) * levelStride + column, partialStride: width,
+                levelStride: levelStride,
+                partialCount: link.ends ? max(0, link.deepest - link.target) : 0)
         }
     }
 }

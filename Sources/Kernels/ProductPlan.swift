@@ -6,60 +6,89 @@
 /// vocabulary.
 package let chainLength = 1024
 
-/// One chain of every element, and what becomes of its result. Finished slices wait in *levels* until their
-/// sibling in the tree comes; the shallowest level is the last one standing, and level 0 is C itself.
-struct Chain {
+/// A stretch of a chain, short enough for the nearest cache, and what becomes of its sums. Finished slices
+/// wait in *levels* until their sibling in the tree comes; the shallowest level is the last one standing,
+/// and level 0 is C itself.
+struct Link {
     let slice: Int
     /// Inner indices within the slice.
     let inner: Range<Int>
-    /// Where the chain begins on the axis of all slices' inner indices.
+    /// Where the link begins on the axis of all slices' inner indices.
     let offset: Int
-    /// What is added: levels `deepest`, `deepest` − 1, … `target`; none where `deepest` < `target`.
+    /// Whether the chain begins here, from 0, or goes on from level `deepest` + 1.
+    let begins: Bool
+    /// Whether the chain ends here, or waits on level `deepest` + 1.
+    let ends: Bool
+    /// What is added at the end of the chain: levels `deepest`, `deepest` − 1, … `target`; none where
+    /// `deepest` < `target`.
     let deepest: Int
-    /// The level that receives the sum.
+    /// The level that receives the sum then.
     let target: Int
 
-    /// The chains of a sum, in order; `accumulate`: what C holds comes last, except for a single slice, to
-    /// which its chains are added one by one. An empty slice has an empty chain: a matrix of zeros.
-    static func of(_ slices: [ProductSlice], accumulate: Bool) -> [Chain] {
+    /// The level that is written.
+    var written: Int { ends ? target : deepest + 1 }
+
+    /// The links of a sum, in order; `accumulate`: what C holds comes last, except for a single slice, to
+    /// which its chains are added one by one. An empty slice has an empty link: a matrix of zeros.
+    static func of(_ slices: [ProductSlice], accumulate: Bool) -> [Link] {
         // Where C's old content comes last, it is a level below the tree's.
         let base = accumulate && slices.count > 1 ? 1 : 0
         let joins = accumulate && slices.count == 1
-        var chains: [Chain] = []
+        var links: [Link] = []
         var offset = 0
         for (slice, term) in slices.enumerated() {
             let own = slice.nonzeroBitCount + base
             let isLastSlice = slice == slices.count - 1
             let merged = isLastSlice ? 0 : own - (~slice).trailingZeroBitCount
-            var start = 0
-            repeat {
-                let end = min(term.inner, start + chainLength)
-                chains.append(
-                    Chain(
-                        slice: slice, inner: start..<end, offset: offset + start,
-                        deepest: start > 0 || joins ? own : own - 1,
-                        target: end == term.inner ? merged : own))
-                start = end
-            } while start < term.inner
+            for chain in ranges(of: 0..<term.inner, atMost: chainLength) {
+                for inner in evenRanges(of: chain, atMost: Blocking.link) {
+                    links.append(
+                        Link(
+                            slice: slice, inner: inner, offset: offset + inner.lowerBound,
+                            begins: inner.lowerBound == chain.lowerBound,
+                            ends: inner.upperBound == chain.upperBound,
+                            deepest: chain.lowerBound > 0 || joins ? own : own - 1,
+                            target: chain.upperBound == term.inner ? merged : own))
+                }
+            }
             offset += term.inner
         }
-        return chains
+        return links
+    }
+
+    /// `length` each, the last shorter; an empty range is one.
+    private static func ranges(of range: Range<Int>, atMost length: Int) -> [Range<Int>] {
+        if range.isEmpty { return [range] }
+        return stride(from: range.lowerBound, to: range.upperBound, by: length).map {
+            $0..<min(range.upperBound, $0 + length)
+        }
+    }
+
+    /// As few as possible, of about the same length.
+    private static func evenRanges(of range: Range<Int>, atMost length: Int) -> [Range<Int>] {
+        let count = max(1, (range.count + length - 1) / length)
+        return (0..<count).map {
+            range.lowerBound + $0 * range.count / count..<range.lowerBound + ($0 + 1) * range.count
+                / count
+        }
     }
 }
 
-/// What fits where. An operand's chains are packed as long as they fit `panel`; the block of A that a
-/// thread works on, and the block of C handed to an epilogue, are to stay in the second-level cache.
-struct Blocking {
+/// What fits where.
+///
+/// A sliver of B over one link stays in the first-level cache while all tiles of a block of rows use it; the
+/// block of A over that link, and the block of C with its levels, stay in the second; B's panel in the last.
+enum Blocking {
+    /// Inner indices of a link.
+    static let link = 384
+    /// Rows of a thread's block.
+    static let rows = 96
+    /// Columns of C that a thread finishes before the next ones.
+    static let columns = 256
+    /// Inner indices in a panel, where its columns fill it.
+    static let panelInner = 3 << 10
     /// Floats of B that are packed at once, for all threads.
     static let panel = 3 << 20
-    /// Floats of A in a thread's block.
-    static let block = 72 << 10
-    /// Inner indices in a panel, where its columns fill it.
-    static let longest = 3 << 10
-    /// Rows of a thread's block.
-    static let (leastRows, mostRows) = (24, 96)
-    /// Columns of C in a block handed to an epilogue.
-    static let columns = 256
     /// Multiply-adds below which handing work to other threads costs more than it saves.
     static let inlineWork = 1 << 18
 }

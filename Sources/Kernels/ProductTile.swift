@@ -22,17 +22,29 @@ package enum TileShape: Sendable, CaseIterable {
     static let mostElements = 12 * 32
 }
 
-/// Where a tile goes, and what is added to it before, in this order: partial sums, from the deepest level
-/// up, then what is in the target.
+/// Where a tile begins and where it goes. What is added to it before it is stored, in this order: partial
+/// sums, from the deepest level up, then what is in the target.
 struct TileSum {
     var target: UnsafeMutablePointer<Float>
     var stride: Int
     var addsTarget: Bool
+    /// Whether the chain goes on from the tile at `start`, or begins with 0.
+    var continues: Bool
+    var start: UnsafeMutablePointer<Float>
+    var startStride: Int
     /// The deepest of `partialCount` tiles, each `levelStride` after the next one up.
     var partial: UnsafeMutablePointer<Float>
     var partialStride: Int
     var levelStride: Int
     var partialCount: Int
+
+    /// To the tile `rows` further down.
+    @inline(__always)
+    mutating func advance(rows: Int) {
+        target += rows * stride
+        start += rows * startStride
+        partial += rows * partialStride
+    }
 }
 
 /// Sums of six rows by 16 columns.
@@ -44,8 +56,18 @@ private struct SixRows {
     var row4 = Vector.zero
     var row5 = Vector.zero
 
+    /// What the chain goes on from, `row` and `column` the place in the whole tile.
     @inline(__always)
-    init() {}
+    init(_ sum: TileSum, row: Int, column: Int) {
+        guard sum.continues else { return }
+        let start = sum.start + row * sum.startStride + column
+        row0 = start.vector(at: 0)
+        row1 = start.vector(at: sum.startStride)
+        row2 = start.vector(at: 2 * sum.startStride)
+        row3 = start.vector(at: 3 * sum.startStride)
+        row4 = start.vector(at: 4 * sum.startStride)
+        row5 = start.vector(at: 5 * sum.startStride)
+    }
 
     @inline(__always)
     mutating func addProducts(_ a: UnsafePointer<Float>, _ b: Vector) {
@@ -77,7 +99,7 @@ private struct SixRows {
         tile.store(row5, at: 5 * stride)
     }
 
-    /// Adds what `sum` says to the tile, `row` and `column` its place in the whole one, and stores it.
+    /// Adds what `sum` says, and stores the tile.
     @inline(__always)
     mutating func finish(_ sum: TileSum, row: Int, column: Int) {
         var partial = UnsafePointer(sum.partial + row * sum.partialStride + column)
@@ -101,7 +123,7 @@ private func prefetch(_ sum: TileSum, rows: Int) {
 private func multiplyNarrow(
     _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ sum: TileSum
 ) {
-    var rows = SixRows()
+    var rows = SixRows(sum, row: 0, column: 0)
     var (a, b) = (a, b)
     prefetch(sum, rows: 6)
     for _ in 0..<inner >> 2 {
@@ -121,10 +143,10 @@ private func multiplyNarrow(
 private func multiplyWide(
     _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ sum: TileSum
 ) {
-    var upperLeft = SixRows()
-    var upperRight = SixRows()
-    var lowerLeft = SixRows()
-    var lowerRight = SixRows()
+    var upperLeft = SixRows(sum, row: 0, column: 0)
+    var upperRight = SixRows(sum, row: 0, column: 16)
+    var lowerLeft = SixRows(sum, row: 6, column: 0)
+    var lowerRight = SixRows(sum, row: 6, column: 16)
     var (a, b) = (a, b)
     prefetch(sum, rows: 12)
     for _ in 0..<inner {
@@ -163,11 +185,18 @@ extension TileShape {
     ) {
         withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.mostElements) { tile in
             guard let tile = tile.baseAddress else { return }
+            if sum.continues {
+                for row in 0..<rows {
+                    (tile + row * width).update(
+                        from: sum.start + row * sum.startStride, count: columns)
+                }
+            }
             multiply(
                 inner: inner, a, b,
                 into: TileSum(
-                    target: tile, stride: width, addsTarget: false, partial: tile,
-                    partialStride: 0, levelStride: 0, partialCount: 0))
+                    target: tile, stride: width, addsTarget: false, continues: sum.continues,
+                    start: tile, startStride: width, partial: tile, partialStride: 0,
+                    levelStride: 0, partialCount: 0))
             for row in 0..<rows {
                 for column in 0..<columns {
                     var value = tile[row * width + column]

@@ -49,8 +49,17 @@ private final class ScratchArena {
 
     func leave() { depth -= 1 }
 
+    private static let hugePage = 2 << 20
+
+    /// Large blocks lie in huge pages where the system gives them: a panel of a product is read from end to
+    /// end again and again, and would not fit the tables of small ones.
     private static func allocate(_ count: Int) -> UnsafeMutableRawPointer {
-        .allocate(byteCount: max(count, 1) * MemoryLayout<Float>.stride, alignment: 64)
+        let bytes = max(count, 1) * MemoryLayout<Float>.stride
+        if bytes < hugePage { return .allocate(byteCount: bytes, alignment: 64) }
+        let rounded = (bytes + hugePage - 1) / hugePage * hugePage
+        let block = UnsafeMutableRawPointer.allocate(byteCount: rounded, alignment: hugePage)
+        madvise(block, rounded, MADV_HUGEPAGE)
+        return block
     }
 
     deinit { for block in blocks { block.pointer.deallocate() } }

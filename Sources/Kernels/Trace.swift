@@ -64,13 +64,17 @@ package enum Trace {
     ///
     /// - Parameters:
     ///   - name: up to the first parenthesis; the name of the calling function where it is left out.
-    ///   - operations: floating-point operations, where somebody wants their rate.
+    ///   - operations: floating-point operations, where somebody wants their rate; evaluated while tracing
+    ///     is on.
     ///   - bytes: read from memory and written to it, likewise.
     package static func begin(
-        _ category: Category, _ name: StaticString = #function, operations: Int = 0, bytes: Int = 0
+        _ category: Category, _ name: StaticString = #function,
+        operations: @autoclosure () -> Int = 0, bytes: @autoclosure () -> Int = 0
     ) -> TraceSpan {
-        TraceSpan(
-            name: name, category: category, operations: operations, bytes: bytes, start: now)
+        let start = now
+        let (operations, bytes) = start == 0 ? (0, 0) : (operations(), bytes())
+        return TraceSpan(
+            name: name, category: category, operations: operations, bytes: bytes, start: start)
     }
 
     /// Adds a span that ends now to the calling thread's track; nothing where `start` is from before

@@ -14,6 +14,16 @@ extension Vector {
         return two.x + two.y
     }
 
+    /// The largest lane, as a tree; no lane may be other than a number.
+    @inline(__always)
+    func treeMaximum() -> Float {
+        let eight = lowHalf.replacing(with: highHalf, where: highHalf .> lowHalf)
+        let four = eight.lowHalf.replacing(
+            with: eight.highHalf, where: eight.highHalf .> eight.lowHalf)
+        let two = four.lowHalf.replacing(with: four.highHalf, where: four.highHalf .> four.lowHalf)
+        return two.x > two.y ? two.x : two.y
+    }
+
     /// The largest lane; lanes that are not a number are passed over.
     @inline(__always)
     func largest() -> Float {

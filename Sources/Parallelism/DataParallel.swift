@@ -41,8 +41,8 @@ public final class DataParallel<Network: Model> {
     /// - Parameters:
     ///   - storage: of the working weights, and so of everything the model makes from them; Float32 or
     ///     Float16.
-    ///   - wire: in what gradients travel between ranks; with Float16 the bits are those of the number of
-    ///     ranks.
+    ///   - wire: in what gradients travel between ranks; with Float16 the bits are those of the number
+    ///     of ranks.
     public init(
         _ model: Network, optimizer: any Optimizer, communicator: any Communicator,
         bucketBytes: Int, storage: DType = .float32, wire: DType = .float32

@@ -26,6 +26,7 @@ public final class Tape {
 
     private struct Record {
         let name: StaticString
+        let bytes: Int
         let output: Slot
         let leaves: [Leaf]
         let work: Work
@@ -49,12 +50,13 @@ public final class Tape {
     public func watch(_ tensor: Tensor) -> Tensor { tensor.recorded(as: newSlot()) }
 
     /// Appends a primitive. Not recorded, and the output stays a constant, where nothing that goes in
-    /// wants a gradient. `name` is the pullback's in a trace: the primitive that calls.
+    /// wants a gradient. `name` is the pullback's in a trace: the primitive that calls;
+    /// `bytes` what it reads and writes, where that is worth telling.
     func record(
         _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], name: StaticString = #function,
-        pullback: @escaping Pullback
+        bytes: Int = 0, pullback: @escaping Pullback
     ) -> Tensor {
-        append(output, inputs: inputs, leaves: leaves, name, .pullback(pullback))
+        append(output, inputs: inputs, leaves: leaves, name, bytes, .pullback(pullback))
     }
 
     /// Appends primitives that have run unrecorded; the backward pass runs them again.
@@ -65,11 +67,13 @@ public final class Tape {
         let distinct = leaves.enumerated().filter { index, leaf in
             leaves.firstIndex { $0 === leaf } == index
         }
-        return append(output, inputs: inputs, leaves: distinct.map(\.element), name, .again(again))
+        return append(
+            output, inputs: inputs, leaves: distinct.map(\.element), name, 0, .again(again))
     }
 
     private func append(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], _ name: StaticString, _ work: Work
+        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], _ name: StaticString, _ bytes: Int,
+        _ work: Work
     ) -> Tensor {
         let trainable = leaves.filter(\.isTrainable)
         guard !trainable.isEmpty || inputs.contains(where: { $0.slot != nil }) else {
@@ -77,7 +81,8 @@ public final class Tape {
         }
         let slot = newSlot()
         for leaf in trainable { uses[ObjectIdentifier(leaf), default: 0] += 1 }
-        records.append(Record(name: name, output: slot, leaves: trainable, work: work))
+        records.append(
+            Record(name: name, bytes: bytes, output: slot, leaves: trainable, work: work))
         return output.recorded(as: slot)
     }
 
@@ -116,7 +121,7 @@ public final class Tape {
             switch record.work {
             case .pullback(let pullback):
                 if let upstream = pass.take(record.output) {
-                    let span = Trace.begin(.backward, record.name)
+                    let span = Trace.begin(.backward, record.name, bytes: record.bytes)
                     pullback(upstream, pass)
                     span.end()
                 }

@@ -11,11 +11,13 @@ struct DropoutCase: Sendable {
     var globalHeadCount = 16
 }
 
-/// Operands of one attention in Float32, heads side by side in a row, and its results.
+/// Operands of one attention, heads side by side in a row, and its results; what is stored goes through
+/// memory of `type`.
 struct AttentionRun {
     var shape: AttentionShape
     var mask = MaskCase()
     var dropout: DropoutCase?
+    var type = ElementType.float32
     var query: [Float]
     var key: [Float]
     var value: [Float]
@@ -30,8 +32,14 @@ struct AttentionRun {
         var bias: [Float]
     }
 
-    init(_ shape: AttentionShape, mask: MaskCase = MaskCase(), bias: Bool = false, seed: UInt64 = 1)
-    {
+    init(
+        _ shape: AttentionShape, mask: MaskCase = MaskCase(), bias: Bool = false, seed: UInt64 = 1,
+        type: ElementType = .float32
+    ) {
+        func values(_ count: Int, seed: UInt64) -> [Float] {
+            stored(KernelsTests.values(count, seed: seed), as: type)
+        }
+        self.type = type
         self.shape = shape
         self.mask = mask
         // Scores of several units, so that the softmax is far from flat.
@@ -103,18 +111,18 @@ struct AttentionRun {
     }
 
     /// The local heads as a view of rows that hold all heads side by side.
-    private func view(_ x: UnsafeMutablePointer<Float>, length: Int, heads: Int) -> HeadView {
+    private func view(_ x: Elements, length: Int, heads: Int) -> HeadView {
         let stride = heads * shape.dimension
         return HeadView(
             x, batchStride: length * stride, rowStride: stride,
             headOffsets: (0..<heads).map { $0 * shape.dimension })
     }
 
-    private func queryView(_ x: UnsafeMutablePointer<Float>) -> HeadView {
+    private func queryView(_ x: Elements) -> HeadView {
         view(x, length: shape.queries, heads: shape.queryHeads)
     }
 
-    private func keyView(_ x: UnsafeMutablePointer<Float>) -> HeadView {
+    private func keyView(_ x: Elements) -> HeadView {
         view(x, length: shape.keys, heads: shape.keyHeads)
     }
 
@@ -145,13 +153,14 @@ struct AttentionRun {
 
     func forward() -> (output: [Float], logSumExp: [Float]) {
         withMemory { memory in
-            let output = memory.unset(shape.queryCount)
+            let output = memory.unset(shape.queryCount, type)
             let logSumExp = memory.unset(shape.rowCount)
             attentionForward(
-                geometry, query: queryView(memory.copy(query)), key: keyView(memory.copy(key)),
-                value: keyView(memory.copy(value)), mask: kernelMask(memory),
-                bias: bias.map { AttentionBias(values: memory.copy($0)) }, dropout: kernelDropout,
-                into: queryView(output), logSumExp: logSumExp)
+                geometry, query: queryView(memory.copy(query, type)),
+                key: keyView(memory.copy(key, type)), value: keyView(memory.copy(value, type)),
+                mask: kernelMask(memory),
+                bias: bias.map { AttentionBias(values: memory.copy($0, type)) },
+                dropout: kernelDropout, into: queryView(output), logSumExp: logSumExp)
             return (array(output, shape.queryCount), array(logSumExp, shape.rowCount))
         }
     }
@@ -162,16 +171,17 @@ struct AttentionRun {
     ) -> Gradients {
         let (output, logSumExp) = forward()
         return withMemory { memory in
-            let dq = memory.unset(shape.queryCount)
-            let dk = memory.unset(shape.keyCount)
-            let dv = memory.unset(shape.keyCount)
+            let dq = memory.unset(shape.queryCount, type)
+            let dk = memory.unset(shape.keyCount, type)
+            let dv = memory.unset(shape.keyCount, type)
             let dbias = memory.unset(bias == nil ? 0 : shape.biasCount)
             attentionBackward(
-                geometry, query: queryView(memory.copy(query)), key: keyView(memory.copy(key)),
-                value: keyView(memory.copy(value)), mask: kernelMask(memory),
-                bias: bias.map { AttentionBias(values: memory.copy($0), gradient: dbias) },
-                dropout: kernelDropout, output: queryView(memory.copy(output)),
-                outputGradient: queryView(memory.copy(upstream)),
+                geometry, query: queryView(memory.copy(query, type)),
+                key: keyView(memory.copy(key, type)), value: keyView(memory.copy(value, type)),
+                mask: kernelMask(memory),
+                bias: bias.map { AttentionBias(values: memory.copy($0, type), gradient: dbias) },
+                dropout: kernelDropout, output: queryView(memory.copy(output, type)),
+                outputGradient: queryView(memory.copy(upstream, type)),
                 logSumExp: memory.copy(logSumExp),
                 queryGradient: queryWanted ? queryView(dq) : nil,
                 keyGradient: keyWanted ? keyView(dk) : nil,
@@ -181,5 +191,27 @@ struct AttentionRun {
                 value: array(dv, shape.keyCount),
                 bias: array(dbias, bias == nil ? 0 : shape.biasCount))
         }
+    }
+}
+
+/// The values as `type` stores them.
+func stored(_ values: [Float], as type: ElementType) -> [Float] {
+    type == .float16 ? values.map { Float(Float16($0)) } : values
+}
+
+extension TestMemory {
+    fileprivate func copy(_ values: [Float], _ type: ElementType) -> Elements {
+        type == .float16 ? Elements(copy(values.map { Float16($0) })) : Elements(copy(values))
+    }
+
+    fileprivate func unset(_ count: Int, _ type: ElementType) -> Elements {
+        copy([Float](repeating: .nan, count: count), type)
+    }
+}
+
+private func array(_ elements: Elements, _ count: Int) -> [Float] {
+    switch elements.type {
+    case .float32: array(elements.base.assumingMemoryBound(to: Float.self), count)
+    case .float16: array(elements.base.assumingMemoryBound(to: Float16.self), count).map(Float.init)
     }
 }

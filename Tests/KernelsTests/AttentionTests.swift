@@ -40,8 +40,15 @@ private enum MaskKind: CaseIterable, Sendable {
     }
 }
 
-private func agrees(_ found: [Float], _ reference: [Double]) -> Bool {
-    close(found, reference, absolute: 5e-6, relative: 2e-5)
+/// Within the sums' own error; of Float16, also half a unit of what is stored, and what the rounding of the
+/// output does to δ = Σ_d o·do: 128 products, each off by up to 2⁻¹², errors of either sign.
+private func agrees(
+    _ found: [Float], _ reference: [Double], as type: ElementType = .float32
+) -> Bool {
+    switch type {
+    case .float32: close(found, reference, absolute: 5e-6, relative: 2e-5)
+    case .float16: close(found, reference, absolute: 4e-3, relative: 0x1p-10)
+    }
 }
 
 /// The values moved on by one place: a control that must not agree.
@@ -52,29 +59,36 @@ private func shuffled(_ x: [Double]) -> [Double] {
 @Suite struct AttentionTests {
     @Test(arguments: shapes, MaskKind.allCases)
     private func agreesWithFloat64(_ shape: AttentionShape, _ kind: MaskKind) {
+        for type in [ElementType.float32, .float16] { checkAgreement(shape, kind, type) }
+    }
+
+    private func checkAgreement(_ shape: AttentionShape, _ kind: MaskKind, _ type: ElementType) {
         for (bias, rate) in [(false, Float(0)), (true, 0), (true, 0.25)] {
-            var run = AttentionRun(shape, mask: kind.mask(shape), bias: bias)
+            var run = AttentionRun(
+                shape, mask: kind.mask(shape), bias: bias, type: type)
             if rate > 0 { run.dropout = DropoutCase(rate: rate) }
             let reference = run.reference
             let (output, logSumExp) = run.forward()
             let expected = reference.forward()
-            #expect(agrees(output, expected.output))
+            #expect(agrees(output, expected.output, as: type))
             let totalsAgree = zip(logSumExp, expected.logSumExp).allSatisfy {
                 Double($0) == $1 || abs(Double($0) - $1) <= 2e-6 * max(1, abs($1))
             }
             #expect(totalsAgree)
             let gradients = run.backward()
             let gradientsExpected = reference.backward(run.upstream.map(Double.init))
-            #expect(agrees(gradients.query, gradientsExpected.query))
-            #expect(agrees(gradients.key, gradientsExpected.key))
-            #expect(agrees(gradients.value, gradientsExpected.value))
-            if bias { #expect(agrees(gradients.bias, gradientsExpected.bias)) }
+            #expect(agrees(gradients.query, gradientsExpected.query, as: type))
+            #expect(agrees(gradients.key, gradientsExpected.key, as: type))
+            #expect(agrees(gradients.value, gradientsExpected.value, as: type))
+            if bias { #expect(agrees(gradients.bias, gradientsExpected.bias, as: type)) }
             if shape.queries > 1 && kind == .none {
-                #expect(!agrees(output, shuffled(expected.output)))
-                #expect(!agrees(gradients.query, shuffled(gradientsExpected.query)))
-                #expect(!agrees(gradients.key, shuffled(gradientsExpected.key)))
-                #expect(!agrees(gradients.value, shuffled(gradientsExpected.value)))
-                if bias { #expect(!agrees(gradients.bias, shuffled(gradientsExpected.bias))) }
+                #expect(!agrees(output, shuffled(expected.output), as: type))
+                #expect(!agrees(gradients.query, shuffled(gradientsExpected.query), as: type))
+                #expect(!agrees(gradients.key, shuffled(gradientsExpected.key), as: type))
+                #expect(!agrees(gradients.value, shuffled(gradientsExpected.value), as: type))
+                if bias {
+                    #expect(!agrees(gradients.bias, shuffled(gradientsExpected.bias), as: type))
+                }
             }
         }
     }
@@ -110,12 +124,16 @@ private func shuffled(_ x: [Double]) -> [Double] {
         #expect(!same(shuffled(gradients.value), slopes(\.value)))
     }
 
-    @Test(arguments: [20, 64], [nil, 37])
-    func oneQueryHasTheBitsOfTheFullPass(dimension: Int, window: Int?) {
+    @Test(
+        arguments: [20, 64],
+        [(nil, ElementType.float32), (37, .float32), (nil, .float16), (37, .float16)])
+    func oneQueryHasTheBitsOfTheFullPass(dimension: Int, _ seam: (window: Int?, type: ElementType))
+    {
         let length = 150
         let shape = AttentionShape(
             queryHeads: 2, keyHeads: 1, queries: length, keys: length, dimension: dimension)
-        let full = AttentionRun(shape, mask: MaskCase(causal: true, window: window))
+        let full = AttentionRun(
+            shape, mask: MaskCase(causal: true, window: seam.window), type: seam.type)
         let (output, logSumExp) = full.forward()
         let width = shape.queryHeads * dimension
         for query in 0..<length {
@@ -135,18 +153,18 @@ private func shuffled(_ x: [Double]) -> [Double] {
             }
         }
         var other = full
-        other.key[0] = other.key[0].nextUp
+        other.key[0] += 0.25
         #expect(bits(other.forward().output) != bits(output))
     }
 
-    @Test(arguments: [MaskKind.causal, .everything])
-    private func headsAndSequencesApartHaveTheSameBits(_ kind: MaskKind) {
+    @Test(arguments: [MaskKind.causal, .everything], [ElementType.float32, .float16])
+    private func headsAndSequencesApartHaveTheSameBits(_ kind: MaskKind, _ type: ElementType) {
         let shape = AttentionShape(
             batch: 2, queryHeads: 6, keyHeads: 3, queries: 70, keys: 70, dimension: 24)
         var mask = kind.mask(shape)
         mask.keyRanges = nil
         mask.window = 30
-        var run = AttentionRun(shape, mask: mask)
+        var run = AttentionRun(shape, mask: mask, type: type)
         run.dropout = DropoutCase(rate: 0.1)
         let (output, _) = run.forward()
         let gradients = run.backward()

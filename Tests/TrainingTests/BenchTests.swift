@@ -28,6 +28,43 @@ import Testing
         #expect(ratio > 0 && ratio < 2, "\(figures)")
     }
 
+    /// The rows sum to the traced steps, which a clock of their own has measured.
+    @Test(arguments: [nil, 2]) func aProfileSumsToTheStep(ranks: Int?) throws {
+        let launch = try murmur(
+            [
+                "bench", RunFolder.configuration, "--json", "--profile", "--steps", "2", "--set",
+                "model.vocabulary=61", "--set", "run.threads=1",
+            ], ranks: ranks)
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        let object = try JSONSerialization.jsonObject(with: Data(launch.output.utf8))
+        let figures = try #require(object as? [String: Any])
+        let rows = try #require(figures["profile"] as? [[String: Any]])
+        let step = try #require(figures["profile_step_seconds"] as? Double) * 1000
+        let times = rows.compactMap { $0["milliseconds"] as? Double }
+        let sum = times.reduce(0, +)
+        #expect(
+            times.count == rows.count && abs(sum - step) <= 0.03 * step + 0.01, "\(sum) \(step)")
+        // The control: without its largest row it does not.
+        #expect(sum - (times.max() ?? 0) < 0.97 * step - 0.01)
+        let names = Set(rows.map { "\($0["name"] ?? "") \($0["direction"] ?? "")" })
+        for name in [
+            "linear: product forward", "linear: input gradient backward",
+            "linear: weight gradient backward", "attention forward", "attention backward",
+            "layerNorm forward", "layerNorm backward", "optimizer ", "gradient norm ", "agreement ",
+            "data ", "rest ",
+        ] {
+            #expect(names.contains(name), "\(name): \(names)")
+        }
+        #expect(names.contains("wait for communication ") == (ranks != nil), "\(names)")
+        let shares = rows.compactMap { $0["share"] as? Double }
+        #expect(abs(shares.reduce(0, +) - 1) < 1e-9)
+        for row in rows where (row["name"] as? String)?.hasPrefix("linear: ") == true {
+            #expect((row["gflops_per_second"] as? Double ?? 0) > 0, "\(row)")
+            #expect((row["share_of_sgemm"] as? Double ?? 0) > 0, "\(row)")
+        }
+        #expect(launch.errorLines.contains { $0.hasPrefix("linear: weight gradient") })
+    }
+
     /// What is made again is not kept: the pool's peak falls from mode to mode, and a steady step still
     /// takes nothing from the system. The control: the same mode has the same peak.
     @Test func recomputationLowersThePeak() throws {

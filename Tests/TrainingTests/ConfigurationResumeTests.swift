@@ -5,7 +5,8 @@ import Training
     /// For every key another value that is valid by itself.
     private static let changes: [String: String] = [
         "run.directory": "elsewhere", "run.seed": "8", "run.steps": "2001", "run.threads": "1",
-        "run.communication_timeout": "11", "model.layers": "5", "model.heads": "2",
+        "run.communication_timeout": "11", "run.trace_steps": "[]", "model.layers": "5",
+        "model.heads": "2",
         "model.width": "64", "model.context_length": "32", "model.dropout": "0",
         "model.vocabulary": "66", "model.activation": "gelu_tanh", "model.feed_forward": "512",
         "data.text": "[c.txt]", "data.tokenizer": "byte", "data.validation_fraction": "0.3",

@@ -12,6 +12,7 @@ import Training
         expected.run.seed = 7
         expected.run.threads = 2
         expected.run.communicationTimeout = 10.5
+        expected.run.traceSteps = [3, 100]
         expected.model.dropout = 0.1
         expected.model.vocabulary = 65
         expected.model.activation = .geluErf

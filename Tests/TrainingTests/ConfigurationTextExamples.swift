@@ -1,7 +1,7 @@
 /// A valid configuration with every key, valued unlike its default where it can be.
 let completeConfiguration = """
     # 12 sequences * 64 tokens = 768 tokens a step
-    run:         { directory: runs/example, seed: 7, steps: 2000, threads: 2, communication_timeout: 10.5 }
+    run:         { directory: runs/example, seed: 7, steps: 2000, threads: 2, communication_timeout: 10.5, trace_steps: [3, 100] }
     model:       { family: gpt, layers: 4, heads: 4, width: 128, context_length: 64, dropout: 0.1, vocabulary: 65, activation: gelu_erf, feed_forward: 500 }
     data:        { text: ["a *.txt", b.txt], tokenizer: character, validation_fraction: 0.2, cache: elsewhere }
     batch:       { sequences: 12, micro_batch: 3 }

@@ -26,9 +26,10 @@ extension Tape? {
     /// Records on the tape if there is one: without a tape there is no gradient and nothing is kept.
     func record(
         _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], name: StaticString = #function,
-        pullback: @escaping Tape.Pullback
+        bytes: Int = 0, pullback: @escaping Tape.Pullback
     ) -> Tensor {
-        self?.record(output, inputs: inputs, leaves: leaves, name: name, pullback: pullback)
+        self?.record(
+            output, inputs: inputs, leaves: leaves, name: name, bytes: bytes, pullback: pullback)
             ?? output
     }
 }

@@ -18,7 +18,7 @@ public struct AttentionOperand {
 
     func view(of tensor: Tensor) -> HeadView {
         HeadView(
-            tensor.floats, batchStride: tensor.shape[1] * tensor.shape[2],
+            tensor.elements, batchStride: tensor.shape[1] * tensor.shape[2],
             rowStride: tensor.shape[2], headOffsets: headOffsets)
     }
 }
@@ -79,20 +79,26 @@ public func attention(
         queryHeads % max(1, keyHeads) == 0
             && value.headOffsets.count == keyHeads,
         "attention: \(queryHeads) query, \(keyHeads) key, \(value.headOffsets.count) value heads")
+    precondition(
+        [key, value].allSatisfy { $0.tensor.dtype == query.tensor.dtype },
+        "attention: queries, keys and values of one dtype expected, found \(query.tensor.dtype), "
+            + "\(key.tensor.dtype), \(value.tensor.dtype)")
     let mask = AttentionMask(
         causal: visibility.causal, queryOffset: visibility.queryOffset, window: visibility.window,
         keyRanges: visibility.keyRanges,
         querySegments: segments.map { UnsafePointer($0.queries.buffer.integers) },
         keySegments: segments.map { UnsafePointer($0.keys.buffer.integers) })
     let output = Tensor(
-        uninitialized: [batch, query.length, queryHeads * headDimension])
+        uninitialized: [batch, query.length, queryHeads * headDimension],
+        dtype: query.tensor.dtype)
     let result = AttentionOperand(
         output, headOffsets: (0..<queryHeads).map { $0 * headDimension })
     let logSumExp = Tensor(uninitialized: [batch, queryHeads, query.length])
     attentionForward(
         geometry, query: query.view(of: query.tensor), key: key.view(of: key.tensor),
         value: value.view(of: value.tensor), mask: mask,
-        bias: bias.map { AttentionBias(values: $0.value.floats, gradient: nil) }, dropout: dropout,
+        bias: bias.map { AttentionBias(values: $0.value.elements, gradient: nil) },
+        dropout: dropout,
         into: result.view(of: output), logSumExp: logSumExp.floats)
 
     let operands = [query, key, value]
@@ -105,7 +111,7 @@ public func attention(
             geometry, query: query.view(of: query.tensor), key: key.view(of: key.tensor),
             value: value.view(of: value.tensor), mask: mask,
             bias: bias.map {
-                AttentionBias(values: $0.value.floats, gradient: biasGradient?.floats)
+                AttentionBias(values: $0.value.elements, gradient: biasGradient?.floats)
             },
             dropout: dropout, output: result.view(of: output),
             outputGradient: result.view(of: upstream.gradient), logSumExp: logSumExp.floats,
@@ -137,7 +143,9 @@ private struct OperandGradients {
             let covered = sharing.reduce(0) { $0 + $1.headOffsets.count * headDimension }
             let shape = operand.tensor.shape
             let gradient =
-                covered == shape.width ? Tensor(uninitialized: shape) : Tensor(zeros: shape)
+                covered == shape.width
+                ? Tensor(uninitialized: shape, dtype: operand.tensor.dtype)
+                : Tensor(zeros: shape, dtype: operand.tensor.dtype)
             distinct.append((operand.tensor, gradient))
         }
     }

@@ -42,7 +42,8 @@ public func dropout(_ input: Tensor, site: DropoutSite, tape: Tape?) -> Tensor {
     defer { span.end() }
     let output = Tensor(uninitialized: input.shape, dtype: input.dtype)
     site.apply(input, into: output)
-    return tape.record(output, inputs: [input]) { upstream, backward in
+    return tape.record(output, inputs: [input], bytes: 2 * input.buffer.byteCount) {
+        upstream, backward in
         let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
         site.apply(upstream.gradient, into: gradient)
         backward.add(gradient, to: input)

@@ -21,7 +21,9 @@ public func layerNorm(
         input.elements, gain: gain.value.elements, bias: bias.value.elements, into: output.elements,
         means: means.floats, reciprocalDeviations: reciprocals.floats, rows: rows, width: width,
         epsilon: epsilon)
-    return tape.record(output, inputs: [input], leaves: [gain, bias]) { upstream, backward in
+    return tape.record(
+        output, inputs: [input], leaves: [gain, bias], bytes: 3 * input.buffer.byteCount
+    ) { upstream, backward in
         let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
         let gainPartials = Tensor(uninitialized: [tokenSlices, width])
         let biasPartials = Tensor(uninitialized: [tokenSlices, width])

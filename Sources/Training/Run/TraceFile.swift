@@ -30,7 +30,9 @@ struct StepTracing {
         let tracks = Trace.stop()
         let texts: [String]
         do throws(CommunicationError) {
-            let origin = try TraceClock(tracks, world: world).origin(world: world)
+            let clock = TraceClock(tracks, host: world.placement.hostName)
+            let clocks = try world.communicator.gatherAll(clock.text).compactMap(TraceClock.init)
+            let origin = clock.origin(among: clocks)
             let text = TraceText(rank: world.rank, host: world.placement.hostName, origin: origin)
             texts = try world.communicator.gatherAll(text.events(of: tracks))
         } catch {
@@ -53,30 +55,30 @@ struct StepTracing {
 
 /// Where a rank's clock stands against the others'. Ranks of one host read the same clock; hosts are
 /// put in line by the end of the step's agreement, which no rank leaves before all have come.
-private struct TraceClock {
+package struct TraceClock {
     /// Nanoseconds of the rank's own clock: its first span, and the end of its last agreement.
     private let first: UInt64
     private let agreement: UInt64
     private let host: String
 
-    init(_ tracks: [TraceTrack], world: World) {
+    package init(_ tracks: [TraceTrack], host: String) {
         let events = tracks.flatMap(\.events)
         first = events.map(\.start).min() ?? 0
         agreement = events.filter { $0.category == .agreement }.map(\.end).max() ?? first
-        host = world.placement.hostName
+        self.host = host
     }
 
-    private init?(_ text: String) {
+    package var text: String { "\(first)\t\(agreement)\t\(host)" }
+
+    package init?(_ text: String) {
         let parts = text.split(separator: "\t")
         guard parts.count == 3, let first = UInt64(parts[0]), let agreement = UInt64(parts[1])
         else { return nil }
         (self.first, self.agreement, host) = (first, agreement, String(parts[2]))
     }
 
-    /// The file's time 0 on this rank's clock. Collective.
-    func origin(world: World) throws(CommunicationError) -> Int64 {
-        let clocks = try world.communicator.gatherAll("\(first)\t\(agreement)\t\(host)")
-            .compactMap(TraceClock.init)
+    /// The file's time 0 on this rank's clock, from the clocks of all ranks in their order.
+    package func origin(among clocks: [TraceClock]) -> Int64 {
         /// What is added to the clock of a host to get that of the first rank's.
         func offset(_ host: String) -> Int64 {
             guard let clock = clocks.first(where: { $0.host == host }) else { return 0 }
