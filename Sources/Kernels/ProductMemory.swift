@@ -77,8 +77,13 @@ package struct ProductMemory: Equatable {
 extension ProductExtents {
     fileprivate var extent: Int { inner.reduce(0, +) }
 
-    /// At most so many levels of the tree of terms wait at once.
-    fileprivate var levels: Int { inner.count.trailingZeroBitCount }
+    /// At most so many levels of the tree of terms wait at once: one more where a chain of several links is
+    /// added to what is there.
+    fileprivate var levels: Int {
+        let longest = inner.max() ?? 0
+        let waits = longest > chainLength || keepsResult && longest > Blocking.link
+        return inner.count.trailingZeroBitCount + (waits ? 1 : 0)
+    }
 
     /// Inner extents that are packed together.
     fileprivate var groups: [Int] {

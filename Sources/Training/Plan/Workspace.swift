@@ -20,7 +20,7 @@ struct Workspace {
         _ configuration: RunConfiguration, _ shape: GPTMemory, _ layout: FlatEstimate, ranks: Int,
         threads: Int
     ) {
-        scratch = plannedBytes(Workspace.scratchCount(configuration, shape, threads: threads))
+        scratch = Workspace.scratchBytes(configuration, shape, threads: threads)
         matrixLibrary = Workspace.measurement + Workspace.packedBytes(threads: threads)
         let library = Workspace.messageLibrary
         communication =
@@ -31,9 +31,9 @@ struct Workspace {
 
     /// The largest block that each thread asks for, at each depth of nesting: the caller has a product's
     /// panel and, below it, rows of its own like the other threads.
-    private static func scratchCount(
+    private static func scratchBytes(
         _ configuration: RunConfiguration, _ shape: GPTMemory, threads: Int
-    ) -> Double {
+    ) -> Int {
         let product = shape.products.reduce(ProductMemory()) {
             $0.union(ProductMemory($1, threads: threads))
         }
@@ -41,8 +41,15 @@ struct Workspace {
         let tokenBlock = 64
         let columns = max(3 * shape.width, shape.inner)
         let sums = Double(shape.rows / tokenBlock + shape.slices) * Double(columns)
-        let caller = max(Double(product.panel), sums, head) + Double(product.thread)
-        return caller + Double(threads - 1) * max(Double(product.thread), head)
+        let rows = block(Double(product.thread))
+        let caller = block(max(Double(product.panel), sums, head)) + rows
+        return caller + (threads - 1) * max(rows, block(head))
+    }
+
+    /// Bytes of a block of so many floats: in whole huge pages where it has room for one.
+    private static func block(_ count: Double) -> Int {
+        let (bytes, hugePage) = (plannedBytes(count), 2 << 20)
+        return bytes < hugePage ? bytes : (bytes + hugePage - 1) / hugePage * hugePage
     }
 
     /// A head's panels in the backward pass of attention (`Kernels/AttentionBackward.swift`).
