@@ -23,6 +23,18 @@ public struct Plan: Sendable, Equatable, Encodable {
             norms = (2 * model.layers + 1) * 2 * width
             total = tokenTable + positions + attention + feedForward + norms
         }
+
+        /// A token's forward pass through what is made again.
+        fileprivate func repeatedFlops(_ configuration: RunConfiguration) -> Double {
+            let model = configuration.model
+            let scores =
+                4 * Double(model.layers) * Double(model.contextLength) * Double(model.width)
+            return switch configuration.memory.recompute {
+            case .none: 0
+            case .attention: 2 * Double(attention) + scores
+            case .block: 2 * Double(attention + feedForward) + scores
+            }
+        }
     }
 
     /// Bytes of the rank that takes most.
@@ -76,6 +88,8 @@ public struct Plan: Sendable, Equatable, Encodable {
     public let poolPeakBytes: Int
     /// 6·N + 12·layers·context·width.
     public let flopsPerToken: Double
+    /// What the backward pass computes a second time: forward passes of what `memory.recompute` names.
+    public let repeatedFlopsPerToken: Double
     public let tokensPerStep: Double
     public let steps: Int
 
@@ -89,6 +103,7 @@ public struct Plan: Sendable, Equatable, Encodable {
         gradientBuffers = Plan.gradientBuffers(configuration, ranks: ranks)
         steps = configuration.run.steps
         flopsPerToken = configuration.flopsPerToken(parameters: parameters.total)
+        repeatedFlopsPerToken = parameters.repeatedFlops(configuration)
         tokensPerStep =
             Double(configuration.batch.sequences) * Double(configuration.model.contextLength)
 
@@ -170,14 +185,15 @@ struct FlatEstimate {
             ? parameters : min(parameters, parameters / ranks + buckets * FlatEstimate.normBlock)
     }
 
-    /// Chunks of gradients that have come from other ranks, with every bucket under way; and, rounded, those
-    /// that leave
-    /// (`Communication/Exchanges/Reducing.swift`).
+    /// Rings of gradients that come from other ranks and, where they are rounded on their way, of those that
+    /// leave (`Communication/Exchanges/Reducing.swift`). Half of the buckets are taken to be under way at
+    /// once: about what was found at most, on four ranks that share two cores.
     var arrivingBytes: Int {
         let chunk = min(piece, CommunicationOptions().reductionChunk(size: ranks, wire: wire))
         let sides: Double = wire == .float32 ? 1 : 2
         return plannedBytes(
-            3 * sides * Double(chunk) * Double(buckets) * Double(ranks - 1), size: wire.size)
+            3 * sides * Double(chunk) * Double((buckets + 1) / 2) * Double(ranks - 1),
+            size: wire.size)
     }
 
     /// A block on its way to a checkpoint, and its message.
