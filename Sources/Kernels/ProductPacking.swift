@@ -69,10 +69,12 @@ struct Lines {
             copyLines(source, stride, count, readable, inner, width, slivers)
             return
         }
-        for line in Swift.stride(from: 0, to: count, by: width) {
-            let sliver = slivers + line * inner
-            transposeSliver(
-                source + line * stride, stride, min(width, count - line), inner, width, sliver)
+        withScratch(Element.self == Float.self ? 0 : convertedAtOnce * width) { block in
+            for line in Swift.stride(from: 0, to: count, by: width) {
+                transposeSliver(
+                    source + line * stride, stride, min(width, count - line), inner, width,
+                    slivers + line * inner, converted: block)
+            }
         }
     }
 }
@@ -154,11 +156,14 @@ private func copyPart<Element: StoredElement>(
 
 // MARK: - Lines one after the other
 
+/// Inner indices of a sliver whose halves are made floats at a time.
+private let convertedAtOnce = 128
+
 /// A sliver with `lines` lines, and zeros for the others.
 @inline(__always)
 private func transposeSliver<Element: StoredElement>(
     _ source: UnsafePointer<Element>, _ stride: Int, _ lines: Int, _ inner: Int, _ width: Int,
-    _ sliver: UnsafeMutablePointer<Float>
+    _ sliver: UnsafeMutablePointer<Float>, converted block: UnsafeMutablePointer<Float>
 ) {
     let whole = lines == width ? inner & ~15 : 0
     if whole > 0 {
@@ -166,7 +171,7 @@ private func transposeSliver<Element: StoredElement>(
             let floats = UnsafeRawPointer(source).assumingMemoryBound(to: Float.self)
             transposeLines(floats, stride, whole, width, sliver)
         } else {
-            transposeConverted(source, stride, whole, width, sliver)
+            transposeConverted(source, stride, whole, width, sliver, by: block)
         }
     }
     for index in whole..<inner {
@@ -180,21 +185,18 @@ private func transposeSliver<Element: StoredElement>(
 @inline(__always)
 private func transposeConverted<Element: StoredElement>(
     _ source: UnsafePointer<Element>, _ stride: Int, _ inner: Int, _ width: Int,
-    _ sliver: UnsafeMutablePointer<Float>
+    _ sliver: UnsafeMutablePointer<Float>, by block: UnsafeMutablePointer<Float>
 ) {
-    let length = 128
-    withScratch(length * width) { block in
-        for start in Swift.stride(from: 0, to: inner, by: length) {
-            let run = min(length, inner - start)
-            for line in 0..<width {
-                let (from, to) = (source + line * stride + start, block + line * length)
-                for index in Swift.stride(from: 0, to: run, by: 16) {
-                    to.store(from.vector(at: index), at: index)
-                    prefetch_for_later(from + width * stride + index)
-                }
+    for start in Swift.stride(from: 0, to: inner, by: convertedAtOnce) {
+        let run = min(convertedAtOnce, inner - start)
+        for line in 0..<width {
+            let (from, to) = (source + line * stride + start, block + line * convertedAtOnce)
+            for index in Swift.stride(from: 0, to: run, by: 16) {
+                to.store(from.vector(at: index), at: index)
+                prefetch_for_later(from + width * stride + index)
             }
-            transposeLines(block, length, run, width, sliver + start * width)
         }
+        transposeLines(block, convertedAtOnce, run, width, sliver + start * width)
     }
 }
 

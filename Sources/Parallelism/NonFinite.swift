@@ -1,20 +1,14 @@
 // The search for what made a step impossible. It costs a pass over memory, so it is made in a step that
 // may be a run's last one alone.
 
+import Kernels
 import Layers
 import Tensors
 
 extension Buffer {
     /// The first element that is not finite, and its value; Float32 or Float16.
     package var firstNonFinite: (index: Int, value: Float)? {
-        switch dtype {
-        case .float16:
-            UnsafeBufferPointer(start: halves, count: count).firstIndex { !$0.isFinite }
-                .map { ($0, Float(halves[$0])) }
-        default:
-            UnsafeBufferPointer(start: floats, count: count).firstIndex { !$0.isFinite }
-                .map { ($0, floats[$0]) }
-        }
+        Kernels.firstNonFinite(elements, count: count).map { ($0, elements.float(at: $0)) }
     }
 }
 

@@ -46,8 +46,7 @@ public final class LocalSliceSum: SliceSum {
 public struct Slices {
     /// Borders of the local slices, from 0 to the local extent.
     public let borders: [Int]
-    /// Extent of the smallest slice over all ranks: products may be cut or joined freely where that one
-    /// is large enough (`Kernels`).
+    /// Extent of the smallest slice over all ranks.
     public let smallest: Int
     /// Global index of the first local element.
     public let first: Int

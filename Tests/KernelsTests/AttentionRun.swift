@@ -37,7 +37,7 @@ struct AttentionRun {
         type: ElementType = .float32
     ) {
         func values(_ count: Int, seed: UInt64) -> [Float] {
-            stored(KernelsTests.values(count, seed: seed), as: type)
+            rounded(KernelsTests.values(count, seed: seed), to: type)
         }
         self.type = type
         self.shape = shape
@@ -156,10 +156,11 @@ struct AttentionRun {
             let output = memory.unset(shape.queryCount, type)
             let logSumExp = memory.unset(shape.rowCount)
             attentionForward(
-                geometry, query: queryView(memory.copy(query, type)),
-                key: keyView(memory.copy(key, type)), value: keyView(memory.copy(value, type)),
+                geometry, query: queryView(memory.elements(query, type)),
+                key: keyView(memory.elements(key, type)),
+                value: keyView(memory.elements(value, type)),
                 mask: kernelMask(memory),
-                bias: bias.map { AttentionBias(values: memory.copy($0, type)) },
+                bias: bias.map { AttentionBias(values: memory.elements($0, type)) },
                 dropout: kernelDropout, into: queryView(output), logSumExp: logSumExp)
             return (array(output, shape.queryCount), array(logSumExp, shape.rowCount))
         }
@@ -176,12 +177,15 @@ struct AttentionRun {
             let dv = memory.unset(shape.keyCount, type)
             let dbias = memory.unset(bias == nil ? 0 : shape.biasCount)
             attentionBackward(
-                geometry, query: queryView(memory.copy(query, type)),
-                key: keyView(memory.copy(key, type)), value: keyView(memory.copy(value, type)),
+                geometry, query: queryView(memory.elements(query, type)),
+                key: keyView(memory.elements(key, type)),
+                value: keyView(memory.elements(value, type)),
                 mask: kernelMask(memory),
-                bias: bias.map { AttentionBias(values: memory.copy($0, type), gradient: dbias) },
-                dropout: kernelDropout, output: queryView(memory.copy(output, type)),
-                outputGradient: queryView(memory.copy(upstream, type)),
+                bias: bias.map {
+                    AttentionBias(values: memory.elements($0, type), gradient: dbias)
+                },
+                dropout: kernelDropout, output: queryView(memory.elements(output, type)),
+                outputGradient: queryView(memory.elements(upstream, type)),
                 logSumExp: memory.copy(logSumExp),
                 queryGradient: queryWanted ? queryView(dq) : nil,
                 keyGradient: keyWanted ? keyView(dk) : nil,
@@ -191,27 +195,5 @@ struct AttentionRun {
                 value: array(dv, shape.keyCount),
                 bias: array(dbias, bias == nil ? 0 : shape.biasCount))
         }
-    }
-}
-
-/// The values as `type` stores them.
-func stored(_ values: [Float], as type: ElementType) -> [Float] {
-    type == .float16 ? values.map { Float(Float16($0)) } : values
-}
-
-extension TestMemory {
-    fileprivate func copy(_ values: [Float], _ type: ElementType) -> Elements {
-        type == .float16 ? Elements(copy(values.map { Float16($0) })) : Elements(copy(values))
-    }
-
-    fileprivate func unset(_ count: Int, _ type: ElementType) -> Elements {
-        copy([Float](repeating: .nan, count: count), type)
-    }
-}
-
-private func array(_ elements: Elements, _ count: Int) -> [Float] {
-    switch elements.type {
-    case .float32: array(elements.base.assumingMemoryBound(to: Float.self), count)
-    case .float16: array(elements.base.assumingMemoryBound(to: Float16.self), count).map(Float.init)
     }
 }

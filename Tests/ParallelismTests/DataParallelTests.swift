@@ -1,5 +1,6 @@
 import Models
 import Parallelism
+import Tensors
 import Testing
 import Training
 

@@ -13,6 +13,7 @@ import Training
 struct StepRun: Sendable {
     var ranks = 1
     var seed: UInt64 = 1
+    var storage = DType.float32
     var policy = LossScale.Policy.none
     var staticScale = LossScale.start
     /// Changes working weights before the first step.
@@ -42,8 +43,9 @@ struct StepRun: Sendable {
         try InProcess.run(ranks: ranks) { communicator in
             let configuration = configuration
             let replica = DataParallel(
-                model(), optimizer: AdamW(), communicator: communicator, bucketBytes: 4096)
-            replica.initialize(seed: seed)
+                model(), optimizer: AdamW(), communicator: communicator, bucketBytes: 4096,
+                storage: storage)
+            try replica.initialize(seed: seed)
             plantWeights(communicator.rank, replica.model)
             var steps = TrainingSteps(
                 configuration, world: World(communicator: communicator), replica: replica,
