@@ -191,9 +191,14 @@ private struct PlannedRun: CustomTestStringConvertible {
         #expect(line.wholeMatch(of: form) != nil, "\(line)")
     }
 
-    @Test(arguments: [nil, 2]) func aRunThatDoesNotFitEndsBeforeItsFirstStep(ranks: Int?) throws {
+    @Test(
+        arguments: [
+            (nil, []), (2, ["memory.recompute=block"]),
+            (nil, ["memory.recompute=attention", "precision.storage=float16"]),
+        ] as [(Int?, [String])])
+    func aRunThatDoesNotFitEndsBeforeItsFirstStep(ranks: Int?, settings: [String]) throws {
         let run = try RunFolder()
-        let launch = try run.train(ranks: ranks, settings: huge)
+        let launch = try run.train(ranks: ranks, settings: huge + settings)
         #expect(launch.exitCode == 9, "\(launch.summary)")
         let lines = launch.errorLines.filter { $0.hasPrefix("error:") }
         #expect(lines.count == 1 && launch.seconds < 60, "\(launch.summary)")
