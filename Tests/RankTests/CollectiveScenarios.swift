@@ -143,10 +143,16 @@ private func wireSum(ranks: Int, index: Int, rounds: (Int) -> Bool) -> Float {
     }
 }
 
-/// Nobody leaves before the last has come. The ranks are on one host, whose clock they share.
+/// Nobody leaves before the last has come. The ranks are on one host, whose clock they share, and come one
+/// after the other.
 @Sendable func barrier(_ world: any Communicator) throws {
-    usleep(UInt32(world.rank) * 20_000)
+    let token = Buffer([0])
+    if world.rank > 0 {
+        try world.receive(token, from: world.rank - 1, tag: 0).wait()
+        usleep(20_000)
+    }
     let arrival = now()
+    if world.rank + 1 < world.size { try world.send(token, to: world.rank + 1, tag: 0).wait() }
     try world.barrier().wait()
     let departure = now()
     let times = try world.gatherAll("\(arrival) \(departure)").map { line in
@@ -159,7 +165,7 @@ private func wireSum(ranks: Int, index: Int, rounds: (Int) -> Bool) -> Float {
         "barrier: expected nobody to leave before \(lastArrival), found \(firstDeparture)")
     try expect(
         world.size == 1 || times[0][0] < times[world.size - 1][0],
-        "control: expected arrivals at different times, found \(times)")
+        "control: expected arrivals one after the other, found \(times)")
 }
 
 func now() -> UInt64 {
