@@ -119,8 +119,8 @@ import Testing
 
     /// Twenty steps at S and at 2S, with every gradient that Float16 stored looked at.
     @Test func halvesHideTheScaleWhereTheyLoseNothing() throws {
-        let once = try train(scale: 8192, storage: .float16)
-        let twice = try train(scale: 16384, storage: .float16)
+        let once = try train(scale: 0x1p17, storage: .float16)
+        let twice = try train(scale: 0x1p18, storage: .float16)
         #expect(once.census.allSatisfy { $0.stored > 20_000 })
         for (low, high) in zip(once.census, twice.census) {
             #expect(low.losesNothing(beside: high), "\(low) \(high)")
