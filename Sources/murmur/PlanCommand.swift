@@ -7,8 +7,7 @@ struct PlanCommand: ParsableCommand {
         abstract: "Says what a run will take: parameters, memory, time.",
         discussion: """
             Arithmetic on the configuration; nothing is allocated, and MPI is not entered. The ranks are \
-            taken to share this machine; memory.recompute is not counted, so with it the plan is an upper \
-            bound. Exit code 9, with the figures, where they do not fit into its \
+            taken to share this machine. Exit code 9, with the figures, where they do not fit into its \
             memory.
             """)
 

@@ -77,6 +77,22 @@ import Testing
         #expect(waitUntil { run.ranks.isEmpty }, "processes are left: \(run.ranks)")
     }
 
+    /// A rank that stops is named with its host, and so is the step that the others have reached.
+    @Test func aRankThatFreezesIsNamedWithHostAndStep() throws {
+        let run = try RunFolder()
+        let settings = ["run.steps=100000", "run.communication_timeout=2"]
+        let launch = try run.train(ranks: 2, settings: settings) { _ in
+            let ranks = run.ranks
+            guard run.metrics.count >= 5, ranks.count == 2 else { return false }
+            return kill(ranks[1], SIGSTOP) == 0
+        }
+        #expect(launch.exitCode == 8 && launch.seconds < 60, "\(launch.summary)")
+        let line = try #require(launch.errorLines.first { $0.hasPrefix("error:") })
+        let form = /error: step \d+: .+ outstanding from rank 1 \(host \S+\).*/
+        #expect(line.wholeMatch(of: form) != nil, "\(line)")
+        #expect(waitUntil { run.ranks.isEmpty }, "processes are left: \(run.ranks)")
+    }
+
     // MARK: Damage
 
     @Test(arguments: [nil, 2])

@@ -1,6 +1,7 @@
 // `murmur plan`: what a run will take, by arithmetic on its configuration. No tensor is allocated.
 
 import Communication
+import Tensors
 
 /// Parameters, memory and work of a run.
 public struct Plan: Sendable, Equatable, Encodable {
@@ -22,15 +23,29 @@ public struct Plan: Sendable, Equatable, Encodable {
             norms = (2 * model.layers + 1) * 2 * width
             total = tokenTable + positions + attention + feedForward + norms
         }
+
+        /// A token's forward pass through what is made again.
+        fileprivate func repeatedFlops(_ configuration: RunConfiguration) -> Double {
+            let model = configuration.model
+            let scores =
+                4 * Double(model.layers) * Double(model.contextLength) * Double(model.width)
+            return switch configuration.memory.recompute {
+            case .none: 0
+            case .attention: 2 * Double(attention) + scores
+            case .block: 2 * Double(attention + feedForward) + scores
+            }
+        }
     }
 
     /// Bytes of the rank that takes most.
     public struct Memory: Sendable, Equatable, Encodable {
         public let weights: Int
-        /// Float32 copies of the weights: none apart where storage is Float32.
+        /// A rank's share of the Float32 copies that the optimizer updates: none where storage is Float32, since
+        /// the weights are the masters.
         public let masters: Int
-        /// A rank's share of both.
+        /// A rank's share of both of Adam's, Float32.
         public let moments: Int
+        /// Float32, a flat buffer for each open level of the tree of groups.
         public let gradients: Int
         /// What the forward pass of a micro-batch keeps for the backward pass, without the logits.
         public let activations: Int
@@ -40,6 +55,7 @@ public struct Plan: Sendable, Equatable, Encodable {
         /// What evaluation and checkpoints add.
         public let evaluation: Int
         public let scratch: Int
+        /// Of OpenBLAS, which measures the machine and computes nothing else.
         public let matrixLibrary: Int
         public let communication: Int
         public let process: Int
@@ -52,7 +68,7 @@ public struct Plan: Sendable, Equatable, Encodable {
                 ("weights", weights), ("masters", masters), ("moments", moments),
                 ("gradients", gradients), ("activations", activations), ("logits", logits),
                 ("backward pass", backward), ("evaluation", evaluation),
-                ("kernel scratch", scratch), ("OpenBLAS", matrixLibrary),
+                ("kernel scratch", scratch), ("measuring product", matrixLibrary),
                 ("communication", communication), ("process", process),
             ]
         }
@@ -72,6 +88,8 @@ public struct Plan: Sendable, Equatable, Encodable {
     public let poolPeakBytes: Int
     /// 6·N + 12·layers·context·width.
     public let flopsPerToken: Double
+    /// What the backward pass computes a second time: forward passes of what `memory.recompute` names.
+    public let repeatedFlopsPerToken: Double
     public let tokensPerStep: Double
     public let steps: Int
 
@@ -85,6 +103,7 @@ public struct Plan: Sendable, Equatable, Encodable {
         gradientBuffers = Plan.gradientBuffers(configuration, ranks: ranks)
         steps = configuration.run.steps
         flopsPerToken = configuration.flopsPerToken(parameters: parameters.total)
+        repeatedFlopsPerToken = parameters.repeatedFlops(configuration)
         tokensPerStep =
             Double(configuration.batch.sequences) * Double(configuration.model.contextLength)
 
@@ -93,11 +112,14 @@ public struct Plan: Sendable, Equatable, Encodable {
             configuration, sequences: configuration.batch.microBatch, vocabulary: vocabulary)
         let workspace = Workspace(
             configuration, shape, layout, ranks: ranks, threads: threads)
+        let element = configuration.storageType.size
         var pool = PoolReplay()
-        _ = pool.take(layout.count)
+        _ = pool.take(layout.count, size: element)
         let weights = pool.residentBytes
+        if element < 4 { _ = pool.take(layout.owned) }
+        let masters = pool.residentBytes - weights
         for _ in 0..<2 { _ = pool.take(layout.owned) }
-        let moments = pool.residentBytes - weights
+        let moments = pool.residentBytes - weights - masters
         for _ in 0..<gradientBuffers { _ = pool.take(layout.count) }
         let state = pool.residentBytes
         var atTheTop = 0
@@ -113,7 +135,8 @@ public struct Plan: Sendable, Equatable, Encodable {
         }
         let logits = min(atTheTop, shape.logitsBytes)
         memory = Memory(
-            weights: weights, masters: 0, moments: moments, gradients: state - weights - moments,
+            weights: weights, masters: masters, moments: moments,
+            gradients: state - weights - masters - moments,
             activations: atTheTop - logits, logits: logits, backward: trained - state - atTheTop,
             evaluation: pool.residentBytes - trained, scratch: workspace.scratch,
             matrixLibrary: workspace.matrixLibrary,
@@ -148,10 +171,12 @@ struct FlatEstimate {
     private let buckets: Int
     private let ranks: Int
     private let piece: Int
+    private let wire: DType
     private static let normBlock = 4096
 
     init(_ configuration: RunConfiguration, _ parameters: Int, ranks: Int) {
         (count, self.ranks) = (parameters, ranks)
+        wire = configuration.wire
         let bucket = max(1, configuration.parallelism.bucketBytes / 4)
         buckets = (parameters + bucket - 1) / bucket
         piece = min(parameters, bucket) / ranks
@@ -160,11 +185,15 @@ struct FlatEstimate {
             ? parameters : min(parameters, parameters / ranks + buckets * FlatEstimate.normBlock)
     }
 
-    /// Chunks of gradients that have come from other ranks, with every bucket under way
-    /// (`Communication/Exchanges/Reducing.swift`).
+    /// Rings of gradients that come from other ranks and, where they are rounded on their way, of those that
+    /// leave (`Communication/Exchanges/Reducing.swift`). Half of the buckets are taken to be under way at
+    /// once: about what was found at most, on four ranks that share two cores.
     var arrivingBytes: Int {
-        let chunk = min(piece, CommunicationOptions().reductionChunk(size: ranks))
-        return plannedBytes(3 * Double(chunk) * Double(buckets) * Double(ranks - 1))
+        let chunk = min(piece, CommunicationOptions().reductionChunk(size: ranks, wire: wire))
+        let sides: Double = wire == .float32 ? 1 : 2
+        return plannedBytes(
+            3 * sides * Double(chunk) * Double((buckets + 1) / 2) * Double(ranks - 1),
+            size: wire.size)
     }
 
     /// A block on its way to a checkpoint, and its message.

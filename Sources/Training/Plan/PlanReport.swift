@@ -14,14 +14,15 @@ public struct PlanSpeed: Sendable, Equatable, Encodable {
 }
 
 extension Plan {
-    /// Model FLOP/s over sgemm FLOP/s: `bench` has found 0.4 to 0.6 at a width of 128, 0.8 to 0.9 at 384
-    /// and above. What is not a product grows with the width, products with its square.
-    static func expectedRatio(width: Int) -> Double { 0.92 * Double(width) / Double(width + 96) }
+    /// Model FLOP/s over sgemm FLOP/s: `bench` has found 0.4 at a width of 64, 0.6 to 0.7 at 128, 0.86 to 0.9
+    /// at 384 and about 0.9 at 768, in either storage type. What is not a product grows with the width,
+    /// products with its square.
+    static func expectedRatio(width: Int) -> Double { 0.98 * Double(width) / Double(width + 64) }
 
     /// - Parameter rate: of matrix products, of all ranks together, FLOP/s.
     public func speed(rate: Double, width: Int) -> PlanSpeed {
         let ratio = Plan.expectedRatio(width: width)
-        let tokens = rate * ratio / flopsPerToken
+        let tokens = rate * ratio / (flopsPerToken + repeatedFlopsPerToken)
         return PlanSpeed(
             sgemmFlopsPerSecond: rate, expectedRatio: ratio, tokensPerSecond: tokens,
             stepSeconds: tokensPerStep / tokens, runSeconds: Double(steps) * tokensPerStep / tokens)
@@ -92,9 +93,12 @@ public struct PlanReport: Sendable, Encodable {
         }
         if let limit { rows.append(("limit", "\(Self.mebibytes(limit.bytes)) \(limit.reason)")) }
         let (tokens, ratio) = (speed.tokensPerSecond, speed.expectedRatio)
+        let again =
+            plan.repeatedFlopsPerToken > 0
+            ? String(format: ", and %.4g made again", plan.repeatedFlopsPerToken) : ""
         rows += [
             ("ranks × threads", "\(plan.ranks) × \(plan.threads)"),
-            ("FLOPs a token", String(format: "%.4g", plan.flopsPerToken)),
+            ("FLOPs a token", String(format: "%.4g", plan.flopsPerToken) + again),
             ("tokens a step", String(format: "%.0f", plan.tokensPerStep)),
             ("sgemm", String(format: "%.4g GFLOP/s, measured", speed.sgemmFlopsPerSecond / 1e9)),
             (

@@ -17,9 +17,9 @@ struct PoolReplay {
     /// As `StoragePool.Counters.peakBytes` counts it.
     private(set) var peakBytes = 0
 
-    /// A tensor of 4 bytes an element, the product of `extents`.
-    mutating func take(_ extents: Int...) -> Block {
-        let bytes = plannedBytes(extents.reduce(1) { $0 * Double($1) })
+    /// A tensor of `size` bytes an element, the product of `extents`.
+    mutating func take(_ extents: Int..., size: Int = 4) -> Block {
+        let bytes = plannedBytes(extents.reduce(1) { $0 * Double($1) }, size: size)
         let sizeClass = StoragePool.sizeClass(of: bytes)
         liveBytes += sizeClass
         peakBytes = max(peakBytes, liveBytes)
@@ -54,6 +54,8 @@ struct PoolReplay {
     }
 }
 
-/// Bytes of so many Float32 elements. No more than 16 TiB: far above any machine, and low enough that no
+/// Bytes of so many elements. No more than 16 TiB: far above any machine, and low enough that no
 /// sum of such sizes overflows, whatever a configuration says.
-func plannedBytes(_ elements: Double) -> Int { Int(min(4 * elements, Double(1 << 44))) }
+func plannedBytes(_ elements: Double, size: Int = 4) -> Int {
+    Int(min(Double(size) * elements, Double(1 << 44)))
+}

@@ -1,25 +1,27 @@
+import Kernels
+
 /// Memory outside the pool, of one rank.
 struct Workspace {
-    /// Panels and partial results that the kernels' threads keep (`Kernels/Scratch.swift`).
+    /// Packed operands, panels and partial results that the kernels' threads keep
+    /// (`Kernels/Scratch.swift`).
     let scratch: Int
-    /// Operands of the product that measures the machine, and OpenBLAS's copies of them.
+    /// What the product that measures the machine takes: its operands, and OpenBLAS's copies of them.
     let matrixLibrary: Int
     /// Chunks of gradients on their way between ranks, and the message library itself.
     let communication: Int
 
     /// The program with its libraries, before it does anything; measured.
-    static let process = 31 << 20
+    static let process = 27 << 20
 
-    /// What Open MPI takes for a rank and for each of its peers on the host; measured.
-    private static let messageLibrary = (rank: 6 << 20, peer: 4 << 20)
+    /// What Open MPI takes for a rank and for each of its peers on the host; measured on 2 and 4 ranks.
+    private static let messageLibrary = (rank: 9 << 20, peer: 1 << 19)
 
     init(
         _ configuration: RunConfiguration, _ shape: GPTMemory, _ layout: FlatEstimate, ranks: Int,
         threads: Int
     ) {
-        scratch = plannedBytes(Workspace.scratchCount(configuration, shape, threads: threads))
-        matrixLibrary =
-            threads * Workspace.packedBytes(threads: threads) + Workspace.measurement
+        scratch = Workspace.scratchBytes(configuration, shape, threads: threads)
+        matrixLibrary = Workspace.measurement + Workspace.packedBytes(threads: threads)
         let library = Workspace.messageLibrary
         communication =
             ranks == 1 ? 0 : library.rank + (ranks - 1) * library.peer + layout.arrivingBytes
@@ -27,44 +29,88 @@ struct Workspace {
 
     // MARK: Parts
 
-    /// What the caller shares and the largest block a thread asks for: panels of a product, partial sums of
-    /// one that is cut along its inner axis; a head's panels (`AttentionBackward.swift`), column sums of the
-    /// caller alone.
-    private static func scratchCount(
+    /// The largest block that each thread asks for, at each depth of nesting: the caller has a product's
+    /// panel and, below it, rows of its own like the other threads.
+    private static func scratchBytes(
         _ configuration: RunConfiguration, _ shape: GPTMemory, threads: Int
-    ) -> Double {
-        let vector = 16
-        let (tile, block, tokenBlock) = (64, 64, 64)
-        let product = productCount(shape, threads: threads)
-        let keys = (configuration.model.contextLength + tile - 1) / tile * tile
-        let features = (shape.width / shape.heads + vector - 1) / vector * vector
-        let head = Double(
-            5 * keys * features + 3 * block * features + 2 * block * tile + block + tile)
+    ) -> Int {
+        let product = shape.products.reduce(ProductMemory()) {
+            $0.union(ProductMemory($1, threads: threads))
+        }
+        let head = headCount(configuration, shape)
+        let tokenBlock = 64
         let columns = max(3 * shape.width, shape.inner)
         let sums = Double(shape.rows / tokenBlock + shape.slices) * Double(columns)
-        return max(product, Double(threads) * head, sums + Double(threads - 1) * head)
+        let rows = block(Double(product.thread))
+        let caller = block(max(Double(product.panel), sums, head)) + rows
+        return caller + (threads - 1) * max(rows, block(head))
     }
 
-    /// Of the largest product, as `Kernels/ProductPanel.swift` takes it: a panel of B, partial sums of all
-    /// rows where several panels follow each other along the inner axis, and each thread's rows of A with
-    /// its levels of the tree.
-    private static func productCount(_ shape: GPTMemory, threads: Int) -> Double {
-        let (panel, panelInner, rows, columns) = (3.0 * 0x1p20, 3072.0, 96.0, 256.0)
-        let (width, tokens) = (Double(shape.width), Double(shape.rows))
-        let widest = max(3 * width, Double(max(shape.inner, shape.vocabulary)))
-        let levels = Double(shape.slices.trailingZeroBitCount + 1)
-        let partials = widest > panelInner ? levels * tokens * width : 0
-        let block = rows * min(panelInner, max(widest, tokens)) + levels * rows * columns
-        return min(panel, width * max(widest, tokens)) + partials + Double(threads) * block
+    /// Bytes of a block of so many floats: in whole huge pages where it has room for one.
+    private static func block(_ count: Double) -> Int {
+        let (bytes, hugePage) = (plannedBytes(count), 2 << 20)
+        return bytes < hugePage ? bytes : (bytes + hugePage - 1) / hugePage * hugePage
     }
 
-    /// A thread's packed panels in `BLAS.sgemmRate`: P rows of one operand and its share of the other, Q of
-    /// the inner axis at a time (the largest that OpenBLAS has for AVX-512).
+    /// A head's panels in the backward pass of attention (`Kernels/AttentionBackward.swift`).
+    private static func headCount(_ configuration: RunConfiguration, _ shape: GPTMemory) -> Double {
+        let vector = 16
+        let (tile, block) = (64, 64)
+        let keys = (configuration.model.contextLength + tile - 1) / tile * tile
+        let features = (shape.width / shape.heads + vector - 1) / vector * vector
+        return Double(5 * keys * features + 3 * block * features + 2 * block * tile + block + tile)
+    }
+
+    /// The extents of `BLAS.sgemmRate`.
+    private static let (rows, columns, inner) = (1024, 3072, 768)
+
+    private static let measurement = 4 * (rows * inner + inner * columns + rows * columns)
+
+    /// OpenBLAS's panels: P rows of one operand for each thread and, together, all of the other, Q of the
+    /// inner axis at a time (the largest P and Q that it has for AVX-512).
     private static func packedBytes(threads: Int) -> Int {
-        let (p, q, columns) = (640, 448, 3072)
-        return 4 * q * (p + columns / threads)
+        let (p, q) = (640, 448)
+        return 4 * q * (threads * p + columns)
+    }
+}
+
+extension GPTMemory {
+    /// The products of a micro-batch that are computed at once, in no order.
+    fileprivate var products: [[ProductExtents]] {
+        columnParallel(outputs: 3 * width) + rowParallel(inputs: width)
+            + columnParallel(outputs: inner) + rowParallel(inputs: inner)
+            + columnParallel(outputs: vocabulary)
     }
 
-    /// Operands and result of `BLAS.sgemmRate`.
-    private static let measurement = 4 * (1024 * 768 + 768 * 3072 + 1024 * 3072)
+    /// Forward, input's gradient, weight's gradient of a map from `width`.
+    private func columnParallel(outputs: Int) -> [[ProductExtents]] {
+        [
+            [ProductExtents(rows: rows, columns: outputs, inner: [width], keepsResult: false)],
+            [
+                ProductExtents(
+                    rows: rows, columns: width, inner: sliced(outputs), keepsResult: false)
+            ],
+            [ProductExtents(rows: outputs, columns: width, inner: [rows], keepsResult: true)],
+        ]
+    }
+
+    /// The same of a map to `width`, whose inputs are cut.
+    private func rowParallel(inputs: Int) -> [[ProductExtents]] {
+        [
+            [
+                ProductExtents(
+                    rows: rows, columns: width, inner: sliced(inputs), keepsResult: false)
+            ],
+            sliced(inputs).map {
+                ProductExtents(rows: rows, columns: $0, inner: [width], keepsResult: false)
+            },
+            sliced(inputs).map {
+                ProductExtents(rows: width, columns: $0, inner: [rows], keepsResult: true)
+            },
+        ]
+    }
+
+    private func sliced(_ extent: Int) -> [Int] {
+        (0..<slices).map { ($0 + 1) * extent / slices - $0 * extent / slices }
+    }
 }

@@ -73,8 +73,6 @@ public func train(
         let plan = Plan(
             configuration, vocabulary: model.vocabularySize, ranks: world.size,
             threads: Threads.count)
-        // With recomputation a plan is an upper bound, by which nothing may be refused.
-        guard configuration.memory.recompute == .none else { return }
         try plan.requireMemory(ranksHere: world.placement.localSize)
     }
     let replica = DataParallel(
