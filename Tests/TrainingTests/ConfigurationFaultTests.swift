@@ -49,7 +49,7 @@ private let outOfBounds: [String: [String]] = [
     "schedule.decay": ["polynomial", "1"],
     "schedule.decay_steps": ["0", "-1", "1e300"],
     "schedule.final_ratio": ["-0.1", "1.1", "1e300"],
-    "precision.storage": ["bfloat16", "float16", "16"],
+    "precision.storage": ["bfloat16", "float8", "16"],
     "precision.loss_scale": ["fixed", "65536"],
     "precision.static_scale": ["0", "65535", "33554432", "auto"],
     "parallelism.tensor": ["0", "-1", "2", "1e300"],
@@ -165,7 +165,6 @@ private let outOfBounds: [String: [String]] = [
         ("schedule.final_ratio", ["schedule.decay=exponential", "schedule.final_ratio=0"]),
         ("data.text", ["data.train=[a]", "data.validation=[b]"]),
         ("data.train", ["data.text=[]", "data.train=[a]"]),
-        ("precision.storage", ["precision.storage=float16"]),
         ("parallelism.tensor", ["parallelism.tensor=2"]),
     ])
     func conditionsBetweenKeys(key: String, overrides: [String]) {
