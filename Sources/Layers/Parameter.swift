@@ -33,12 +33,11 @@ public final class Parameter {
     public private(set) lazy var slices: Slices = {
         let borders = spec.axisBorders
         let local = sum.localSlices
-        let extents = zip(borders, borders.dropFirst()).map { $1 - $0 }
         return Slices(
             borders: borders[local.lowerBound...local.upperBound].map {
                 $0 - borders[local.lowerBound]
             },
-            smallest: extents.min() ?? 0, first: borders[local.lowerBound], sum: sum)
+            first: borders[local.lowerBound], sum: sum)
     }()
 
     /// Initial values of elements `range` of the parameter's memory, into a Float32 buffer: each is a

@@ -46,17 +46,15 @@ public final class LocalSliceSum: SliceSum {
 public struct Slices {
     /// Borders of the local slices, from 0 to the local extent.
     public let borders: [Int]
-    /// Extent of the smallest slice over all ranks.
-    public let smallest: Int
     /// Global index of the first local element.
     public let first: Int
     public let sum: any SliceSum
 
-    public init(borders: [Int], smallest: Int, first: Int = 0, sum: any SliceSum) {
+    public init(borders: [Int], first: Int = 0, sum: any SliceSum) {
         precondition(
             borders.count == sum.localSlices.count + 1 && borders.first == 0,
             "Slices: \(borders.count) borders for \(sum.localSlices.count) slices")
-        (self.borders, self.smallest, self.first, self.sum) = (borders, smallest, first, sum)
+        (self.borders, self.first, self.sum) = (borders, first, sum)
     }
 
     public var extent: Int { borders.last! }
