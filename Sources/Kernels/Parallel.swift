@@ -11,9 +11,16 @@ package enum Threads {
     ///
     /// The next `parallelFor` that finds the pool free brings it to that size, so a call never waits,
     /// not even from inside a body.
-    package static func start(_ count: Int) {
+    ///
+    /// - Parameter ownProcessors: whether each thread has a processor to itself. A worker then waits for
+    ///   the next job in a loop for about a millisecond before it sleeps, so that a small model's jobs
+    ///   find it awake (waking a thread takes as long as half of such a job); otherwise for some tens of
+    ///   microseconds, since it would take the time of those it waits for.
+    package static func start(_ count: Int, ownProcessors: Bool = false) {
         precondition(count >= 1, "Threads.start: expected at least 1 thread, got \(count)")
         BLAS.useOneThread()
+        ThreadPool.shared.spins.store(
+            ownProcessors ? ThreadPool.longWait : ThreadPool.shortWait, ordering: .relaxed)
         ThreadPool.shared.wantedCount.store(count, ordering: .relaxed)
     }
 
@@ -73,7 +80,7 @@ func parallelRows(
         of: rows, length: max(1, Threads.runLength / 2 / max(width, 1)), label: label, body)
 }
 
-/// Workers spin for some tens of microseconds after a job, then sleep. A job does not wait for workers
+/// Workers spin after a job (`Threads.start` says for how long), then sleep. A job does not wait for workers
 /// that are late: it is *open* while pieces may remain, a worker takes part by joining while it is open,
 /// and the caller, out of pieces itself, closes it and waits only for those that joined.
 private final class ThreadPool: @unchecked Sendable {
@@ -105,7 +112,9 @@ private final class ThreadPool: @unchecked Sendable {
     private let jobLeft = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
     /// Some 30 µs: a pause is 40 to 140 cycles.
-    private static let spins = 1_000
+    static let shortWait = 1_000
+    static let longWait = 40_000
+    let spins = Atomic<Int>(shortWait)
 
     private init() {
         pthread_mutex_init(mutex, nil)
@@ -152,7 +161,7 @@ private final class ThreadPool: @unchecked Sendable {
     }
 
     private func awaitLeavers() {
-        for _ in 0..<Self.spins {
+        for _ in 0..<spins.load(ordering: .relaxed) {
             if isEmpty { return }
             spin_pause()
         }
@@ -225,7 +234,7 @@ private final class ThreadPool: @unchecked Sendable {
     /// Joins the next job; false at the end of the pool.
     private func awaitJob(after last: inout UInt64) -> Bool {
         while true {
-            for _ in 0..<Self.spins {
+            for _ in 0..<spins.load(ordering: .relaxed) {
                 if ending.load(ordering: .acquiring) { return false }
                 if join(after: &last) { return true }
                 spin_pause()

@@ -28,9 +28,10 @@ package struct ProductMemory: Equatable {
         let sizes = products.map { roundUp($0.columns, tile.width) * $0.extent }
         guard sizes.reduce(0, +) > Blocking.panel else {
             panel = sizes.reduce(0, +)
-            let share = max(1, (threads + products.count - 1) / max(1, products.count))
-            for product in products {
-                add(product, inner: product.extent, keepsPartials: false, tile, threads: share)
+            for (index, product) in products.enumerated() {
+                add(
+                    product, inner: product.extent, keepsPartials: false, tile,
+                    threads: index == products.count - 1 ? threads : 1)
             }
             return
         }
@@ -64,10 +65,10 @@ package struct ProductMemory: Equatable {
     private mutating func add(
         _ product: ProductExtents, inner: Int, keepsPartials: Bool, _ tile: TileShape, threads: Int
     ) {
-        let rowTiles = (product.rows + tile.height - 1) / tile.height
-        let least = (rowTiles * tile.height + Blocking.rows - 1) / Blocking.rows
-        let blocks = max(1, min(rowTiles, (least + threads - 1) / threads * threads))
-        let height = (rowTiles + blocks - 1) / blocks * tile.height
+        let borders = Blocking.rowBorders(
+            product.rows, tileHeight: tile.height, threads: threads)
+        let most = zip(borders, borders.dropFirst()).map { $1 - $0 }.max() ?? 0
+        let height = roundUp(most, tile.height)
         let levels = keepsPartials ? 0 : product.levels * height * Blocking.columns
         let block = product.keepsResult || keepsPartials ? 0 : height * Blocking.columns
         thread = max(thread, height * inner + levels + block)

@@ -9,14 +9,15 @@ func compute(_ tasks: [ProductTask], tile: TileShape) {
     let tasks = tasks.filter { $0.rows > 0 && $0.columns > 0 }
     let sizes = tasks.map { roundUp($0.columns, tile.width) * $0.inner }
     if sizes.reduce(0, +) <= Blocking.panel {
-        let share = max(1, (threads + tasks.count - 1) / max(1, tasks.count))
         withScratch(sizes.reduce(0, +)) { scratch in
             var packed = scratch
-            let panels = zip(tasks, sizes).map { task, size in
-                defer { packed += size }
+            let panels = tasks.indices.map { index in
+                defer { packed += sizes[index] }
+                let task = tasks[index]
+                // The last product evens out what the others leave.
                 return ProductPanel(
                     task, columns: 0..<task.columns, links: 0..<task.links.count, packed: packed,
-                    partials: nil, tile: tile, threads: share)
+                    partials: nil, tile: tile, threads: index == tasks.count - 1 ? threads : 1)
             }
             run(panels)
         }
@@ -115,8 +116,7 @@ struct ProductPanel {
     private let packingsPerLink: Int
 
     /// Blocks of rows times blocks of columns are the pieces of work.
-    private let rowTiles: Int
-    private let rowBlocks: Int
+    private let rowBorders: [Int]
     private let columnBlocks: Int
 
     init(
@@ -129,9 +129,8 @@ struct ProductPanel {
         inner = task.innerExtent(links)
         sliverCount = (columns.count + tile.width - 1) / tile.width
         packingsPerLink = (sliverCount + Self.sliversAtOnce - 1) / Self.sliversAtOnce
-        rowTiles = (task.rows + tile.height - 1) / tile.height
-        let least = (rowTiles * tile.height + Blocking.rows - 1) / Blocking.rows
-        rowBlocks = min(rowTiles, (least + threads - 1) / threads * threads)
+        rowBorders = Blocking.rowBorders(task.rows, tileHeight: tile.height, threads: threads)
+        let rowBlocks = max(1, rowBorders.count - 1)
         columnBlocks = min(sliverCount, (threads + rowBlocks - 1) / rowBlocks)
     }
 
@@ -161,12 +160,11 @@ struct ProductPanel {
 
     // MARK: Multiplying
 
-    var blockCount: Int { rowBlocks * columnBlocks }
+    var blockCount: Int { (rowBorders.count - 1) * columnBlocks }
 
     func multiply(piece: Int) {
         let (rowBlock, columnBlock) = piece.quotientAndRemainder(dividingBy: columnBlocks)
-        let first = rowTiles * rowBlock / rowBlocks * tile.height
-        let last = min(task.rows, rowTiles * (rowBlock + 1) / rowBlocks * tile.height)
+        let (first, last) = (rowBorders[rowBlock], rowBorders[rowBlock + 1])
         let slivers =
             sliverCount * columnBlock / columnBlocks..<sliverCount * (columnBlock + 1)
             / columnBlocks

@@ -83,6 +83,8 @@ enum Blocking {
     static let link = 384
     /// Rows of a thread's block.
     static let rows = 96
+    /// Rows of the smallest, where there are as many.
+    static let leastRows = 48
     /// Columns of C that a thread finishes before the next ones.
     static let columns = 256
     /// Inner indices in a panel, where its columns fill it.
@@ -91,4 +93,22 @@ enum Blocking {
     static let panel = 3 << 20
     /// Multiply-adds below which handing work to other threads costs more than it saves.
     static let inlineWork = 1 << 18
+}
+
+extension Blocking {
+    /// Where blocks of rows begin, then the end. Blocks are whole tiles; large ones come first, smaller and
+    /// smaller ones last, so that threads of different speed end together (guided self-scheduling,
+    /// Polychronopoulos and Kuck 1987).
+    static func rowBorders(_ rows: Int, tileHeight: Int, threads: Int) -> [Int] {
+        var borders = [0]
+        var start = 0
+        while start < rows {
+            let left = rows - start
+            let share = threads == 1 ? left : left / (2 * threads)
+            let block = max(leastRows, min(Self.rows, share)) / tileHeight * tileHeight
+            start = min(rows, start + block)
+            borders.append(start)
+        }
+        return borders
+    }
 }

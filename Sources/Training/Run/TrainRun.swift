@@ -139,7 +139,11 @@ func checkMachine() throws(RunError) {
 
 extension RunConfiguration {
     func startThreads(_ world: World) {
-        Threads.start(run.threadCount(ranksOnHost: world.placement.localSize))
+        let ranks = world.placement.localSize
+        let count = run.threadCount(ranksOnHost: ranks)
+        var automatic = run
+        automatic.threads = nil
+        Threads.start(count, ownProcessors: count <= automatic.threadCount(ranksOnHost: ranks))
     }
 
     /// What identifies a run and what it was made of.
