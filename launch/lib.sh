@@ -26,7 +26,7 @@ install_packages() {
     echo "installing with apt-get${as_root:+ through sudo}: $*"
     # The lists of a fresh machine are empty; without a network the ones that are there may do.
     $as_root apt-get update -q > /dev/null || true
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q "$@" > /dev/null ||
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" > /dev/null ||
         fail "apt-get could not install them; install by hand:
     ${as_root:+$as_root }apt-get update && ${as_root:+$as_root }apt-get install -y $*"
 }
