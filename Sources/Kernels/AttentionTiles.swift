@@ -1,7 +1,7 @@
 // The matrix products of attention, on small panels that stay in cache. Every element of a product is
 // one chain of fused multiply-adds over the inner index in order, whatever stands beside it; so a
 // row's bits depend on no other row, inner elements that are zero change nothing, and the form of the
-// tiles shows in no bit. OpenBLAS promises none of it at these sizes.
+// tiles shows in no bit.
 
 import COpenBLAS
 

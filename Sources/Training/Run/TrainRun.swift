@@ -111,7 +111,7 @@ public func train(
 
 // MARK: Before the first step
 
-/// Checks the number of ranks, the processor and the matrix product; returns warnings. Collective.
+/// Checks the number of ranks and the processor; returns warnings. Collective.
 func checkLayout(
     _ configuration: RunConfiguration, world: World, readsData: Bool = true
 ) throws(RunError) -> [String] {
