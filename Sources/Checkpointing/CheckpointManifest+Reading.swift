@@ -92,7 +92,7 @@ extension CheckpointManifest {
             try reader.object { (reader, key) throws(CheckpointError) in
                 guard key != "loss_scale" else {
                     scale = try reader.members(
-                        integers: ["scale", "good_steps", "hysteresis"]
+                        integers: ["scale", "good_steps", "hysteresis", "lost_steps"]
                     ).integers
                     return
                 }
@@ -106,7 +106,9 @@ extension CheckpointManifest {
                     found: found.keys.sorted().joined(separator: ", ").printable)
             }
             (self.step, self.updates, self.samples) = (step, updates, samples)
-            self.scale = scale.map { .init(scale: $0[0], goodSteps: $0[1], hysteresis: $0[2]) }
+            self.scale = scale.map {
+                .init(scale: $0[0], goodSteps: $0[1], hysteresis: $0[2], lostSteps: $0[3])
+            }
         }
     }
 

@@ -91,7 +91,7 @@ public struct CheckpointManifest: Sendable, Equatable {
         if let scale = progress.lossScale {
             counters.append(
                 "\"loss_scale\": {\"scale\": \(scale.scale), \"good_steps\": \(scale.goodSteps), "
-                    + "\"hysteresis\": \(scale.hysteresis)}")
+                    + "\"hysteresis\": \(scale.hysteresis), \"lost_steps\": \(scale.lostSteps)}")
         }
         return counters
     }
@@ -131,7 +131,9 @@ extension CheckpointManifest.Entry {
 func stateDigest(
     of progress: TrainingProgress, tensors: [(name: String, shape: Shape, digest: String)]
 ) -> String {
-    let scale = progress.lossScale.map { "\($0.scale) \($0.goodSteps) \($0.hysteresis)" }
+    let scale = progress.lossScale.map {
+        "\($0.scale) \($0.goodSteps) \($0.hysteresis) \($0.lostSteps)"
+    }
     var text = """
         murmuration state 1
         counter data.samples \(progress.samples)

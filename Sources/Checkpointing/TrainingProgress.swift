@@ -8,8 +8,12 @@ public struct TrainingProgress: Sendable, Equatable {
         /// At which overflow from now the scale is halved: 1 is the next.
         public var hysteresis: Int
 
-        public init(scale: Int, goodSteps: Int, hysteresis: Int) {
-            (self.scale, self.goodSteps, self.hysteresis) = (scale, goodSteps, hysteresis)
+        /// Bad steps in a row at a scale of 1, which cannot be lowered.
+        public var lostSteps: Int
+
+        public init(scale: Int, goodSteps: Int, hysteresis: Int, lostSteps: Int = 0) {
+            (self.scale, self.goodSteps) = (scale, goodSteps)
+            (self.hysteresis, self.lostSteps) = (hysteresis, lostSteps)
         }
     }
 
@@ -25,7 +29,7 @@ public struct TrainingProgress: Sendable, Equatable {
         public var datasetDigest: String
         /// The program that wrote the checkpoint: version, CPU it was built for.
         public var build: String
-        /// The matrix product it used: library, version, kernel.
+        /// The matrix library that measured the machine: name, version, kernel. No result depends on it.
         public var blas: String
 
         public init(

@@ -25,7 +25,7 @@ package func attentionBackward(
         output.base.type == outputGradient.base.type,
         "attentionBackward: output and its gradient stored alike expected, "
             + "found \(output.base.type) and \(outputGradient.base.type)")
-    let memory = BackwardHead.memory(g)
+    let memory = attentionBackwardScratch(g)
     func attend(sequence: Int, keyHead: Int) {
         let context = AttentionContext(g, mask, bias, dropout, sequence: sequence)
         withScratch(memory) { scratch in
@@ -73,6 +73,9 @@ private struct BackwardRows {
     let logSumExp: UnsafePointer<Float>
     let queryGradient: HeadRows?
 }
+
+/// Floats of scratch memory that a key head takes of a thread.
+package func attentionBackwardScratch(_ g: AttentionGeometry) -> Int { BackwardHead.memory(g) }
 
 /// One key head of one sequence and its panels.
 private struct BackwardHead {

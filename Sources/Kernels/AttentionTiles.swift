@@ -3,10 +3,8 @@
 // row's bits depend on no other row, inner elements that are zero change nothing, and the form of the
 // tiles shows in no bit.
 
-import COpenBLAS
-
 /// How many rows and vectors of a product are held in registers at once.
-package enum ProductTile: CaseIterable, Sendable {
+package enum AttentionTile: CaseIterable, Sendable {
     /// 4 rows of 4 vectors: for 32 registers of 16 floats.
     case wide
     /// 6 rows of 1 vector: for 16 registers of 8 floats, two to a vector.
@@ -14,7 +12,7 @@ package enum ProductTile: CaseIterable, Sendable {
 
     /// The one for the processor that the kernels are compiled for.
     @inline(__always)
-    package static var native: ProductTile { vector_register_bytes() == 64 ? .wide : .tall }
+    package static var native: AttentionTile { hasWideRegisters ? .wide : .tall }
 }
 
 /// The left factor: element (row, k) at pointer[row·rowStride + k·innerStride].
@@ -60,7 +58,7 @@ package struct Columns {
 package func multiplyRows(
     _ a: Broadcast, rows: Int, _ b: Columns, vectors: Int, inner: Int,
     into c: UnsafeMutablePointer<Float>, stride: Int, accumulate: Bool,
-    tile: ProductTile = .native
+    tile: AttentionTile = .native
 ) {
     switch tile {
     case .wide: multiplyWide(a, rows, b, vectors, inner, c, stride, accumulate)

@@ -3,6 +3,9 @@
 
 import COpenBLAS
 
+/// Whether a vector register holds 16 floats: 32 of them, as AVX-512 has, instead of pairs out of 16.
+var hasWideRegisters: Bool { vector_register_bytes() >= 64 }
+
 package enum HostFeatures {
     /// The processor features compiled in that this host lacks, such as `avx512f`; empty where all is well.
     ///

@@ -15,7 +15,7 @@ package enum TileShape: Sendable, CaseIterable {
     case wide
 
     /// The one whose sums fit the registers that this build may use.
-    package static let ofThisBuild: TileShape = vector_register_bytes() >= 64 ? .wide : .narrow
+    package static let ofThisBuild: TileShape = hasWideRegisters ? .wide : .narrow
 
     var height: Int { self == .narrow ? 6 : 12 }
     var width: Int { self == .narrow ? 16 : 32 }

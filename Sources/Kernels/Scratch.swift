@@ -2,6 +2,7 @@
 // the second step allocates nothing.
 
 import Glibc
+import Synchronization
 
 /// Calls `body` with `count` floats of the calling thread's own, 64-byte aligned, not cleared.
 ///
@@ -13,6 +14,13 @@ package func withScratch<Result>(
     let pointer = arena.enter(count)
     defer { arena.leave() }
     return body(pointer)
+}
+
+package enum Scratch {
+    /// Blocks that threads have taken from the system for it so far.
+    package static var systemAllocations: Int { allocations.load(ordering: .relaxed) }
+
+    fileprivate static let allocations = Atomic<Int>(0)
 }
 
 private final class ScratchArena {
@@ -42,6 +50,7 @@ private final class ScratchArena {
         if blocks[depth].count < count {
             blocks[depth].pointer.deallocate()
             blocks[depth] = (ScratchArena.allocate(count), count)
+            Scratch.allocations.wrappingAdd(1, ordering: .relaxed)
         }
         depth += 1
         return blocks[depth - 1].pointer.assumingMemoryBound(to: Float.self)
@@ -49,15 +58,13 @@ private final class ScratchArena {
 
     func leave() { depth -= 1 }
 
-    private static let hugePage = 2 << 20
-
     /// Large blocks lie in huge pages where the system gives them: a panel of a product is read from end to
     /// end again and again, and would not fit the tables of small ones.
     private static func allocate(_ count: Int) -> UnsafeMutableRawPointer {
         let bytes = max(count, 1) * MemoryLayout<Float>.stride
-        if bytes < hugePage { return .allocate(byteCount: bytes, alignment: 64) }
-        let rounded = (bytes + hugePage - 1) / hugePage * hugePage
-        let block = UnsafeMutableRawPointer.allocate(byteCount: rounded, alignment: hugePage)
+        if bytes < HugePages.size { return .allocate(byteCount: bytes, alignment: 64) }
+        let rounded = HugePages.roundedUp(bytes)
+        let block = UnsafeMutableRawPointer.allocate(byteCount: rounded, alignment: HugePages.size)
         madvise(block, rounded, MADV_HUGEPAGE)
         return block
     }

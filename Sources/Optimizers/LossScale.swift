@@ -31,8 +31,9 @@ public struct LossScale: Hashable, Sendable {
     public private(set) var goodSteps = 0
     /// At which overflow from now the scale is halved: 1 is the next.
     public private(set) var hysteresis = LossScale.tolerance
-    /// Bad steps in a row that were taken with a scale that cannot be lowered. It is not saved: a resumed
-    /// run counts anew.
+    /// Bad steps in a row that were taken with a scale that cannot be lowered. Saved with a dynamic scale,
+    /// so that a run that is started again every few steps ends all the same. Of the other policies a
+    /// checkpoint holds nothing, which keeps its digest the same whatever the scale: there it counts anew.
     public private(set) var lostSteps = 0
 
     /// - Parameter staticScale: a power of two up to `limit`; of no effect on the other policies.
@@ -48,12 +49,15 @@ public struct LossScale: Hashable, Sendable {
     }
 
     /// A dynamic scale as it was saved; nil where it cannot have been.
-    public init?(savedScale scale: Int, goodSteps: Int, hysteresis: Int) {
+    public init?(savedScale scale: Int, goodSteps: Int, hysteresis: Int, lostSteps: Int = 0) {
         guard LossScale.isScale(scale), (0..<LossScale.growthInterval).contains(goodSteps),
-            (1...LossScale.tolerance).contains(hysteresis)
+            (1...LossScale.tolerance).contains(hysteresis),
+            (0..<LossScale.patience).contains(lostSteps),
+            lostSteps == 0 || (scale == 1 && goodSteps == 0)
         else { return nil }
         policy = .dynamic
-        (self.scale, self.goodSteps, self.hysteresis) = (scale, goodSteps, hysteresis)
+        (self.scale, self.goodSteps) = (scale, goodSteps)
+        (self.hysteresis, self.lostSteps) = (hysteresis, lostSteps)
     }
 
     /// Whether a bad step cannot be answered by a lower scale.
@@ -65,7 +69,7 @@ public struct LossScale: Hashable, Sendable {
     /// Whether so many steps in a row were bad, with nothing left to lower, that the run has diverged.
     public var hasDiverged: Bool { lostSteps >= LossScale.patience }
 
-    /// Takes note of a step: whether its gradients were finite on every rank.
+    /// Takes note of a step: whether its losses and gradients were finite on every rank.
     public mutating func update(isFinite: Bool) {
         guard isFinite else {
             lostSteps = isAtFloor ? lostSteps + 1 : 0

@@ -83,8 +83,9 @@ public final class DataParallel<Network: Model> {
                     into: master[common.shifted(by: -piece.lowerBound)])
             }
         }
-        for (index, master) in weights.frozenMasters {
-            layout.entries[index].parameter.initialize(0..<master.count, seed: seed, into: master)
+        for (index, entry) in layout.entries.enumerated() {
+            guard let master = weights.frozenMasters[index] else { continue }
+            entry.parameter.initialize(0..<master.count, seed: seed, into: master)
         }
         try weights.publish(layout, communicator)
     }

@@ -16,7 +16,8 @@ public protocol SliceSum: AnyObject {
     func finishSum(_ root: Buffer)
     /// Replaces the maxima over the local slices by those over all. Collective over the slices' group.
     func finishMaximum(_ root: Buffer)
-    /// Fills the rows that another process holds; `isHeld` tells this one's. Collective likewise.
+    /// Fills the rows that another process holds; `isHeld` tells this one's. Rows are no partial results:
+    /// they come, and cross ranks, in the storage type. Collective likewise.
     func finishRows(_ rows: Buffer, width: Int, isHeld: (Int) -> Bool)
 }
 

@@ -141,13 +141,13 @@ package final class StoragePool: Sendable {
     }
 
     private static func allocate(_ byteCount: Int) -> UnsafeMutableRawPointer {
-        let hugePage = 2 << 20
         var pointer: UnsafeMutableRawPointer?
-        let status = posix_memalign(&pointer, byteCount >= hugePage ? hugePage : 64, byteCount)
+        let status = posix_memalign(
+            &pointer, byteCount >= HugePages.size ? HugePages.size : 64, byteCount)
         guard status == 0, let pointer else {
             fatalOutOfMemory(byteCount)
         }
-        if byteCount >= hugePage { madvise(pointer, byteCount, MADV_HUGEPAGE) }
+        if byteCount >= HugePages.size { madvise(pointer, byteCount, MADV_HUGEPAGE) }
         return pointer
     }
 }

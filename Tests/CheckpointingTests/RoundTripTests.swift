@@ -76,7 +76,7 @@ import Testing
     @Test func lossScaleIsKept() throws {
         let folder = try TemporaryFolder()
         var progress = SampleState.progress()
-        progress.lossScale = .init(scale: 1 << 24, goodSteps: 1999, hysteresis: 2)
+        progress.lossScale = .init(scale: 1 << 24, goodSteps: 1999, hysteresis: 2, lostSteps: 7)
         try save(into: folder, progress: progress)
         let found = try #require(try CheckpointReader.newest(in: folder.path))
         #expect(found.reader.progress == progress)
@@ -173,6 +173,10 @@ import Testing
             $0.lossScale = .init(scale: 65536, goodSteps: 0, hysteresis: 2)
         }
         #expect(scaled != expected)
+        let lost = try digest {
+            $0.lossScale = .init(scale: 65536, goodSteps: 0, hysteresis: 2, lostSteps: 1)
+        }
+        #expect(lost != scaled)
     }
 
     /// The documented layout, written out by hand; one flipped bit is the control.

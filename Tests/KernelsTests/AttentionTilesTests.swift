@@ -24,7 +24,7 @@ import Testing
             let before = values(rows * width, seed: 3)
             let start = accumulate ? before : before.map { _ in 0 }
             let expected = chain(a, b, start, rows: rows, inner: inner, vectors: vectors)
-            for tile in ProductTile.allCases {
+            for tile in AttentionTile.allCases {
                 withMemory { memory in
                     let c = memory.copy(before)
                     multiplyRows(

@@ -96,7 +96,8 @@ import Testing
             let odds: UInt64 = (step / 5000).isMultiple(of: 2) ? 1 << 20 : 3
             scale.update(isFinite: (state >> 33) % odds != 0)
             let saved = LossScale(
-                savedScale: scale.scale, goodSteps: scale.goodSteps, hysteresis: scale.hysteresis)
+                savedScale: scale.scale, goodSteps: scale.goodSteps, hysteresis: scale.hysteresis,
+                lostSteps: scale.hasDiverged ? 0 : scale.lostSteps)
             var copy = try #require(saved)
             var original = scale
             for isFinite in [false, true, false, false] {
@@ -108,12 +109,31 @@ import Testing
     }
 
     @Test(arguments: [
-        [0, 0, 2], [3, 0, 2], [-2, 0, 2], [1 << 25, 0, 2], [1, 2000, 2], [1, -1, 2], [1, 0, 0],
-        [1, 0, 3],
+        [0, 0, 2, 0], [3, 0, 2, 0], [-2, 0, 2, 0], [1 << 25, 0, 2, 0], [1, 2000, 2, 0],
+        [1, -1, 2, 0], [1, 0, 0, 0], [1, 0, 3, 0], [1, 0, 1, 8], [1, 0, 1, -1], [2, 0, 1, 1],
+        [1, 1, 1, 1],
     ])
     func whatCannotHaveBeenSavedIsRefused(saved: [Int]) {
         #expect(
-            LossScale(savedScale: saved[0], goodSteps: saved[1], hysteresis: saved[2]) == nil)
+            LossScale(
+                savedScale: saved[0], goodSteps: saved[1], hysteresis: saved[2],
+                lostSteps: saved[3]) == nil)
         #expect(LossScale(savedScale: 1, goodSteps: 1999, hysteresis: 1) != nil, "control")
+        #expect(LossScale(savedScale: 1, goodSteps: 0, hysteresis: 1, lostSteps: 7) != nil)
+    }
+
+    /// A run that is started again after every step comes to the same end.
+    @Test func lostStepsSurviveARestart() throws {
+        var scale = try dynamic(1, hysteresis: 1)
+        for step in 1...LossScale.patience {
+            scale.update(isFinite: false)
+            #expect(scale.hasDiverged == (step == LossScale.patience))
+            guard !scale.hasDiverged else { break }
+            scale = try #require(
+                LossScale(
+                    savedScale: scale.scale, goodSteps: scale.goodSteps,
+                    hysteresis: scale.hysteresis, lostSteps: scale.lostSteps))
+        }
+        #expect(scale.hasDiverged)
     }
 }

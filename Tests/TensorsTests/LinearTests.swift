@@ -37,13 +37,14 @@ import Testing
             sum: LocalSliceSum(slices: 4))
     }
 
-    @Test(arguments: LinearTests.cases) func matchesTheFormula(_ this: Case) {
+    @Test(arguments: LinearTests.cases, [DType.float32, .float16])
+    func matchesTheFormula(_ this: Case, storage: DType) {
         var random = Noise(seed: UInt64(this.rows * 1000 + this.inputs * 10 + this.outputs))
-        let x = random.floats(this.rows * this.inputs)
-        let weight = random.floats(this.outputs * this.inputs)
-        let bias = random.floats(this.outputs)
-        let residual = random.floats(this.rows * this.outputs)
-        let upstream = random.floats(this.rows * this.outputs)
+        let x = stored(random.floats(this.rows * this.inputs), storage)
+        let weight = stored(random.floats(this.outputs * this.inputs), storage)
+        let bias = stored(random.floats(this.outputs), storage)
+        let residual = stored(random.floats(this.rows * this.outputs), storage)
+        let upstream = stored(random.floats(this.rows * this.outputs), storage)
 
         let split: WeightSplit =
             switch this.split {
@@ -53,30 +54,35 @@ import Testing
             }
         let memory = MemoryOrder(this)
         let weightLeaf = Leaf(
-            Tensor(memory.scatter(weight), shape: [this.outputs, this.inputs]))
-        let biasLeaf = Leaf(Tensor(bias, shape: [this.outputs]))
+            tensor(memory.scatter(weight), [this.outputs, this.inputs], storage))
+        let biasLeaf = Leaf(tensor(bias, [this.outputs], storage))
         let tape = Tape()
-        let input = tape.watch(Tensor(x, shape: [this.rows, this.inputs]))
-        let rest = tape.watch(Tensor(residual, shape: [this.rows, this.outputs]))
+        let input = tape.watch(tensor(x, [this.rows, this.inputs], storage))
+        let rest = tape.watch(tensor(residual, [this.rows, this.outputs], storage))
         let output = linear(
             input, weight: weightLeaf, split: split,
             epilogue: Epilogue(
                 bias: biasLeaf, activation: this.activation, residual: this.residual ? rest : nil),
             tokenSlices: 4, tape: tape)
         let gradients = tape.backward(
-            from: [(output, Tensor(upstream, shape: [this.rows, this.outputs]))],
+            from: [(output, tensor(upstream, [this.rows, this.outputs], storage))],
             wanted: [input, rest])
 
         let reference = Reference(this, x, weight, bias, residual, upstream)
-        #expect(close(output.array, reference.output))
-        #expect(close(gradients[0].array, reference.inputGradient))
-        #expect(close(memory.gather(weightLeaf.gradient!.array), reference.weightGradient))
-        #expect(close(biasLeaf.gradient!.array, reference.biasGradient))
+        // Of Float16 what is stored is rounded: the output, the sum before the activation, gradients.
+        let tolerance = storage == .float16 ? 4e-3 : 1e-5
+        #expect(close(output.array, reference.output, tolerance: tolerance))
+        #expect(close(gradients[0].array, reference.inputGradient, tolerance: tolerance))
+        #expect(
+            close(
+                memory.gather(weightLeaf.gradient!.array), reference.weightGradient,
+                tolerance: tolerance))
+        #expect(close(biasLeaf.gradient!.array, reference.biasGradient, tolerance: tolerance))
         if this.residual { #expect(gradients[1].array == upstream) }
         // The control: one wrong element must be seen.
         var wrong = reference.output
-        wrong[wrong.count / 2] += 1e-3
-        #expect(!close(output.array, wrong))
+        wrong[wrong.count / 2] += 10 * tolerance * reference.output.reduce(1) { max($0, abs($1)) }
+        #expect(!close(output.array, wrong, tolerance: tolerance))
     }
 
     /// A `SliceSum` that pretends two ranks: the primitive hands over its subtree's root before the

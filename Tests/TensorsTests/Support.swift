@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// Reproducible noise, about uniform in −1…1.
 struct Noise {
@@ -24,3 +25,16 @@ func close(_ found: [Float], _ expected: [Double], tolerance: Double = 1e-5) -> 
 }
 
 func tangent(_ x: Double) -> Double { tanh(x) }
+
+/// The values as a storage type keeps them.
+func stored(_ values: [Float], _ storage: DType) -> [Float] {
+    storage == .float16 ? values.map { Float(Float16($0)) } : values
+}
+
+/// A tensor of a storage type.
+func tensor(_ values: [Float], _ shape: Shape, _ storage: DType) -> Tensor {
+    guard storage == .float16 else { return Tensor(values, shape: shape) }
+    let tensor = Tensor(uninitialized: shape, dtype: .float16)
+    for (index, value) in values.enumerated() { tensor.buffer.halves[index] = Float16(value) }
+    return tensor
+}

@@ -18,7 +18,7 @@ import Testing
         let figures = try #require(object as? [String: Double])
         for key in [
             "tokens_per_second", "model_flops_per_second", "sgemm_flops_per_second", "ratio",
-            "peak_rss_bytes", "communication_share", "world_size", "threads",
+            "skipped_steps", "peak_rss_bytes", "communication_share", "world_size", "threads",
         ] {
             #expect(figures[key] != nil, "\(key)")
         }
@@ -84,6 +84,31 @@ import Testing
         let (all, attention, block) = (try peak("none"), try peak("attention"), try peak("block"))
         #expect(attention < 0.9 * all && block < 0.8 * attention, "\(all) \(attention) \(block)")
         #expect(try peak("none") == all)
+    }
+
+    /// Weights and activations take half the memory in Float16. The masters, apart from them, do not.
+    @Test func halfPrecisionHalvesTheMemory() throws {
+        func figures(_ storage: String) throws -> [String: Double] {
+            let launch = try murmur(
+                [
+                    "bench", RunFolder.configuration, "--json", "--steps", "2", "--set",
+                    "model.vocabulary=61", "--set", "model.context_length=256", "--set",
+                    "run.threads=1", "--set", "precision.storage=\(storage)",
+                ])
+            #expect(launch.exitCode == 0, "\(launch.summary)")
+            let object = try JSONSerialization.jsonObject(with: Data(launch.output.utf8))
+            let figures = try #require(object as? [String: Double])
+            #expect(figures["steady_allocations"] == 0, "\(storage): \(figures)")
+            return figures
+        }
+        func bytes(_ figures: [String: Double]) throws -> Double {
+            try #require(figures["working_weight_bytes"])
+                + #require(figures["activation_peak_bytes"])
+        }
+        let (half, single) = (try figures("float16"), try figures("float32"))
+        let ratio = try bytes(half) / bytes(single)
+        #expect(ratio > 0.4 && ratio <= 0.55, "\(half) \(single)")
+        #expect(single["master_bytes"] == 0 && (half["master_bytes"] ?? 0) > 0)
     }
 
     @Test func aModelWithoutVocabularyIsRefused() throws {

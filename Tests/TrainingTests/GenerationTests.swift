@@ -4,9 +4,12 @@ import Testing
 
 /// `generate` and `evaluate` on a run of their own.
 @Suite(.serialized) struct GenerationTests {
-    private static let run = Result {
+    private static let run = Result { try makeRun("float32") }
+    private static let halfRun = Result { try makeRun("float16") }
+
+    private static func makeRun(_ storage: String) throws -> RunFolder {
         let run = try RunFolder()
-        let launch = try run.train(settings: ["run.steps=10"])
+        let launch = try run.train(settings: ["run.steps=10", "precision.storage=\(storage)"])
         #expect(launch.exitCode == 0, "\(launch.summary)")
         return run
     }
@@ -55,9 +58,9 @@ import Testing
     }
 
     /// The figure of the last metrics row, on any number of ranks.
-    @Test(arguments: [nil, 2, 3])
-    func evaluationGivesTheFigureOfTheRun(ranks: Int?) throws {
-        let run = try Self.run.get()
+    @Test(arguments: [nil, 2, 3], ["float32", "float16"])
+    func evaluationGivesTheFigureOfTheRun(ranks: Int?, storage: String) throws {
+        let run = try (storage == "float16" ? Self.halfRun : Self.run).get()
         let launch = try murmur(["evaluate", "--checkpoint", run.directory], ranks: ranks)
         let row = try #require(run.metrics.last)
         let value = try #require(

@@ -73,16 +73,43 @@ import Testing
         try change(run) { progress, _ in progress.lossScale?.scale = 3 }
         let launch = try run.train(settings: ["precision.loss_scale=dynamic"], ["--resume"])
         #expect(launch.exitCode == 4 && launch.errorLines.contains { $0.contains("loss_scale") })
-        #expect(launch.errors.contains("found 3, 5 and 2"), "\(launch.summary)")
+        #expect(launch.errors.contains("found 3, 5, 2 and 0"), "\(launch.summary)")
+    }
+
+    /// Masters are Float32 whatever the storage: a run may change it on the way, and back.
+    @Test func storageMayChangeOnResume() throws {
+        let run = try RunFolder()
+        _ = try finish(run, ["--stop-at", "10"])
+        let first = run.metrics
+        let half = try finish(
+            run, ranks: 2, settings: ["precision.storage=float16"], ["--resume", "--stop-at", "20"])
+        #expect(
+            half.errors.contains("resume: precision.storage changes from float32 to float16"),
+            "\(half.summary)")
+        let second = run.metrics
+        #expect(second.count == 20 && Array(second.prefix(10)) == first)
+        _ = try finish(run, ["--resume"])
+        #expect(run.metrics.count == 50 && Array(run.metrics.prefix(20)) == second)
+        let (mixed, plain) = (try RunOutcome(run), try LayoutTests.reference.get())
+        #expect(mixed.lossBits.prefix(10) == plain.lossBits.prefix(10))
+        let losses = Array(zip(mixed.losses, plain.losses))
+        #expect(losses.allSatisfy { abs($0 - $1) < 0.02 * $1 }, "\(losses)")
+        #expect(mixed.lossBits != plain.lossBits, "control: Float16 shows")
     }
 
     // MARK: Divergence
 
     /// A checkpoint with a weight that no forward pass survives.
-    @Test(arguments: [nil, 2], [("none", 8), ("dynamic", 25)])
-    func aWeightThatIsNotFiniteIsNamed(ranks: Int?, policy: (name: String, steps: Int)) throws {
+    @Test(
+        arguments: [nil, 2],
+        [("none", "float32", 8), ("dynamic", "float32", 25), ("dynamic", "float16", 25)])
+    func aWeightThatIsNotFiniteIsNamed(
+        ranks: Int?, policy: (name: String, storage: String, steps: Int)
+    ) throws {
         let run = try RunFolder()
-        let settings = ["precision.loss_scale=\(policy.name)"]
+        let settings = [
+            "precision.loss_scale=\(policy.name)", "precision.storage=\(policy.storage)",
+        ]
         _ = try finish(run, settings: settings, ["--stop-at", "5"])
         let before = try RunOutcome(run)
         try change(run) { _, tensors in
@@ -99,7 +126,7 @@ import Testing
                     + "finite numbers, found nan at element 700 in 8 steps in a row\(scale); lower "
                     + "optimizer.learning_rate, or go on from an earlier checkpoint"
             ], "\(launch.summary)")
-        #expect(run.metrics.count == 5 + policy.steps - 1)
+        #expect(run.metrics.count == 5 + policy.steps)
         #expect(run.metrics.dropFirst(5).allSatisfy { $0.contains("\"skipped\": true") })
         #expect(Array(run.lossBits.prefix(5)) == before.lossBits)
         #expect(waitUntil { run.ranks.isEmpty })

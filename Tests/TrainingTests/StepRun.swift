@@ -54,7 +54,9 @@ struct StepRun: Sendable {
             seen.states.append(bits(of: replica.state))
             do throws(RunError) {
                 for _ in 0..<count {
-                    seen.outcomes.append(try step(&steps, rank: communicator.rank))
+                    let outcome = try step(&steps, rank: communicator.rank)
+                    if let divergence = outcome.divergence { throw divergence }
+                    seen.outcomes.append(outcome)
                     seen.scales.append(steps.lossScale)
                     seen.states.append(bits(of: replica.state))
                     seen.updates.append(replica.updates)

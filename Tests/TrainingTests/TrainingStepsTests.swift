@@ -74,6 +74,34 @@ import Training
         }
     }
 
+    /// The logits of half the vocabulary overflow Float16 to −∞: the loss is infinite and every gradient is finite.
+    @Test(arguments: [1, 2])
+    func aLossThatIsNotFiniteIsABadStep(ranks: Int) throws {
+        var run = StepRun(ranks: ranks, storage: .float16)
+        run.plantWeights = { _, model in
+            // The final norm gives its bias alone; these rows of the tied head answer it with −∞.
+            for element in 0..<24 {
+                set(element, of: "ln_f.weight", in: model, to: 0)
+                set(element, of: "ln_f.bias", in: model, to: 1e3)
+                for row in 0..<30 {
+                    set(row * 24 + element, of: "wte.weight", in: model, to: -1e3)
+                }
+            }
+        }
+        for seen in try run.take(20) {
+            #expect(seen.outcomes.count == 7 && seen.outcomes.allSatisfy(\.isSkipped))
+            #expect(seen.outcomes.allSatisfy { $0.loss == .infinity && $0.gradientNorm.isFinite })
+            #expect(seen.updates.last == 0 && seen.states.first == seen.states.last)
+            let error = try #require(seen.error)
+            #expect(error.kind == .divergence && error.step == 8)
+            #expect(
+                error.message.hasPrefix("loss: expected a finite number, found inf in 8 steps"),
+                "\(error.message)")
+        }
+        run.plantWeights = { _, _ in }
+        #expect(try run.take(2)[0].outcomes.allSatisfy { !$0.isSkipped }, "control")
+    }
+
     // MARK: The end
 
     /// From a small scale on: 2, 1 and eight times 1.
@@ -97,13 +125,15 @@ import Training
     }
 
     /// The elements are where a checkpoint has them: c_attn is kept slice by slice in memory.
-    @Test(arguments: [
-        ("h.1.mlp.c_fc.weight", 17), ("h.0.attn.c_attn.weight", 800), ("wte.weight", 5),
-        ("ln_f.bias", 23),
-    ])
-    func aWeightIsNamed(name: String, element: Int) throws {
+    @Test(
+        arguments: [
+            ("h.1.mlp.c_fc.weight", 17), ("h.0.attn.c_attn.weight", 800), ("wte.weight", 5),
+            ("ln_f.bias", 23),
+        ], [DType.float32, .float16])
+    func aWeightIsNamed(place: (name: String, element: Int), storage: DType) throws {
+        let (name, element) = place
         for (ranks, planted) in [(1, 0), (2, 0), (2, 1)] {
-            var run = StepRun(ranks: ranks)
+            var run = StepRun(ranks: ranks, storage: storage)
             run.plantWeights = { rank, model in
                 if rank == planted { set(element, of: name, in: model, to: -.infinity) }
             }
@@ -143,11 +173,12 @@ import Training
     }
 
     /// The activations overflow in the first block.
-    @Test(arguments: [1, 2])
-    func aBlockIsNamed(ranks: Int) throws {
-        var run = StepRun(ranks: ranks)
+    @Test(arguments: [1, 2], [DType.float32, .float16])
+    func aBlockIsNamed(ranks: Int, storage: DType) throws {
+        var run = StepRun(ranks: ranks, storage: storage)
+        let large: Float = storage == .float16 ? 3e4 : 3e38
         run.plantWeights = { _, model in
-            for element in 0..<96 { set(element, of: "h.0.mlp.c_fc.bias", in: model, to: 3e38) }
+            for element in 0..<96 { set(element, of: "h.0.mlp.c_fc.bias", in: model, to: large) }
             for element in 0..<100 { set(element, of: "h.0.mlp.c_proj.weight", in: model, to: 1e3) }
         }
         for seen in try run.take(20) {
@@ -200,5 +231,9 @@ private func set(_ element: Int, of name: String, in model: GPT, to value: Float
     else {
         preconditionFailure("no element \(element) of \(name)")
     }
-    parameter.leaf.value.floats[memory] = value
+    let buffer = parameter.leaf.value.buffer
+    switch buffer.dtype {
+    case .float16: buffer.halves[memory] = Float16(value)
+    default: buffer.floats[memory] = value
+    }
 }

@@ -64,7 +64,8 @@ public struct Doctor: Sendable {
         let subject = "OpenBLAS"
         if ["Prescott", "Core2", "Generic", "GENERIC"].contains(core) {
             return Finding(
-                .bad, subject, "uses the slow kernels of \(core)",
+                .advice, subject,
+                "uses the slow kernels of \(core): rates that are compared with it look too good",
                 "unset OPENBLAS_CORETYPE, or set it to the family of this processor")
         }
         return Finding(.good, subject, "uses the kernels of \(core)")

@@ -1,3 +1,4 @@
+import Kernels
 import Tensors
 
 /// The pool's bookkeeping without its memory: what a sequence of tensors that come and go leaves it
@@ -7,7 +8,6 @@ struct PoolReplay {
     typealias Block = Int
 
     private static let page = 4 << 10
-    private static let hugePage = 2 << 20
 
     private var classes: [Int] = []
     /// The most bytes of each block that a tensor has covered: pages beyond are never touched.
@@ -48,7 +48,7 @@ struct PoolReplay {
     }
 
     private static func resident(_ bytes: Int, of sizeClass: Int) -> Int {
-        let huge = (bytes + hugePage - 1) / hugePage * hugePage
+        let huge = HugePages.roundedUp(bytes)
         if huge <= sizeClass { return huge }
         return bytes < page ? bytes : (bytes + page - 1) / page * page
     }

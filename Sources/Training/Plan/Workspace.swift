@@ -48,17 +48,18 @@ struct Workspace {
 
     /// Bytes of a block of so many floats: in whole huge pages where it has room for one.
     private static func block(_ count: Double) -> Int {
-        let (bytes, hugePage) = (plannedBytes(count), 2 << 20)
-        return bytes < hugePage ? bytes : (bytes + hugePage - 1) / hugePage * hugePage
+        let bytes = plannedBytes(count)
+        return bytes < HugePages.size ? bytes : HugePages.roundedUp(bytes)
     }
 
-    /// A head's panels in the backward pass of attention (`Kernels/AttentionBackward.swift`).
+    /// A head's panels in a pass of attention, the larger of the two.
     private static func headCount(_ configuration: RunConfiguration, _ shape: GPTMemory) -> Double {
-        let vector = 16
-        let (tile, block) = (64, 64)
-        let keys = (configuration.model.contextLength + tile - 1) / tile * tile
-        let features = (shape.width / shape.heads + vector - 1) / vector * vector
-        return Double(5 * keys * features + 3 * block * features + 2 * block * tile + block + tile)
+        let length = configuration.model.contextLength
+        let geometry = AttentionGeometry(
+            batch: 1, queryHeads: shape.heads, keyHeads: shape.heads, queryLength: length,
+            keyLength: length, headDimension: shape.width / shape.heads, scale: 1)
+        return Double(
+            max(attentionForwardScratch(geometry), attentionBackwardScratch(geometry)))
     }
 
     /// The extents of `BLAS.sgemmRate`.

@@ -32,8 +32,12 @@ public struct BenchResult: Sendable, Encodable {
     /// The most that a step's passes hold at once beyond what stays from step to step: activations and
     /// their gradients.
     public var activationPeakBytes: Int
-    /// Blocks of tensor memory that this rank took from the system in the timed steps: none.
+    /// Blocks of memory taken from the system since the first timed step, on the rank that took most:
+    /// none. Counted are blocks of tensors and of the kernels' threads, not the small objects that the
+    /// language keeps on its heap.
     public var steadyAllocations: Int
+    /// Steps that were skipped because a loss or a gradient was not finite; no time is theirs.
+    public var skippedSteps: Int
     /// Part of a step in which the training thread waits for communication.
     public var communicationShare: Double
     public var worldSize: Int
@@ -56,6 +60,7 @@ public struct BenchResult: Sendable, Encodable {
 }
 
 /// Times `steps` training steps on pseudo-random tokens after 2 that warm up, at most about 3 minutes.
+/// A skipped step does less: it is counted and another one taken in its place.
 /// Collective; times are each rank's own. `profiles`: traces some more steps and tells where their time goes.
 public func bench(
     _ configuration: RunConfiguration, steps: Int, profiles: Bool = false, world: World
@@ -75,55 +80,121 @@ public func bench(
         layout: configuration.batchLayout, seed: configuration.run.seed)
 
     var taken = TrainingSteps(configuration, world: world, replica: replica)
-    let clock = ContinuousClock()
-    let start = clock.now
-    var (seconds, shares, rates): ([Double], [Double], [Double]) = ([], [], [])
-    var (warmAllocations, heldBytes) = (0, 0)
-    for step in 0..<steps + 2 {
-        if step == 2 {
-            StoragePool.shared.resetPeak()
-            let counters = StoragePool.shared.counters
-            (warmAllocations, heldBytes) = (counters.systemAllocations, counters.liveBytes)
-        }
-        let waited = world.communicator.secondsWaited
-        let began = clock.now
-        try benchStep(&taken, source)
-        let elapsed = (clock.now - began).inSeconds
-        if step >= 2 {
-            seconds.append(elapsed)
-            shares.append((world.communicator.secondsWaited - waited) / elapsed)
-        }
-        rates.append(try measuredProductRate(world))
-        // All ranks leave together: the time is the first rank's.
-        let next = (clock.now - start).inSeconds + (clock.now - began).inSeconds
-        if try world.communicator.gather(next)[0] > 170, !seconds.isEmpty { break }
-    }
-    let stepSeconds = median(seconds)
-    let tokens = Double(configuration.batch.sequences * configuration.model.contextLength)
-    let flops =
-        configuration.flopsPerToken(parameters: model.parameterCount) * tokens / stepSeconds
-    let rate = median(rates)
-    var result = BenchResult(
-        tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
-        sgemmFlopsPerSecond: rate, ratio: flops / rate,
-        peakRssBytes: try world.communicator.gather(peakResidentBytes()).max() ?? 0,
-        poolPeakBytes: StoragePool.shared.counters.peakBytes,
-        workingWeightBytes: replica.memory.working, masterBytes: replica.memory.masters,
-        activationPeakBytes: StoragePool.shared.counters.peakBytes - heldBytes,
-        steadyAllocations: StoragePool.shared.counters.systemAllocations - warmAllocations,
-        communicationShare: median(shares),
-        worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
-        parameters: model.parameterCount)
+    let start = ContinuousClock.now
+    let times = try timeSteps(
+        &taken, source, count: steps, until: profiles ? .profile : .end, start: start, world: world)
+    var result = try assemble(configuration, replica, times, world: world)
     guard profiles else { return result }
-    let (tracedSeconds, profile) = try traceSteps(tracedSteps) { () throws(RunError) in
-        try benchStep(&taken, source)
+    let left = secondsToTake - (ContinuousClock.now - start).inSeconds
+    let room = Int(max(1, min(Double(tracedSteps), left / result.stepSeconds)))
+    let (tracedSeconds, profile) = try traceSteps(world.communicator.gather(room)[0]) {
+        () throws(RunError) in
+        _ = try benchStep(&taken, source)
     }
     result.profileStepSeconds = tracedSeconds
-    result.profile = profile.rows(productRate: rate / Double(world.size))
+    result.profile = profile.rows(productRate: median(times.rates) / Double(world.size))
     return result
 }
 
 private let tracedSteps = 3
+private let warmSteps = 2
+/// Skipped steps that are made up for: more than a dynamic scale needs from its start to its floor.
+private let skipsToMakeUp = 32
+/// Of a bench, whose steps end before it; its last seconds go to starting and ending.
+private let secondsToTake = 170.0
+
+/// What comes after the timed steps.
+private enum Aftermath {
+    case end
+    /// Traced steps.
+    case profile
+
+    var steps: Int { self == .end ? 0 : tracedSteps }
+}
+
+/// What the timed steps gave.
+private struct StepTimes {
+    var seconds: [Double] = []
+    /// Parts of them that were waits for communication.
+    var shares: [Double] = []
+    /// The machine's product, measured between the steps, FLOP/s.
+    var rates: [Double] = []
+    var skipped = 0
+    /// When the first timed step began: memory that tensors held, and blocks taken from the system.
+    var heldBytes = 0
+    var allocations = 0
+}
+
+/// Blocks that tensors and the kernels' threads have taken from the system on this rank.
+private var systemAllocations: Int {
+    StoragePool.shared.counters.systemAllocations + Scratch.systemAllocations
+}
+
+/// Takes steps until `count` are timed, or time is up. Collective.
+private func timeSteps(
+    _ taken: inout TrainingSteps<GPT>, _ source: SyntheticBatches, count: Int,
+    until aftermath: Aftermath, start: ContinuousClock.Instant, world: World
+) throws(RunError) -> StepTimes {
+    var times = StepTimes()
+    var warm = 0
+    while times.seconds.count < count && times.skipped <= skipsToMakeUp {
+        if warm == warmSteps && times.seconds.isEmpty {
+            StoragePool.shared.resetPeak()
+            times.heldBytes = StoragePool.shared.counters.liveBytes
+            times.allocations = systemAllocations
+        }
+        let waited = world.communicator.secondsWaited
+        let began = ContinuousClock.now
+        let outcome = try benchStep(&taken, source)
+        let elapsed = (ContinuousClock.now - began).inSeconds
+        if outcome.isSkipped {
+            times.skipped += 1
+        } else if warm < warmSteps {
+            warm += 1
+        } else {
+            times.seconds.append(elapsed)
+            times.shares.append((world.communicator.secondsWaited - waited) / elapsed)
+        }
+        times.rates.append(try measuredProductRate(world))
+        // All ranks leave together: the time is the first rank's.
+        let now = ContinuousClock.now
+        let next =
+            (now - start).inSeconds + (now - began).inSeconds + Double(aftermath.steps) * elapsed
+        if try world.communicator.gather(next)[0] > secondsToTake, !times.seconds.isEmpty { break }
+    }
+    guard !times.seconds.isEmpty else {
+        throw RunError(
+            .divergence,
+            "bench: expected steps with finite losses and gradients, found \(times.skipped) that "
+                + "were skipped", step: taken.step, isShared: true)
+    }
+    return times
+}
+
+/// The result without a profile. Collective.
+private func assemble(
+    _ configuration: RunConfiguration, _ replica: DataParallel<GPT>, _ times: StepTimes,
+    world: World
+) throws(RunError) -> BenchResult {
+    let stepSeconds = median(times.seconds)
+    let tokens = Double(configuration.batch.sequences * configuration.model.contextLength)
+    let flops =
+        configuration.flopsPerToken(parameters: replica.model.parameterCount) * tokens / stepSeconds
+    let rate = median(times.rates)
+    let peak = StoragePool.shared.counters.peakBytes
+    let allocations = systemAllocations - times.allocations
+    return BenchResult(
+        tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
+        sgemmFlopsPerSecond: rate, ratio: flops / rate,
+        peakRssBytes: try world.communicator.gather(peakResidentBytes()).max() ?? 0,
+        poolPeakBytes: peak,
+        workingWeightBytes: replica.memory.working, masterBytes: replica.memory.masters,
+        activationPeakBytes: peak - times.heldBytes,
+        steadyAllocations: try world.communicator.gather(allocations).max() ?? 0,
+        skippedSteps: times.skipped, communicationShare: median(times.shares),
+        worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
+        parameters: replica.model.parameterCount)
+}
 
 /// Takes steps while spans are recorded. Collective.
 private func traceSteps(
@@ -139,12 +210,13 @@ private func traceSteps(
 /// The next step, as the trainer takes it. Collective.
 private func benchStep(
     _ steps: inout TrainingSteps<GPT>, _ source: SyntheticBatches
-) throws(RunError) {
+) throws(RunError) -> StepOutcome {
     let span = Trace.begin(.step, "step")
     defer { span.end() }
     let position = steps.step * source.layout.sequences
     var microBatch = steps.microBatches.lowerBound
-    _ = try steps.take(targets: source.targetWeight(position: position)) { () throws(RunError) in
+    let outcome = try steps.take(targets: source.targetWeight(position: position)) {
+        () throws(RunError) in
         defer { microBatch += 1 }
         do throws(DatasetError) {
             return try source.trainingBatch(position: position, microBatch: microBatch)
@@ -152,6 +224,8 @@ private func benchStep(
             throw RunError(error)
         }
     }
+    if let divergence = outcome.divergence { throw divergence }
+    return outcome
 }
 
 /// `VmHWM`. What `getrusage` tells is no less than the parent had when it started this process.

@@ -175,7 +175,7 @@ extension TrainingProgress.Identity {
     fileprivate var digests: [(name: String, value: String)] {
         [
             ("configuration", configurationDigest), ("tokenizer", tokenizerDigest),
-            ("dataset", datasetDigest), ("build", build), ("blas", blas),
+            ("dataset", datasetDigest), ("build", build),
         ]
     }
 }
@@ -248,12 +248,10 @@ private func checkResume(
             "\(checkpoint.path): data: expected \(old.datasetDigest) as it was saved, found "
                 + "\(identity.datasetDigest); add --override data to change it on purpose")
     }
-    for (what, before, now) in [
-        ("build", old.build, identity.build), ("BLAS", old.blas, identity.blas),
-    ] where before != now {
+    if old.build != identity.build {
         console.note(
-            "warning: \(what) was \(before), is \(now): the bits may differ from an undisturbed run"
-        )
+            "warning: build was \(old.build), is \(identity.build): the bits may differ from an "
+                + "undisturbed run")
     }
 }
 

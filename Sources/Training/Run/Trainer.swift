@@ -51,7 +51,15 @@ final class Trainer<Network: Model> {
         while step < last {
             tracing.begin(step: step + 1)
             // All ranks: one optimizer step, or none where they agree that it cannot be taken.
-            var (row, share, signal) = try trainStep(batches)
+            var (row, share, outcome) = try trainStep(batches)
+            let signal = outcome.signal
+            // All ranks: the end of a run that diverged; its last bad step has a row like the others.
+            if let divergence = outcome.divergence {
+                try? metrics?.append(row)
+                console.report(
+                    row, last: last, stepsDone: step - first, communicationShare: share)
+                throw divergence
+            }
             let isLast = step == last || signal != 0
 
             // All ranks: the whole validation split.
@@ -109,14 +117,17 @@ final class Trainer<Network: Model> {
         }
         guard
             let scale = LossScale(
-                savedScale: saved.scale, goodSteps: saved.goodSteps, hysteresis: saved.hysteresis)
+                savedScale: saved.scale, goodSteps: saved.goodSteps, hysteresis: saved.hysteresis,
+                lostSteps: saved.lostSteps)
         else {
             throw RunError(
                 .checkpoint,
                 "\(checkpoint.path): loss_scale: expected a power of two up to "
-                    + "\(LossScale.limit), good_steps below \(LossScale.growthInterval) and "
-                    + "hysteresis from 1 to \(LossScale.tolerance), found \(saved.scale), "
-                    + "\(saved.goodSteps) and \(saved.hysteresis)", isShared: true)
+                    + "\(LossScale.limit), good_steps below \(LossScale.growthInterval), "
+                    + "hysteresis from 1 to \(LossScale.tolerance) and lost_steps below "
+                    + "\(LossScale.patience), of a scale of 1 alone, found \(saved.scale), "
+                    + "\(saved.goodSteps), \(saved.hysteresis) and \(saved.lostSteps)",
+                isShared: true)
         }
         return scale
     }
@@ -126,7 +137,7 @@ final class Trainer<Network: Model> {
     /// The next step and what it tells. Collective.
     private func trainStep(
         _ batches: BatchPrefetcher
-    ) throws(RunError) -> (row: MetricsRow, communicationShare: Double, signal: Int32) {
+    ) throws(RunError) -> (row: MetricsRow, communicationShare: Double, outcome: StepOutcome) {
         let span = Trace.begin(.step, "step")
         defer { span.end() }
         let clock = ContinuousClock.now
@@ -150,7 +161,7 @@ final class Trainer<Network: Model> {
             lossScale: steps.lossScale.policy == .none ? nil : outcome.lossScale,
             tokensPerSecond: targets / seconds, seconds: seconds, isSkipped: outcome.isSkipped)
         let share = (world.communicator.secondsWaited - waited) / seconds
-        return (row, share, outcome.signal)
+        return (row, share, outcome)
     }
 
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
@@ -182,7 +193,8 @@ final class Trainer<Network: Model> {
         let scale = steps.lossScale
         guard scale.policy == .dynamic else { return nil }
         return .init(
-            scale: scale.scale, goodSteps: scale.goodSteps, hysteresis: scale.hysteresis)
+            scale: scale.scale, goodSteps: scale.goodSteps, hysteresis: scale.hysteresis,
+            lostSteps: scale.lostSteps)
     }
 
     private func openMetrics() throws(RunError) -> MetricsFile? {

@@ -17,10 +17,12 @@ package struct StepOutcome: Sendable {
     package let gradientNorm: Double
     /// The factor of the loss that the step was taken with.
     package let lossScale: Int
-    /// Whether the gradients were not finite, and weights and moments stayed as they were.
+    /// Whether a loss or a gradient was not finite, and weights and moments stayed as they were.
     package let isSkipped: Bool
     /// The highest signal that any rank received; 0: none.
     package let signal: Int32
+    /// What ends the run: set in the last of too many bad steps in a row.
+    package let divergence: RunError?
 }
 
 /// A rank's part in the steps of a run: forward and backward passes, the agreement, the update.
@@ -50,7 +52,7 @@ package struct TrainingSteps<Network: Model> {
     /// The micro-batches of a step that are this rank's.
     package var microBatches: Range<Int> { groups.first!.lowerBound..<groups.last!.upperBound }
 
-    /// Takes the next step: all ranks update, or all skip it where a gradient is not finite on any.
+    /// Takes the next step: all ranks update, or all skip it where a loss or a gradient is not finite on any.
     /// Collective over the world.
     ///
     /// - Parameters:
@@ -96,10 +98,20 @@ package struct TrainingSteps<Network: Model> {
             }
         }
 
+        return try conclude(
+            records, agreement, isGood: agreement.isFinite && records.allSatisfy(\.isFinite),
+            targets: targets)
+    }
+
+    /// Updates or skips, and takes note of which. Collective.
+    private mutating func conclude(
+        _ records: [StepRecord], _ agreement: StepAgreement, isGood: Bool, targets: Double
+    ) throws(RunError) -> StepOutcome {
         // A power of two is divided by exactly: the update has the bits of an unscaled one.
+        let scale = Double(lossScale.scale)
         let norm = agreement.gradientNorm / scale
         let rate = schedule.learningRate(at: step)
-        if agreement.isFinite {
+        if isGood {
             let clip = GradientNorm.clipFactor(
                 norm: norm, limit: configuration.optimizer.clipNorm)
             try communicating(step: step) { () throws(CommunicationError) in
@@ -107,18 +119,19 @@ package struct TrainingSteps<Network: Model> {
             }
         }
         step += 1
-        lossScale.update(isFinite: agreement.isFinite)
-        if lossScale.hasDiverged {
-            try endDiverged(records.map(\.finding), sum: agreement.firstNonFinite)
-        }
+        lossScale.update(isFinite: isGood)
+        let divergence =
+            lossScale.hasDiverged
+            ? divergence(records.map(\.finding), sum: agreement.firstNonFinite) : nil
         return StepOutcome(
             loss: records.flatMap { $0.losses }.reduce(0, +) / targets, learningRate: rate,
-            gradientNorm: norm, lossScale: Int(scale), isSkipped: !agreement.isFinite,
-            signal: records.map { $0.signal }.max() ?? 0)
+            gradientNorm: norm, lossScale: Int(scale), isSkipped: !isGood,
+            signal: records.map { $0.signal }.max() ?? 0, divergence: divergence)
     }
 
-    /// Ends the run on all ranks, naming what was found nearest to the cause and the rank that found it.
-    private func endDiverged(_ findings: [NonFinite?], sum: String?) throws(RunError) {
+    /// What ends the run on all ranks, naming what was found nearest to the cause and the rank that found
+    /// it. Collective.
+    private func divergence(_ findings: [NonFinite?], sum: String?) -> RunError {
         let scale = lossScale.policy == .none ? "" : " with the loss scale at \(lossScale.scale)"
         func error(_ what: String) -> RunError {
             RunError(
@@ -129,14 +142,19 @@ package struct TrainingSteps<Network: Model> {
         let found = findings.enumerated().compactMap { rank, finding in finding.map { (rank, $0) } }
         guard let (rank, nearest) = found.min(by: { $0.1.place < $1.1.place }) else {
             // What each rank has is finite; only the sum is not.
-            throw error(
+            return error(
                 "gradient of \(sum ?? "all parameters"), summed over the ranks: "
                     + "expected finite numbers, found an overflow")
         }
-        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-            guard world.rank == rank else { return }
-            throw error(nearest.description(names: replica.model.parameters.map(\.name)))
+        let cause = error(nearest.description(names: replica.model.parameters.map(\.name)))
+        do throws(RunError) {
+            try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+                if world.rank == rank { throw cause }
+            }
+        } catch {
+            return error
         }
+        return cause
     }
 
     private var divergenceHint: String {
@@ -162,6 +180,8 @@ private struct StepRecord {
     var finding: NonFinite?
     /// Summed losses of its micro-batches.
     var losses: [Double]
+
+    var isFinite: Bool { losses.allSatisfy(\.isFinite) }
 
     init(error: Int32, signal: Int32, finding: NonFinite?, losses: [Double]) {
         (self.error, self.signal, self.finding, self.losses) = (error, signal, finding, losses)
