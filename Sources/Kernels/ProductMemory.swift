@@ -65,9 +65,7 @@ package struct ProductMemory: Equatable {
     private mutating func add(
         _ product: ProductExtents, inner: Int, keepsPartials: Bool, _ tile: TileShape, threads: Int
     ) {
-        let borders = Blocking.rowBorders(
-            product.rows, tileHeight: tile.height, threads: threads)
-        let most = zip(borders, borders.dropFirst()).map { $1 - $0 }.max() ?? 0
+        let most = Blocking.blockRows(product.rows, tileHeight: tile.height, threads: threads)
         let height = roundUp(most, tile.height)
         let levels = keepsPartials ? 0 : product.levels * height * Blocking.columns
         let block = product.keepsResult || keepsPartials ? 0 : height * Blocking.columns

@@ -103,12 +103,15 @@ extension Blocking {
         var borders = [0]
         var start = 0
         while start < rows {
-            let left = rows - start
-            let share = threads == 1 ? left : left / (2 * threads)
-            let block = max(leastRows, min(Self.rows, share)) / tileHeight * tileHeight
-            start = min(rows, start + block)
+            start += blockRows(rows - start, tileHeight: tileHeight, threads: threads)
             borders.append(start)
         }
         return borders
+    }
+
+    /// Rows of the next block where so many are left; the first is the largest.
+    static func blockRows(_ left: Int, tileHeight: Int, threads: Int) -> Int {
+        let share = threads == 1 ? left : left / (2 * threads)
+        return min(left, max(leastRows, min(rows, share)) / tileHeight * tileHeight)
     }
 }

@@ -96,8 +96,8 @@ private struct PlannedRun: CustomTestStringConvertible {
     private func memoryIsWithinTenPercentOfTheMeasuredPeak(run: PlannedRun) throws {
         let (plan, measured) = (try run.planned(), try run.measured())
         #expect(abs(plan.total / measured.total - 1) < 0.1, "\(plan), measured \(measured)")
-        // Messages on their way between ranks lie in the pool too, and are planned apart.
-        let tolerance = run.shape.ranks == nil ? 0.001 : 0.05
+        // Messages on their way between ranks lie in the pool too; how many at once is a matter of time.
+        let tolerance = run.shape.ranks == nil ? 0.001 : 0.1
         #expect(abs(plan.pool / measured.pool - 1) < tolerance, "\(plan), measured \(measured)")
         // The control: another shape's plan does not fit.
         let isNarrow = run.shape.name == PlannedShape.narrow.name
@@ -105,7 +105,7 @@ private struct PlannedRun: CustomTestStringConvertible {
             shape: isNarrow ? .wide : .narrow, storage: run.storage, recompute: run.recompute
         ).planned()
         #expect(abs(other.total / measured.total - 1) > 0.1)
-        #expect(abs(other.pool / measured.pool - 1) > 0.05)
+        #expect(abs(other.pool / measured.pool - 1) > 0.1)
     }
 
     /// What storage and recomputation change, and what they do not.
