@@ -1,0 +1,54 @@
+/// How the ranks of a run are arranged: data × tensor. The tensor dimension is the inner one, so that ranks
+/// which exchange most are neighbours, on one host where hosts have room for them.
+///
+/// | rank | 0 | 1 | 2 | 3 |
+/// | --- | --- | --- | --- | --- |
+/// | data, of 2 | 0 | 0 | 1 | 1 |
+/// | tensor, of 2 | 0 | 1 | 0 | 1 |
+public struct MeshShape: Hashable, Sendable {
+    /// Copies of the model, each of which trains on its own part of a step's micro-batches.
+    public let data: Int
+    /// Ranks that hold one copy of the model together.
+    public let tensor: Int
+
+    public init(data: Int, tensor: Int) {
+        precondition(
+            data > 0 && tensor > 0, "MeshShape: expected degrees from 1, got \(data) × \(tensor)")
+        (self.data, self.tensor) = (data, tensor)
+    }
+
+    public var rankCount: Int { data * tensor }
+
+    /// Place along the data dimension.
+    public func dataRank(of rank: Int) -> Int { rank / tensor }
+    /// Place along the tensor dimension.
+    public func tensorRank(of rank: Int) -> Int { rank % tensor }
+}
+
+/// The groups that this rank is in.
+public struct Mesh: Sendable {
+    public let shape: MeshShape
+    /// All ranks.
+    public let world: any Communicator
+    /// The ranks that hold the same part of the model as this one, one of each copy.
+    public let data: any Communicator
+    /// The ranks that hold one copy of the model together with this one.
+    public let tensor: any Communicator
+
+    /// Collective over `world`, and blocking. `tensor` divides the number of ranks.
+    public init(_ world: any Communicator, tensor: Int = 1) throws(CommunicationError) {
+        precondition(
+            tensor > 0 && world.size.isMultiple(of: tensor),
+            "Mesh: a tensor degree of \(tensor) does not divide \(world.size) ranks")
+        let shape = MeshShape(data: world.size / tensor, tensor: tensor)
+        let (row, column) = (shape.dataRank(of: world.rank), shape.tensorRank(of: world.rank))
+        self.shape = shape
+        self.world = world
+        data = tensor == 1 ? world : try world.split(color: column, key: row)
+        self.tensor =
+            tensor == 1 ? InProcess.alone() : try world.split(color: row, key: column)
+    }
+
+    public var dataRank: Int { shape.dataRank(of: world.rank) }
+    public var tensorRank: Int { shape.tensorRank(of: world.rank) }
+}
