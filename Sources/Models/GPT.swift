@@ -81,12 +81,17 @@ public final class GPT: Generative {
     let dropout: Dropout
     let blocks: [GPTBlock]
     let finalNorm: LayerNorm
+    let smoothing: LabelSmoothing
 
-    /// - Parameter recompute: what training keeps no activations of.
+    /// - Parameters:
+    ///   - recompute: what training keeps no activations of.
+    ///   - labelSmoothing: ε of the training loss, over the whole vocabulary.
     public init(
-        _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none
+        _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none,
+        labelSmoothing: Double = 0
     ) {
         self.configuration = configuration
+        smoothing = LabelSmoothing(labelSmoothing, classes: configuration.vocabulary)
         let width = configuration.width
         tokens = Embedding(
             "wte", count: configuration.vocabulary, width: width, deviation: 0.02, isSharded: true,
@@ -123,10 +128,12 @@ public final class GPT: Generative {
         blocks[index](value, pass)
     }
 
+    /// Labels are smoothed where gradients are wanted; an evaluation reports the plain cross-entropy.
     public func loss(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
         linearCrossEntropy(
             finalNorm(value, pass), table: tokens.weight.leaf, vocabulary: tokens.weight.slices,
-            targets: input["targets"], weights: input.weights, tape: pass.tape)
+            targets: input["targets"], weights: input.weights,
+            smoothing: pass.tape == nil ? .none : smoothing, tape: pass.tape)
     }
 
     public func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor {
