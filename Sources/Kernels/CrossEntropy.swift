@@ -20,17 +20,17 @@ import Glibc
 
 /// Label smoothing (Szegedy et al. 2016): the distribution that softmax is compared with gives
 /// (1 − ε) + ε/V to the target and ε/V to each other class.
-public struct LabelSmoothing: Sendable {
+package struct LabelSmoothing: Sendable {
     /// ε, at least 0 and below 1.
-    public let amount: Double
+    package let amount: Double
     /// V: classes of the whole vocabulary, wherever its slices lie. With those of one rank the
     /// probabilities of all ranks would sum to more than 1.
-    public let classes: Int
+    package let classes: Int
 
     /// The target alone.
-    public static let none = LabelSmoothing(0, classes: 1)
+    package static let none = LabelSmoothing(0, classes: 1)
 
-    public init(_ amount: Double, classes: Int) {
+    package init(_ amount: Double, classes: Int) {
         precondition(
             amount >= 0 && amount < 1 && classes > 0,
             "LabelSmoothing: expected at least 0 and below 1 over some classes, "
@@ -38,7 +38,7 @@ public struct LabelSmoothing: Sendable {
         (self.amount, self.classes) = (amount, classes)
     }
 
-    public var isNone: Bool { amount == 0 }
+    package var isNone: Bool { amount == 0 }
 
     /// What each class has, and what the target has: 0 and 1 where nothing is smoothed.
     var floor: Float { Float(amount / Double(classes)) }

@@ -31,9 +31,9 @@ public struct GPTConfiguration: Hashable, Sendable {
 /// x + attention(norm(x)), then x + feedForward(norm(x)).
 public struct GPTBlock: Layer {
     let attentionNorm: LayerNorm
-    let attention: SelfAttention
+    package let attention: SelfAttention
     let feedForwardNorm: LayerNorm
-    let feedForward: FeedForward
+    package let feedForward: FeedForward
     let recompute: Recompute
 
     init(
@@ -76,12 +76,13 @@ public struct GPTBlock: Layer {
 /// The language model. Parameters bear the names of Hugging Face's GPT-2.
 public final class GPT: Generative {
     public let configuration: GPTConfiguration
-    let tokens: Embedding
+    package let tokens: Embedding
     let positions: Embedding
     let dropout: Dropout
-    let blocks: [GPTBlock]
+    package let blocks: [GPTBlock]
     let finalNorm: LayerNorm
-    let smoothing: LabelSmoothing
+    private let numerics: Numerics
+    private let labelSmoothing: Double
 
     /// - Parameters:
     ///   - recompute: what training keeps no activations of.
@@ -90,8 +91,8 @@ public final class GPT: Generative {
         _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none,
         labelSmoothing: Double = 0
     ) {
-        self.configuration = configuration
-        smoothing = LabelSmoothing(labelSmoothing, classes: configuration.vocabulary)
+        (self.configuration, self.numerics) = (configuration, numerics)
+        self.labelSmoothing = labelSmoothing
         let width = configuration.width
         tokens = Embedding(
             "wte", count: configuration.vocabulary, width: width, deviation: 0.02, isSharded: true,
@@ -133,7 +134,8 @@ public final class GPT: Generative {
         linearCrossEntropy(
             finalNorm(value, pass), table: tokens.weight.leaf, vocabulary: tokens.weight.slices,
             targets: input["targets"], weights: input.weights,
-            smoothing: pass.tape == nil ? .none : smoothing, tape: pass.tape)
+            tokens: pass.tokens(numerics), smoothing: pass.tape == nil ? 0 : labelSmoothing,
+            tape: pass.tape)
     }
 
     public func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor {
@@ -155,6 +157,6 @@ public final class GPT: Generative {
         let hidden = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, pass) }
         return linear(
             finalNorm(hidden, pass), weight: tokens.weight.leaf,
-            split: .outputs(tokens.weight.slices), tokenSlices: 1, tape: nil)
+            split: .outputs(tokens.weight.slices), tokens: TokenSlices(1), tape: nil)
     }
 }

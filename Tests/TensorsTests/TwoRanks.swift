@@ -67,11 +67,19 @@ final class RankSum: SliceSum {
         for index in 0..<root.count { root.floats[index] = max(root.floats[index], other[index]) }
     }
 
-    func finishRows(_ rows: Buffer, width: Int, isHeld: (Int) -> Bool) {
+    func finishRows(_ rows: Buffer, width: Int, slice: (Int) -> Int) {
         let other = ranks.exchange(Tensor.floats(of: rows), rank: rank)
-        for index in 0..<rows.count where !isHeld(index / width) {
+        for index in 0..<rows.count where !localSlices.contains(slice(index / width)) {
             rows.floats[index] = other[index]
         }
+    }
+
+    func finishSum(_ root: Buffer, scatteredAt borders: [Int]) {
+        preconditionFailure("RankSum: every token is expected on both ranks")
+    }
+
+    func gather(_ elements: Buffer, borders: [Int]) {
+        preconditionFailure("RankSum: every token is expected on both ranks")
     }
 }
 

@@ -12,7 +12,8 @@ import Kernels
 ///   - vocabulary: the slices of the table's rows.
 ///   - targets: Int32, one a token; negative where the weight is 0.
 ///   - weights: Float32, one a token.
-///   - smoothing: of the labels, over the classes of all ranks.
+///   - tokens: of which the input has those that are here; targets and weights are there for all.
+///   - smoothing: ε, the part of each target that is spread over the whole vocabulary.
 /// - Returns: a Float64 scalar, the sum over tokens in order.
 ///
 /// Logits are kept, in the input's storage type, until the backward pass, which turns them into their
@@ -20,34 +21,33 @@ import Kernels
 /// tenth of a GPT-2 124M step.) Saved: input, logits, log-sum-exp of each token.
 public func linearCrossEntropy(
     _ input: Tensor, table: Leaf, vocabulary: Slices, targets: Tensor, weights: Tensor,
-    smoothing: LabelSmoothing = .none, tape: Tape?
+    tokens: TokenSlices, smoothing: Double = 0, tape: Tape?
 ) -> Tensor {
     let span = Trace.begin(.forward)
     defer { span.end() }
     let rows = input.shape.rows
-    let columns = vocabulary.extent
+    let (columns, first) = (vocabulary.held.count, vocabulary.held.lowerBound)
+    let smoothing = LabelSmoothing(smoothing, classes: vocabulary.extent)
     precondition(
         targets.shape.count == rows && weights.shape.count == rows,
         "linearCrossEntropy: \(targets.shape.count) targets, \(weights.shape.count) weights for \(rows) tokens"
     )
-    precondition(
-        smoothing.isNone || smoothing.classes >= vocabulary.first + columns,
-        "linearCrossEntropy: labels are smoothed over \(smoothing.classes) classes, columns end at \(vocabulary.first + columns)"
-    )
     let product = LinearProduct(
-        rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary))
+        rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary),
+        tokens: tokens)
     let logits = Tensor(uninitialized: [rows, columns], dtype: input.dtype)
-    product.forward(input.elements, table.value.elements, finish: logits.store)
+    let wholeInput = tokens.gathered(input)
+    product.forward(wholeInput.elements, table.value.elements, finish: logits.store)
+    withExtendedLifetime(wholeInput) {}
 
     let (logSumExp, totals) = statistics(
         of: logits, vocabulary: vocabulary, withTotals: !smoothing.isNone)
     let hits = Tensor(uninitialized: [rows])
     targetLogits(
         logits.elements, targets: targets.buffer.integers, into: hits.floats, rows: rows,
-        stride: columns, firstColumn: vocabulary.first, columns: columns)
-    vocabulary.sum.finishRows(hits.buffer, width: 1) { token in
-        (vocabulary.first..<vocabulary.first + columns)
-            .contains(Int(targets.buffer.integers[token]))
+        stride: columns, firstColumn: first, columns: columns)
+    vocabulary.sum.finishRows(hits.buffer, width: 1) {
+        vocabulary.slice(of: Int(targets.buffer.integers[$0]))
     }
     let output = Tensor(uninitialized: [], dtype: .float64)
     output.buffer.doubles[0] = (0..<rows).reduce(into: 0.0) { total, token in
@@ -66,16 +66,18 @@ public func linearCrossEntropy(
         crossEntropyBackward(
             logits.elements, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
-            firstColumn: vocabulary.first, smoothing: smoothing)
+            firstColumn: first, smoothing: smoothing)
         backward.stored(logits)
         if table.isTrainable {
+            let wholeInput = tokens.gathered(input)
             table.contribute {
                 product.weightGradient(
-                    logits.elements, input.elements, into: $0, accumulate: $1 != 0)
+                    logits.elements, wholeInput.elements, into: $0, accumulate: $1)
             }
+            withExtendedLifetime(wholeInput) {}
         }
         if backward.wants(input) {
-            let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
+            let gradient = Tensor(like: input)
             product.inputGradient(logits.elements, table.value.elements, into: gradient)
             backward.add(gradient, to: input)
         }

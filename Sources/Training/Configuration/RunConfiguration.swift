@@ -174,8 +174,10 @@ public struct RunConfiguration: Sendable, Equatable {
     public struct Parallelism: Sendable, Equatable {
         public enum ReduceDType: String, Sendable, CaseIterable { case float32, float16 }
 
-        /// T: ranks that share one copy of the model.
+        /// T: ranks that hold one copy of the model together, a divisor of `numerics.slices`.
         public var tensor = 1
+        /// Whether these ranks also split the tokens between the parts of which each holds a share.
+        public var sequence = false
         /// Bytes of gradients that are exchanged at once.
         public var bucketBytes = 25 << 20
         /// In what gradients travel between ranks.
