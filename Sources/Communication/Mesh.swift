@@ -1,5 +1,6 @@
 /// How the ranks of a run are arranged: data × tensor. The tensor dimension is the inner one, so that ranks
-/// which exchange most are neighbours, on one host where hosts have room for them.
+/// which exchange most are neighbours, on one host where hosts have room for them. A pipeline's dimension
+/// would be the outermost.
 ///
 /// | rank | 0 | 1 | 2 | 3 |
 /// | --- | --- | --- | --- | --- |

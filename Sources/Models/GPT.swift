@@ -129,12 +129,12 @@ public final class GPT: Generative {
         blocks[index](value, pass)
     }
 
-    /// Labels are smoothed where gradients are wanted; an evaluation reports the plain cross-entropy.
+    /// Labels are smoothed in training; an evaluation reports the plain cross-entropy.
     public func loss(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
         linearCrossEntropy(
             finalNorm(value, pass), table: tokens.weight.leaf, vocabulary: tokens.weight.slices,
             targets: input["targets"], weights: input.weights,
-            tokens: pass.tokens(numerics), smoothing: pass.tape == nil ? 0 : labelSmoothing,
+            tokens: pass.tokens(numerics), smoothing: pass.isTraining ? labelSmoothing : 0,
             tape: pass.tape)
     }
 
@@ -151,8 +151,11 @@ public final class GPT: Generative {
             buffer: hidden.buffer[last..<last + vocabularySize], shape: [vocabularySize])
     }
 
-    /// Logits at every position, [sequences, tokens, vocabulary]; no gradient is kept.
+    /// Logits at every position, [sequences, tokens, vocabulary]; no gradient is kept. For a model that
+    /// this process holds whole.
     public func logits(_ input: ModelInput) -> Tensor {
+        precondition(
+            !tokens.weight.isSplit, "GPT: logits of a vocabulary of which other ranks hold a part")
         let pass = Pass()
         let hidden = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, pass) }
         return linear(

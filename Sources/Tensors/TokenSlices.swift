@@ -5,7 +5,7 @@
 //
 //                                    every rank has every token    each has its own tokens
 //   into a column-parallel product   forward   copy                gather
-//                                    backward  reduce              reduce-scatter
+//                                    backward  reduce              reduce-scatter, and gather again
 //   out of a row-parallel product    forward   reduce              reduce-scatter
 //                                    backward  copy                gather
 //   out of an embedding              forward   copy                split
@@ -40,8 +40,9 @@ public struct TokenSlices {
         return borders[sum.localSlices.lowerBound]..<borders[sum.localSlices.upperBound]
     }
 
-    /// The slices that are here, counted from the first token that is. `isWhole`: of a tensor which has every
-    /// token whatever this process holds between regions.
+    /// The slices of `count` tokens that are here, counted from the first token that is.
+    ///
+    /// - Parameter isWhole: for a tensor inside a region with split weights: all slices are.
     func ranges(of count: Int, isWhole: Bool) -> [Range<Int>] {
         let borders = borders(count)
         let slices = isWhole ? 0..<sum.sliceCount : sum.localSlices
@@ -52,7 +53,9 @@ public struct TokenSlices {
     /// Adds up, over the tokens of all ranks, the root of a tree over those that are here.
     func finishSum(_ root: Buffer) { sum.finishSum(root) }
 
-    /// *Gather*: every token, on every rank. A tensor that has them all is itself.
+    /// *Gather*: every token, on every rank; where nothing is scattered, the tensor itself. Forward into a
+    /// column-parallel product, and once more backward for its weight's gradient; backward out of a
+    /// row-parallel product and of an embedding. Collective over the group.
     func gathered(_ tensor: Tensor) -> Tensor {
         guard !isLocal else { return tensor }
         let (rows, width) = (tensor.shape.rows, tensor.shape.width)
@@ -64,7 +67,8 @@ public struct TokenSlices {
         return whole
     }
 
-    /// *Split*: the tokens that belong here, of a tensor that has them all. Nothing crosses ranks.
+    /// *Split*: the tokens that belong here, of a tensor that has them all. Forward out of an embedding, whose
+    /// backward is *gather*. Nothing crosses ranks.
     func scattered(_ tensor: Tensor) -> Tensor {
         guard !isLocal else { return tensor }
         let width = tensor.shape.width
@@ -75,14 +79,12 @@ public struct TokenSlices {
         return part
     }
 
-    /// *Reduce*, or *reduce-scatter*: finishes partial sums over `slices`, [tokens, width], for the tokens that
-    /// belong here, and returns which those are.
-    func finish(_ root: Buffer, over slices: any SliceSum, rows: Int, width: Int) -> Range<Int> {
-        if isLocal {
-            slices.finishSum(root)
-        } else {
-            slices.finishSum(root, scatteredAt: borders(rows, width: width))
-        }
-        return held(of: rows)
+    /// *Reduce*, or *reduce-scatter*: begins to sum partial results over `slices`, [tokens, width], for the
+    /// tokens that belong here; what is returned ends it. Forward out of a row-parallel product, backward
+    /// into a column-parallel one; the other way it is *copy*, or *gather*. Collective over the group.
+    func beginSum(
+        _ root: Buffer, over slices: any SliceSum, rows: Int, width: Int
+    ) -> () -> Void {
+        slices.beginSum(root, scatteredAt: isLocal ? nil : borders(rows, width: width))
     }
 }

@@ -56,10 +56,11 @@ final class RankSum: SliceSum {
 
     var localSlices: Range<Int> { 2 * rank..<2 * rank + 2 }
 
-    func finishSum(_ root: Buffer) {
+    func beginSum(_ root: Buffer, scatteredAt borders: [Int]?) -> () -> Void {
+        precondition(borders == nil, "RankSum: every token is expected on both ranks")
         sums += 1
         let other = ranks.exchange(Tensor.floats(of: root), rank: rank)
-        for index in 0..<root.count { root.floats[index] += other[index] }
+        return { for index in 0..<root.count { root.floats[index] += other[index] } }
     }
 
     func finishMaximum(_ root: Buffer) {
@@ -72,10 +73,6 @@ final class RankSum: SliceSum {
         for index in 0..<rows.count where !localSlices.contains(slice(index / width)) {
             rows.floats[index] = other[index]
         }
-    }
-
-    func finishSum(_ root: Buffer, scatteredAt borders: [Int]) {
-        preconditionFailure("RankSum: every token is expected on both ranks")
     }
 
     func gather(_ elements: Buffer, borders: [Int]) {

@@ -68,6 +68,11 @@ public func linearCrossEntropy(
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
             firstColumn: first, smoothing: smoothing)
         backward.stored(logits)
+        let inputGradient = backward.wants(input) ? Tensor(like: input) : nil
+        // What crosses ranks is on its way while the table's gradient is made.
+        let finish = inputGradient.map {
+            product.beginInputGradient(logits.elements, table.value.elements, into: $0)
+        }
         if table.isTrainable {
             let wholeInput = tokens.gathered(input)
             table.contribute {
@@ -76,11 +81,8 @@ public func linearCrossEntropy(
             }
             withExtendedLifetime(wholeInput) {}
         }
-        if backward.wants(input) {
-            let gradient = Tensor(like: input)
-            product.inputGradient(logits.elements, table.value.elements, into: gradient)
-            backward.add(gradient, to: input)
-        }
+        finish?()
+        if let inputGradient { backward.add(inputGradient, to: input) }
     }
 }
 
