@@ -47,6 +47,17 @@ enum Reduction {
         }
     }
 
+    /// c = a and b; `c` may be either.
+    func combine(
+        _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
+        count: Int
+    ) {
+        switch self {
+        case .sum: add(a, b, into: c, count: count)
+        case .maximum: largest(a, b, into: c, count: count)
+        }
+    }
+
     /// Elements handled at a time: a block of each part stays in the first-level cache.
     private static let block = 1024
 }
@@ -85,14 +96,11 @@ private struct ReductionTree {
         _ a: UnsafeMutablePointer<Float>, _ b: UnsafeMutablePointer<Float>,
         into c: UnsafeMutablePointer<Float>
     ) {
-        switch reduction {
-        case .sum: add(a, b, into: c, count: count)
-        case .maximum: maximum(a, b, into: c, count: count)
-        }
+        reduction.combine(a, b, into: c, count: count)
     }
 }
 
-private func maximum(
+private func largest(
     _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
     count: Int
 ) {

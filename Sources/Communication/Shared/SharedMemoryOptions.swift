@@ -1,0 +1,20 @@
+/// How groups that share memory use it. The same on all ranks; no value changes a bit of a result.
+package struct SharedMemoryOptions: Sendable {
+    /// Whether memory is shared at all.
+    package var isEnabled = true
+
+    /// Bytes of a slot. A rank's slots and its neighbours' stay in the caches.
+    package var chunkBytes = 64 << 10
+
+    /// On more than two ranks an all-reduce of so many bytes is reduced whole by every rank, in one step;
+    /// a longer one in pieces, one a rank.
+    package var directBytes = 16 << 10
+
+    /// Ranks of each of the hosts that the world is made to believe it runs on; nil: the true ones.
+    package var pretendedHostSize: Int?
+
+    /// Bytes that /dev/shm is made to have free; nil: the true number.
+    package var pretendedRoom: Int?
+
+    package init() {}
+}
