@@ -163,7 +163,7 @@ private func expectSame(_ text: String, _ world: any Communicator) throws {
 /// Scenarios about processes and their launcher.
 let launchedScenarios: [String: @Sendable (MPIEnvironment) throws -> Void] = [
     "placement": placement, "abort": abort, "exits": exits, "stays": stays,
-    "freezes": freezes,
+    "freezes": freezes, "compare": compare,
 ]
 
 /// All ranks are on this host, and each knows its place there.

@@ -26,7 +26,7 @@ extension MPITransport {
         let arrangement = HostGrid.arrange(
             hosts: stride(from: 0, to: table.count, by: 2).map { Int(table[$0]) }, rank: wish.rank,
             room: stride(from: 1, to: table.count, by: 2).map { Int(table[$0]) },
-            needed: 2 * wish.blockBytes * localSize)
+            needed: 2 * (wish.blockBytes + MPITransport.alignment) * localSize)
         defer { MPI_Comm_free(&all) }
         switch arrangement {
         case .failure(let refusal):
@@ -86,7 +86,7 @@ extension MPITransport {
         try check(
             MPI_Info_set(information, "alloc_shared_noncontig", "true"), "MPI_Info_set")
         let status = MPI_Win_allocate_shared(
-            wish.blockBytes, 1, information, host, &base, &window)
+            wish.blockBytes + MPITransport.alignment, 1, information, host, &base, &window)
         MPI_Info_free(&information)
         var hasAll: Int32 = status == MPI_SUCCESS ? 1 : 0
         try check(
@@ -94,22 +94,7 @@ extension MPITransport {
         guard hasAll == 1, let base else {
             return .refusal(HostGrid.Refusal(description: "a message library without windows"))
         }
-        memset(base, 0, wish.blockBytes)
-        var blocks: [UnsafeMutableRawPointer] = []
-        for place in 0..<grid.hostSize {
-            var (size, unit, block): (MPI_Aint, Int32, UnsafeMutableRawPointer?) = (0, 0, nil)
-            try check(
-                MPI_Win_shared_query(window, Int32(place), &size, &unit, &block),
-                "MPI_Win_shared_query")
-            guard let block else { break }
-            blocks.append(block)
-        }
-        guard blocks.count == grid.hostSize else {
-            throw CommunicationError(
-                .library, "MPI_Win_shared_query: expected \(grid.hostSize) blocks, found a null")
-        }
-        // Nobody reads a flag before its owner has cleared it.
-        try check(MPI_Barrier(host), "MPI_Barrier")
+        let blocks = try blocks(wish, base: base, window: window, host: host, grid.hostSize)
         windows.append(MPIWindow(window: window, host: host))
         let start = grid.host * grid.hostSize
         return .memory(
@@ -118,6 +103,36 @@ extension MPITransport {
                 members: Array(wish.members[start..<start + grid.hostSize]),
                 chunkBytes: wish.chunkBytes, owner: nil))
     }
+
+    /// Where every member's block begins: the library gives memory that is aligned to 8 bytes, and its owner
+    /// begins at a page's border in it.
+    private func blocks(
+        _ wish: SharedMemoryWish, base: UnsafeMutableRawPointer, window: MPI_Win?,
+        host: MPI_Comm?, _ size: Int
+    ) throws(CommunicationError) -> [UnsafeMutableRawPointer] {
+        let own = base.alignedUp(toMultipleOf: MPITransport.alignment)
+        // Nobody reads a flag before its owner has cleared it: the gather comes after.
+        memset(own, 0, wish.blockBytes)
+        var offsets = [Int64](repeating: 0, count: size)
+        try check(
+            MPI_Allgather([Int64(own - base)], 1, MPI_INT64_T, &offsets, 1, MPI_INT64_T, host),
+            "MPI_Allgather")
+        var blocks: [UnsafeMutableRawPointer] = []
+        for place in 0..<size {
+            var (byteCount, unit, start): (MPI_Aint, Int32, UnsafeMutableRawPointer?) = (0, 0, nil)
+            try check(
+                MPI_Win_shared_query(window, Int32(place), &byteCount, &unit, &start),
+                "MPI_Win_shared_query")
+            guard let start else {
+                throw CommunicationError(
+                    .library, "MPI_Win_shared_query: expected memory of member \(place), found none")
+            }
+            blocks.append(start + Int(offsets[place]))
+        }
+        return blocks
+    }
+
+    private static let alignment = 4096
 
     /// Gives the windows back in the order in which all their members opened them.
     func closeWindows() throws(CommunicationError) {

@@ -3,8 +3,9 @@ package struct SharedMemoryOptions: Sendable {
     /// Whether memory is shared at all.
     package var isEnabled = true
 
-    /// Bytes of a slot. A rank's slots and its neighbours' stay in the caches.
-    package var chunkBytes = 64 << 10
+    /// Bytes of a slot: few, so that slots stay in the caches, and enough that one hand-over a chunk costs
+    /// little.
+    package var chunkBytes = 256 << 10
 
     /// On more than two ranks an all-reduce of so many bytes is reduced whole by every rank, in one step;
     /// a longer one in pieces, one a rank.
