@@ -5,7 +5,7 @@ import Tensors
 
 /// Prints a table of all-reduces from 8 bytes to 256 MiB: through shared memory, by messages, and the
 /// library's own, in turn, so that what else the machine does meets all of them.
-@Sendable func compare(_ ranks: MPIEnvironment) throws {
+@Sendable func compare(_ group: any Communicator, _ ranks: MPIEnvironment) throws {
     let world = ranks.world
     let shared = try world.split(color: 0, key: world.rank, sharesMemory: true)
     let columns = [shared.path, "messages", "MPI_Allreduce"]
@@ -13,12 +13,12 @@ import Tensors
         print("\(world.size) ranks; µs best/median of \(columns.joined(separator: ", "))")
     }
     var byteCount = 8
-    while byteCount <= 16 << 20 {
+    while byteCount <= 256 << 20 {
         let buffer = Buffer(count: byteCount / 4)
         buffer.clear()
         let rounds = max(1, min(200, (4 << 20) / byteCount))
         var times = [[Double]](repeating: [], count: 3)
-        for _ in 0..<(byteCount <= 1 << 20 ? 10 : 6) {
+        for _ in 0..<batches(byteCount) {
             times[0] += try time(rounds) { try shared.allReduce(buffer).wait() }
             times[1] += try time(rounds) { try world.allReduce(buffer).wait() }
             times[2] += try ranks.timeLibraryAllReduce(buffer, rounds: rounds)
@@ -26,6 +26,11 @@ import Tensors
         if world.rank == 0 { print(row(byteCount, times)) }
         byteCount *= byteCount == 8 ? 128 : 4
     }
+}
+
+/// Many, so that some meet a quiet moment.
+private func batches(_ byteCount: Int) -> Int {
+    byteCount <= 16 << 20 ? 20 : byteCount <= 64 << 20 ? 8 : 4
 }
 
 private func time(_ rounds: Int, _ body: () throws -> Void) throws -> [Double] {

@@ -83,7 +83,9 @@ struct Command: Sendable {
             case "--tag-limit": options.tagLimit = value
             case "--shared": sharesMemory = value != 0
             case "--shared-chunk": options.sharedMemory.chunkBytes = value
-            case "--shared-direct": options.sharedMemory.directBytes = value
+            case "--shared-direct":
+                options.sharedMemory.directBytes = value
+                options.sharedMemory.directBytesOfTwo = value
             case "--host-size": options.sharedMemory.pretendedHostSize = value
             case "--room": options.sharedMemory.pretendedRoom = value
             default: throw ScenarioFailure("expected a known option, found \(argument)")
@@ -102,7 +104,7 @@ struct Command: Sendable {
             if let scenario = allScenarios[name] {
                 try scenario(communicator)
             } else if let scenario = launchedScenarios[name], let ranks {
-                try scenario(ranks)
+                try scenario(communicator, ranks)
             } else {
                 throw ScenarioFailure("expected a known scenario, found \(name)")
             }

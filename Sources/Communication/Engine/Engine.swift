@@ -35,6 +35,7 @@ final class Engine: @unchecked Sendable {
     let hasMail = Atomic(false)
     let awaitedCount = Atomic(0)
     let hasFailed = Atomic(false)
+    let localSize = Atomic(1)
     let sharedWork = SharedWork()
     private let turns = Atomic<UInt64>(0)
     let waitedNanoseconds = Atomic<UInt64>(0)
@@ -169,7 +170,6 @@ final class Engine: @unchecked Sendable {
     /// A short spin, for operations that are nearly there, then sleep until the engine has news.
     private func block(on ticket: Ticket) throws(CommunicationError) {
         for _ in 0..<200 where ticket.isDone.load(ordering: .acquiring) { return }
-        let patience = options.deadline.nanoseconds + 5_000_000_000
         let isStuck = monitor.withLock { () -> Bool in
             var (lastTurns, lastChange) = (turns.load(ordering: .relaxed), MonotonicClock.now)
             while !ticket.isDone.load(ordering: .acquiring) {
@@ -183,12 +183,7 @@ final class Engine: @unchecked Sendable {
             }
             return false
         }
-        if isStuck {
-            throw CommunicationError(
-                .deadline,
-                "\(ticket.name): expected the message library to return within \(options.deadline), "
-                    + "found it stuck inside a call")
-        }
+        if isStuck { throw stuck(ticket.name) }
     }
 
     // MARK: The thread
@@ -208,6 +203,7 @@ final class Engine: @unchecked Sendable {
     }
 
     private func enter(_ transport: any Transport) {
+        localSize.store(transport.localSize, ordering: .relaxed)
         monitor.withLock {
             world = World(
                 rank: transport.rank, size: transport.size, localRank: transport.localRank,

@@ -7,6 +7,16 @@ extension Engine {
         hasFailed.load(ordering: .acquiring) ? monitor.withLock { failure } : nil
     }
 
+    /// Nanoseconds in which the thread should have seen a deadline by itself.
+    var patience: UInt64 { options.deadline.nanoseconds + 5_000_000_000 }
+
+    func stuck(_ name: String) -> CommunicationError {
+        CommunicationError(
+            .deadline,
+            "\(name): expected the message library to return within \(options.deadline), found it "
+                + "stuck inside a call")
+    }
+
     /// Has every operation fail from now on.
     func report(_ error: CommunicationError) {
         monitor.withLock {
@@ -14,6 +24,10 @@ extension Engine {
             hasMail.store(true, ordering: .releasing)
             monitor.signal(.work)
         }
+    }
+
+    func makePatience() -> Patience {
+        Patience(neighbours: localSize.load(ordering: .relaxed))
     }
 
     func count(waited nanoseconds: UInt64) {
@@ -57,7 +71,7 @@ extension Engine {
     /// other ranks may be waiting for it.
     func progressSharedWork(until ticket: Ticket) {
         guard sharedWork.isBusy else { return }
-        var patience = Patience()
+        var patience = makePatience()
         while sharedWork.isBusy && !ticket.isDone.load(ordering: .acquiring)
             && patience.silence < options.deadline.nanoseconds
         {

@@ -125,7 +125,8 @@ extension MPITransport {
                 "MPI_Win_shared_query")
             guard let start else {
                 throw CommunicationError(
-                    .library, "MPI_Win_shared_query: expected memory of member \(place), found none")
+                    .library, "MPI_Win_shared_query: expected memory of member \(place), found none"
+                )
             }
             blocks.append(start + Int(offsets[place]))
         }

@@ -4,11 +4,14 @@ import Kernels
 /// How a thread waits for what another rank does: it polls, then gives up its core at each look, since
 /// ranks may share one, and after a millisecond naps.
 struct Patience {
-    /// Looks without giving up the core: some microseconds.
-    private static let spins = 100
+    /// Looks without giving up the core, where each rank has one: some 30 µs. Where ranks share cores,
+    /// whoever is waited for may be waiting for this core.
+    private static let longSpins = 1_000
+    private static let shortSpins = 20
     private static let yieldingNanoseconds: UInt64 = 1_000_000
     private static let napMicroseconds: UInt32 = 50
 
+    private let spins: Int
     private var looks = 0
     /// When the silence under way began; 0: there is none.
     private var silentSince: UInt64 = 0
@@ -19,7 +22,14 @@ struct Patience {
     /// Nanoseconds of the silence under way, once the spinning is over.
     private(set) var silence: UInt64 = 0
 
-    var isSpinning: Bool { looks <= Patience.spins }
+    /// - Parameter neighbours: ranks of this host, this one among them.
+    init(neighbours: Int) {
+        spins = neighbours <= Patience.coreCount ? Patience.longSpins : Patience.shortSpins
+    }
+
+    private static let coreCount = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+
+    var isSpinning: Bool { looks <= spins }
     var isNapping: Bool { silence >= Patience.yieldingNanoseconds }
 
     /// There was news.

@@ -13,12 +13,13 @@ final class SharedFold {
 
     deinit { scratch.deallocate() }
 
-    /// `target` may be one of the parts.
+    /// `target` may be one of the parts; `copy`, which may not, gets the same.
     func reduce(
         _ parts: [UnsafePointer<Float>], by reduction: Reduction,
-        into target: UnsafeMutablePointer<Float>, count: Int
+        into target: UnsafeMutablePointer<Float>, copy: UnsafeMutablePointer<Float>? = nil,
+        count: Int
     ) {
-        if parts.count == 2 {
+        if parts.count == 2 && copy == nil {
             return reduction.combine(parts[0], parts[1], into: target, count: count)
         }
         for start in stride(from: 0, to: count, by: SharedFold.block) {
@@ -26,6 +27,7 @@ final class SharedFold {
                 parts: parts, reduction: reduction, scratch: scratch, start: start,
                 count: min(SharedFold.block, count - start))
             pass.reduce(0..<parts.count, into: target + start)
+            if let copy { (copy + start).update(from: target + start, count: pass.count) }
         }
     }
 

@@ -92,8 +92,8 @@ final class SharedGroup: Communicator {
             }
             return submit(kind, buffer, [], [.pass(scatter), between, .pass(gather)])
         }
-        // On two ranks a piece would save nothing: each reads what the other gives, either way.
-        let isWhole = size == 2 || buffer.byteCount <= options.directBytes
+        let isWhole =
+            buffer.byteCount <= (size == 2 ? options.directBytesOfTwo : options.directBytes)
         let pass: any SharedPass =
             isWhole
             ? WholeReduction(buffer, by: reduction, chunkBytes: memory.chunkBytes)

@@ -7,9 +7,12 @@ package struct SharedMemoryOptions: Sendable {
     /// little.
     package var chunkBytes = 256 << 10
 
-    /// On more than two ranks an all-reduce of so many bytes is reduced whole by every rank, in one step;
-    /// a longer one in pieces, one a rank.
+    /// An all-reduce of so many bytes is reduced whole by every rank, in one step; a longer one in pieces,
+    /// one a rank, which the others then copy.
     package var directBytes = 16 << 10
+
+    /// The same on two ranks, where pieces make less traffic only between the caches of one's own core.
+    package var directBytesOfTwo = 256 << 10
 
     /// Ranks of each of the hosts that the world is made to believe it runs on; nil: the true ones.
     package var pretendedHostSize: Int?

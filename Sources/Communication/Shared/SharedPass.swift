@@ -111,15 +111,14 @@ final class PiecewiseReduction: SharedPass {
         let range = chunkRange(index, of: buffer.count, chunk)
         let piece = piece(slots.place, of: range, size: slots.count)
         let own = target + range.lowerBound + piece.lowerBound
+        let parts = slots.parts(own: UnsafePointer(own), offset: piece.lowerBound)
         let result = slots.floats(slots.place, from: piece.lowerBound)
-        fold.reduce(
-            slots.parts(own: UnsafePointer(own), offset: piece.lowerBound), by: reduction,
-            into: result, count: piece.count)
+        fold.reduce(parts, by: reduction, into: own, copy: result, count: piece.count)
     }
 
     func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
         let range = chunkRange(index, of: buffer.count, chunk)
-        for place in 0..<slots.count {
+        for place in 0..<slots.count where place != slots.place {
             let piece = piece(place, of: range, size: slots.count)
             memcpy(
                 target + range.lowerBound + piece.lowerBound,

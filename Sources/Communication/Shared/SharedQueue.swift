@@ -75,9 +75,11 @@ final class SharedQueue: @unchecked Sendable {
             return CommunicationError(.library, reason)
         }
         let deadline = engine.options.deadline
-        guard silence > deadline.nanoseconds, let operation = current,
-            case .pass(let pass) = operation.stages.first
-        else { return nil }
+        guard let operation = current, let stage = operation.stages.first else { return nil }
+        guard case .pass(let pass) = stage else {
+            return silence > engine.patience ? engine.stuck(operation.name) : nil
+        }
+        guard silence > deadline.nanoseconds else { return nil }
         let (ranks, chunks) = channel.silent(pass)
         let bytes = min(operation.byteCount, chunks * channel.memory.chunkBytes)
         return .silence(

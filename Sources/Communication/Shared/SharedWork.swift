@@ -74,7 +74,7 @@ final class SharedWork: @unchecked Sendable {
         if !lock.withLock({ _ in operation.isDone }) {
             let span = Trace.begin(.communication, operation.kind.name, bytes: operation.byteCount)
             defer { span.end() }
-            var patience = Patience()
+            var patience = queue.engine.makePatience()
             while let progressed = moveOn(operation, queue) {
                 if progressed || (!patience.isSpinning && advance()) {
                     patience.reset()
@@ -105,8 +105,9 @@ final class SharedWork: @unchecked Sendable {
             if patience.isNapping { giveUp(queue, after: patience.silence) }
             return
         }
-        // Between hosts the engine knows the deadline.
+        // Between hosts the engine sees to the deadline.
         patience.rest { engine.sleep(until: ticket) }
+        if patience.isNapping { giveUp(queue, after: patience.silence) }
     }
 
     /// Ends everything where the other ranks will not come any more.
