@@ -17,6 +17,17 @@ final class SharedOperation {
             case .barrier: "barrier"
             }
         }
+
+        /// What it is called in a trace when it goes on in a wait.
+        var awaitedName: StaticString {
+            switch self {
+            case .reduceScatter: "reduce-scatter, awaited"
+            case .allGather: "all-gather, awaited"
+            case .allReduce: "all-reduce, awaited"
+            case .allReduceMaximum: "all-reduce, awaited"
+            case .barrier: "barrier, awaited"
+            }
+        }
     }
 
     enum Stage {

@@ -62,10 +62,11 @@ final class SharedQueue: @unchecked Sendable {
         do {
             return try channel.advance(pass, operation.signature)
         } catch {
+            let pieces = "\(error.expected)" == "\(error.found)" ? " in other pieces" : ""
             throw CommunicationError(
                 .library,
                 "\(operation.name): expected \(error.expected) on rank \(error.rank), found "
-                    + "\(error.found); the ranks' buffers or operations differ")
+                    + "\(error.found)\(pieces); the ranks' buffers or operations differ")
         }
     }
 

@@ -72,7 +72,7 @@ final class SharedWork: @unchecked Sendable {
         _ operation: SharedOperation, _ queue: SharedQueue
     ) throws(CommunicationError) {
         if !lock.withLock({ _ in operation.isDone }) {
-            let span = Trace.begin(.communication, operation.kind.name, bytes: operation.byteCount)
+            let span = Trace.begin(.communication, operation.kind.awaitedName)
             defer { span.end() }
             var patience = queue.engine.makePatience()
             while let progressed = moveOn(operation, queue) {
