@@ -71,8 +71,8 @@ private func result(
     let other = try group.split(color: 0, key: group.rank, sharesMemory: true)
     let messages = try group.split(color: 0, key: group.rank)
     let groups = [group, other, messages]
-    for round in 0..<20 {
-        let count = round % 2 == 0 ? 100 : 200_000
+    for round in 0..<8 {
+        let count = round % 2 == 0 ? 100 : 20_003
         let buffers = (0..<3).map { salt in
             Buffer(samples(rank: group.rank, count: count, salt: salt))
         }
