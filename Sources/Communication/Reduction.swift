@@ -47,14 +47,17 @@ enum Reduction {
         }
     }
 
-    /// c = a and b; `c` may be either.
+    /// c = a and b; `c` may be either. `copy`, which may not, gets the same.
     func combine(
         _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
-        count: Int
+        copy: UnsafeMutablePointer<Float>? = nil, count: Int
     ) {
-        switch self {
-        case .sum: add(a, b, into: c, count: count)
-        case .maximum: largest(a, b, into: c, count: count)
+        switch (self, copy) {
+        case (.sum, nil): add(a, b, into: c, count: count)
+        case (.sum, let copy?): add(a, b, into: c, and: copy, count: count)
+        case (.maximum, let copy):
+            largest(a, b, into: c, count: count)
+            copy?.update(from: c, count: count)
         }
     }
 

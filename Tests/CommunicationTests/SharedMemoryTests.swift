@@ -24,7 +24,7 @@ extension CommunicationTests {
         @Test(
             arguments: [2, 3, 4, 6],
             [
-                ["--shared-chunk", "64", "--shared-direct", "0"],
+                ["--shared-chunk", "1024", "--shared-direct", "0"],
                 ["--shared-chunk", "16384", "--shared-direct", "0"],
                 ["--shared-chunk", "16384", "--shared-direct", "1000000000"],
             ])

@@ -19,15 +19,14 @@ final class SharedFold {
         into target: UnsafeMutablePointer<Float>, copy: UnsafeMutablePointer<Float>? = nil,
         count: Int
     ) {
-        if parts.count == 2 && copy == nil {
-            return reduction.combine(parts[0], parts[1], into: target, count: count)
+        if parts.count == 2 {
+            return reduction.combine(parts[0], parts[1], into: target, copy: copy, count: count)
         }
         for start in stride(from: 0, to: count, by: SharedFold.block) {
             let pass = Pass(
                 parts: parts, reduction: reduction, scratch: scratch, start: start,
                 count: min(SharedFold.block, count - start))
-            pass.reduce(0..<parts.count, into: target + start)
-            if let copy { (copy + start).update(from: target + start, count: pass.count) }
+            pass.reduce(0..<parts.count, into: target + start, copy: copy.map { $0 + start })
         }
     }
 
@@ -38,21 +37,24 @@ final class SharedFold {
         let start: Int
         let count: Int
 
-        func reduce(_ ranks: Range<Int>, into target: UnsafeMutablePointer<Float>) {
-            if ranks.count == 1 {
-                target.update(from: parts[ranks.lowerBound] + start, count: count)
-            } else if ranks.count.isMultiple(of: 2) {
+        /// Of two ranks or more.
+        func reduce(
+            _ ranks: Range<Int>, into target: UnsafeMutablePointer<Float>,
+            copy: UnsafeMutablePointer<Float>? = nil
+        ) {
+            if ranks.count.isMultiple(of: 2) {
                 let middle = ranks.lowerBound + ranks.count / 2
                 let left = partial(ranks.lowerBound..<middle)
                 let right = partial(middle..<ranks.upperBound)
-                reduction.combine(left, right, into: target, count: count)
+                reduction.combine(left, right, into: target, copy: copy, count: count)
             } else {
                 let sum = scratch + ranks.lowerBound * SharedFold.block
                 var left = parts[ranks.lowerBound] + start
                 for rank in ranks.dropFirst() {
                     let isLast = rank == ranks.upperBound - 1
                     reduction.combine(
-                        left, parts[rank] + start, into: isLast ? target : sum, count: count)
+                        left, parts[rank] + start, into: isLast ? target : sum,
+                        copy: isLast ? copy : nil, count: count)
                     left = UnsafePointer(sum)
                 }
             }
