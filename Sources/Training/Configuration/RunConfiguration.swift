@@ -15,6 +15,7 @@ public struct RunConfiguration: Sendable, Equatable {
     public var data = DataSource()
     public var batch: Batch
     public var numerics: Numerics
+    public var objective = Objective()
     public var optimizer: Optimizer
     public var schedule: Schedule
     public var precision = Precision()
@@ -121,6 +122,14 @@ public struct RunConfiguration: Sendable, Equatable {
         public init(groups: Int) { self.groups = groups }
     }
 
+    /// What training minimises.
+    public struct Objective: Sendable, Equatable {
+        /// ε: part of each target that is spread evenly over the vocabulary.
+        public var labelSmoothing: Double = 0
+
+        public init() {}
+    }
+
     public struct Optimizer: Sendable, Equatable {
         public enum Name: String, Sendable, CaseIterable { case adamw }
 
@@ -165,8 +174,10 @@ public struct RunConfiguration: Sendable, Equatable {
     public struct Parallelism: Sendable, Equatable {
         public enum ReduceDType: String, Sendable, CaseIterable { case float32, float16 }
 
-        /// T: ranks that share one copy of the model.
+        /// T: ranks that hold one copy of the model together, a divisor of `numerics.slices`.
         public var tensor = 1
+        /// Whether these ranks also split the tokens between the parts of which each holds a share.
+        public var sequence = false
         /// Bytes of gradients that are exchanged at once.
         public var bucketBytes = 25 << 20
         /// In what gradients travel between ranks.

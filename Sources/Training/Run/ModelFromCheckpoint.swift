@@ -1,6 +1,7 @@
 // Evaluation and generation: a checkpoint is enough, since it holds configuration and tokenizer.
 
 import Checkpointing
+import Communication
 import Datasets
 import Kernels
 import Layers
@@ -35,9 +36,12 @@ public struct TrainedModel {
         }
         let identity = reader.progress.identity
         do throws(ConfigurationError) {
-            configuration = try RunConfiguration.parse(
+            var configuration = try RunConfiguration.parse(
                 yaml: identity.configuration, file: "\(reader.path)/configuration.yaml",
                 overrides: overrides)
+            // Each process here holds the whole model, however the run has split it.
+            configuration.parallelism.tensor = 1
+            self.configuration = configuration
         } catch {
             throw RunError(error)
         }
@@ -97,7 +101,10 @@ public struct TrainedModel {
             }
         }
         return try Training.evaluate(
-            model, on: source, communicator: world.communicator, host: world.placement.hostName)
+            on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName
+        ) { (input) throws(CommunicationError) in
+            model.loss(of: input, Pass()).buffer.doubles[0]
+        }
     }
 
     /// Continues `prompt`; an empty one starts from the start token.
