@@ -33,7 +33,8 @@ public struct Mesh: Sendable {
     public let world: any Communicator
     /// The ranks that hold the same part of the model as this one, one of each copy.
     public let data: any Communicator
-    /// The ranks that hold one copy of the model together with this one.
+    /// The ranks that hold one copy of the model together with this one. They share memory where they can:
+    /// their sums are many, and each is waited for.
     public let tensor: any Communicator
 
     /// Collective over `world`, and blocking. `tensor` divides the number of ranks.
@@ -47,7 +48,8 @@ public struct Mesh: Sendable {
         self.world = world
         data = tensor == 1 ? world : try world.split(color: column, key: row)
         self.tensor =
-            tensor == 1 ? InProcess.alone() : try world.split(color: row, key: column)
+            tensor == 1
+            ? InProcess.alone() : try world.split(color: row, key: column, sharesMemory: true)
     }
 
     /// Data parallelism alone.
