@@ -49,6 +49,12 @@ public struct Mesh: Sendable {
             tensor == 1 ? InProcess.alone() : try world.split(color: row, key: column)
     }
 
+    /// Data parallelism alone.
+    public init(data world: any Communicator) {
+        shape = MeshShape(data: world.size, tensor: 1)
+        (self.world, data, tensor) = (world, world, InProcess.alone())
+    }
+
     public var dataRank: Int { shape.dataRank(of: world.rank) }
     public var tensorRank: Int { shape.tensorRank(of: world.rank) }
 }

@@ -4,12 +4,14 @@ import Tensors
 public struct Embedding: Layer {
     /// [count, width], cut by rows.
     public let weight: Parameter
+    private let numerics: Numerics
 
     /// - Parameter isSharded: whether tensor parallelism may cut the table by its rows (a vocabulary).
     public init(
         _ name: String, count: Int, width: Int, deviation: Float, isSharded: Bool,
         numerics: Numerics
     ) {
+        self.numerics = numerics
         let shape: Shape = [count, width]
         weight = Parameter(
             "\(name).weight",
@@ -24,6 +26,6 @@ public struct Embedding: Layer {
     public func callAsFunction(_ ids: Tensor, _ pass: Pass) -> Tensor {
         embedding(
             ids, table: weight.leaf, vocabulary: weight.spec.axis == nil ? nil : weight.slices,
-            tape: pass.tape)
+            tokens: pass.tokens(numerics), tape: pass.tape)
     }
 }

@@ -21,9 +21,19 @@ public struct Pass {
     public let tape: Tape?
     /// nil: no dropout (evaluation, generation).
     public let randomness: Randomness?
+    /// Where the tokens between layers are scattered over a group of ranks; nil: they are all here.
+    private let scatteredTokens: TokenSlices?
 
-    public init(tape: Tape? = nil, randomness: Randomness? = nil) {
+    public init(
+        tape: Tape? = nil, randomness: Randomness? = nil, scatteredTokens: TokenSlices? = nil
+    ) {
         (self.tape, self.randomness) = (tape, randomness)
+        self.scatteredTokens = scatteredTokens
+    }
+
+    /// The tokens of the micro-batch as an axis to sum over.
+    package func tokens(_ numerics: Numerics) -> TokenSlices {
+        scatteredTokens ?? TokenSlices(numerics.slices)
     }
 
     /// Runs `body`; where `isMadeAgain`, nothing of it is kept but `input`, and the backward pass runs
@@ -35,9 +45,9 @@ public struct Pass {
         _ body: @escaping (Pass) -> Tensor
     ) -> Tensor {
         guard isMadeAgain, tape != nil else { return body(self) }
-        let randomness = randomness
+        let (randomness, scattered) = (randomness, scatteredTokens)
         return Tensors.recompute(inputs: [input], leaves: parameters.map(\.leaf), tape: tape) {
-            body(Pass(tape: $0, randomness: randomness))
+            body(Pass(tape: $0, randomness: randomness, scatteredTokens: scattered))
         }
     }
 

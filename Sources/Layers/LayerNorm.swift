@@ -18,7 +18,7 @@ public struct LayerNorm: Layer {
 
     public func callAsFunction(_ x: Tensor, _ pass: Pass) -> Tensor {
         layerNorm(
-            x, gain: gain.leaf, bias: bias.leaf, epsilon: epsilon, tokenSlices: numerics.slices,
+            x, gain: gain.leaf, bias: bias.leaf, epsilon: epsilon, tokens: pass.tokens(numerics),
             tape: pass.tape)
     }
 }

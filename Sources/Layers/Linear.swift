@@ -45,6 +45,9 @@ public struct Linear: Layer {
         _ x: Tensor, _ pass: Pass, activation: Activation? = nil, dropout: Dropout? = nil,
         residual: Tensor? = nil
     ) -> Tensor {
+        precondition(
+            dropout == nil || weight.spec.axis == 1,
+            "Linear: dropout where the outputs are split, which has no place in the whole tensor")
         let outputShape = Shape(x.shape.extents.dropLast() + [weight.spec.shape[0]])
         return linear(
             x, weight: weight.leaf,
@@ -52,6 +55,6 @@ public struct Linear: Layer {
             epilogue: Epilogue(
                 bias: bias?.leaf, activation: activation,
                 dropout: dropout?.site(for: outputShape, pass), residual: residual),
-            tokenSlices: numerics.slices, tape: pass.tape)
+            tokens: pass.tokens(numerics), tape: pass.tape)
     }
 }

@@ -10,9 +10,9 @@ public final class Parameter {
     public let name: String
     public let spec: ShardSpec
     public let initializer: Initializer
-    public let leaf: Leaf
-    /// The slices this process holds; set when parallelism is applied to a model.
-    package let sum: any SliceSum
+    public private(set) var leaf: Leaf
+    /// The slices this process holds: all, until parallelism is applied to the model.
+    package private(set) var sum: any SliceSum
 
     public init(
         _ name: String, _ spec: ShardSpec, initializer: Initializer, isTrainable: Bool = true
@@ -20,6 +20,20 @@ public final class Parameter {
         (self.name, self.spec, self.initializer) = (name, spec, initializer)
         leaf = Leaf(shape: spec.shape, isTrainable: isTrainable)
         sum = LocalSliceSum(slices: spec.sliceCount)
+    }
+
+    /// From now on this process holds only the slices of `sum`. Before memory is bound.
+    package func hold(_ sum: any SliceSum) {
+        guard let axis = spec.axis else {
+            preconditionFailure("Parameter: \(name) has no axis that could be split")
+        }
+        precondition(
+            sum.sliceCount == spec.sliceCount,
+            "Parameter: \(name) has \(spec.sliceCount) slices, the sum \(sum.sliceCount)")
+        self.sum = sum
+        var extents = spec.shape.extents
+        extents[axis] = slices.held.count
+        leaf = Leaf(shape: Shape(extents), isTrainable: leaf.isTrainable)
     }
 
     /// Elements, in the global logical shape.
@@ -30,17 +44,15 @@ public final class Parameter {
     public var decays: Bool { spec.shape.rank >= 2 }
 
     /// The canonical slices of the sharded axis, as this process holds them.
-    public private(set) lazy var slices: Slices = {
-        let borders = spec.axisBorders
-        let local = sum.localSlices
-        return Slices(
-            borders: borders[local.lowerBound...local.upperBound].map {
-                $0 - borders[local.lowerBound]
-            },
-            first: borders[local.lowerBound], sum: sum)
-    }()
+    public var slices: Slices { Slices(borders: spec.axisBorders, sum: sum) }
 
-    /// Initial values of elements `range` of the parameter's memory, into a Float32 buffer: each is a
+    /// What of the whole parameter's memory is here.
+    public var heldRange: Range<Int> {
+        let slices = spec.memoryRanges[sum.localSlices]
+        return slices.first!.lowerBound..<slices.last!.upperBound
+    }
+
+    /// Initial values of elements `range` of the whole parameter's memory, into a Float32 buffer: each is a
     /// function of the seed, the name and its *logical* index, so that a rank makes those it holds.
     public func initialize(_ range: Range<Int>, seed: UInt64, into buffer: Buffer) {
         let stream = RandomStream(seed: seed, stream: RandomStream.stream(named: name))

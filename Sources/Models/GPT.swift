@@ -31,9 +31,9 @@ public struct GPTConfiguration: Hashable, Sendable {
 /// x + attention(norm(x)), then x + feedForward(norm(x)).
 public struct GPTBlock: Layer {
     let attentionNorm: LayerNorm
-    let attention: SelfAttention
+    package let attention: SelfAttention
     let feedForwardNorm: LayerNorm
-    let feedForward: FeedForward
+    package let feedForward: FeedForward
     let recompute: Recompute
 
     init(
@@ -76,17 +76,18 @@ public struct GPTBlock: Layer {
 /// The language model. Parameters bear the names of Hugging Face's GPT-2.
 public final class GPT: Generative {
     public let configuration: GPTConfiguration
-    let tokens: Embedding
+    package let tokens: Embedding
     let positions: Embedding
     let dropout: Dropout
-    let blocks: [GPTBlock]
+    package let blocks: [GPTBlock]
     let finalNorm: LayerNorm
+    private let numerics: Numerics
 
     /// - Parameter recompute: what training keeps no activations of.
     public init(
         _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none
     ) {
-        self.configuration = configuration
+        (self.configuration, self.numerics) = (configuration, numerics)
         let width = configuration.width
         tokens = Embedding(
             "wte", count: configuration.vocabulary, width: width, deviation: 0.02, isSharded: true,
@@ -126,7 +127,8 @@ public final class GPT: Generative {
     public func loss(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
         linearCrossEntropy(
             finalNorm(value, pass), table: tokens.weight.leaf, vocabulary: tokens.weight.slices,
-            targets: input["targets"], weights: input.weights, tape: pass.tape)
+            targets: input["targets"], weights: input.weights,
+            tokens: pass.tokens(numerics), tape: pass.tape)
     }
 
     public func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor {
@@ -148,6 +150,6 @@ public final class GPT: Generative {
         let hidden = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, pass) }
         return linear(
             finalNorm(hidden, pass), weight: tokens.weight.leaf,
-            split: .outputs(tokens.weight.slices), tokenSlices: 1, tape: nil)
+            split: .outputs(tokens.weight.slices), tokens: TokenSlices(1), tape: nil)
     }
 }

@@ -9,11 +9,15 @@ import Models
 import Optimizers
 import Tensors
 
-/// A model's parameters, gradients and optimizer state on one data-parallel rank.
+/// A rank's part of a model: its parameters, gradients and optimizer state.
 public final class DataParallel<Network: Model> {
     public let model: Network
+    public let mesh: Mesh
     package let layout: FlatLayout
+    /// The ranks that hold the same part of the model.
     private let communicator: any Communicator
+    /// What the model's sums go through where other ranks hold the rest of it.
+    private let tensorGroup: TensorGroup?
     private let optimizer: any Optimizer
     /// In what gradients travel.
     private let wire: DType
@@ -23,8 +27,9 @@ public final class DataParallel<Network: Model> {
     private let moments: [Buffer]
     private let tree: GradientTree
     private let entryIndex: [ObjectIdentifier: Int]
-    /// Per rank, the norm blocks whose sums it sends.
-    private let blockOwners: [[Int]]
+    /// By rank in the world, the norm blocks whose sums it tells, by their canonical numbers.
+    private let toldBlocks: [[Int]]
+    /// Where those of this rank lie.
     private let ownBlocks: [Range<Int>]
 
     private var incompleteEntries: [Bool] = []
@@ -39,18 +44,24 @@ public final class DataParallel<Network: Model> {
     /// Allocates flat memory for the model's parameters and binds it; weights are not set yet.
     ///
     /// - Parameters:
+    ///   - tensorGroup: what `parallelize` gave for this model and mesh.
     ///   - storage: of the working weights, and so of everything the model makes from them; Float32 or
     ///     Float16.
     ///   - wire: in what gradients travel between ranks; with Float16 the bits are those of the number
     ///     of ranks.
     public init(
-        _ model: Network, optimizer: any Optimizer, communicator: any Communicator,
+        _ model: Network, optimizer: any Optimizer, mesh: Mesh, tensorGroup: TensorGroup? = nil,
         bucketBytes: Int, storage: DType = .float32, wire: DType = .float32
     ) {
-        self.wire = wire
-        (self.model, self.optimizer, self.communicator) = (model, optimizer, communicator)
-        layout = FlatLayout(
-            parameters: model.parameters, ranks: communicator.size, bucketBytes: bucketBytes)
+        let communicator = mesh.data
+        (self.model, self.optimizer, self.mesh) = (model, optimizer, mesh)
+        (self.communicator, self.tensorGroup, self.wire) = (communicator, tensorGroup, wire)
+        let layouts = (0..<mesh.shape.tensor).map {
+            FlatLayout(
+                parameters: model.parameters, ranks: communicator.size, bucketBytes: bucketBytes,
+                tensorRank: $0)
+        }
+        layout = layouts[mesh.tensorRank]
         ownedPieces = layout.buckets.map { $0.pieces[communicator.rank] }
         weights = Weights(
             layout, pieces: ownedPieces, rank: communicator.rank, storage: storage)
@@ -69,9 +80,23 @@ public final class DataParallel<Network: Model> {
             uniqueKeysWithValues: layout.entries.enumerated().map {
                 (ObjectIdentifier($1.parameter.leaf), $0)
             })
-        let owners = (0..<communicator.size).map { [layout] in layout.ownedBlocks(of: $0) }
-        blockOwners = owners
-        ownBlocks = owners[communicator.rank].map { [layout] in layout.blocks[$0] }
+        toldBlocks = (0..<mesh.world.size).map { rank in
+            let layout = layouts[mesh.shape.tensorRank(of: rank)]
+            return layout.toldBlocks(of: mesh.shape.dataRank(of: rank)).map {
+                layout.blockNumbers[$0]
+            }
+        }
+        ownBlocks = layout.toldBlocks(of: mesh.dataRank).map { [layout] in layout.blocks[$0] }
+    }
+
+    /// The same with every parameter whole on every rank.
+    public convenience init(
+        _ model: Network, optimizer: any Optimizer, communicator: any Communicator,
+        bucketBytes: Int, storage: DType = .float32, wire: DType = .float32
+    ) {
+        self.init(
+            model, optimizer: optimizer, mesh: Mesh(data: communicator), bucketBytes: bucketBytes,
+            storage: storage, wire: wire)
     }
 
     /// Initial values: each rank makes those of its pieces, which then go to all. Collective.
@@ -79,13 +104,13 @@ public final class DataParallel<Network: Model> {
         for (piece, master) in zip(ownedPieces, weights.masters) {
             for (entry, common) in entries(in: piece) {
                 entry.parameter.initialize(
-                    common.shifted(by: -entry.range.lowerBound), seed: seed,
+                    common.shifted(by: entry.memoryShift), seed: seed,
                     into: master[common.shifted(by: -piece.lowerBound)])
             }
         }
         for (index, entry) in layout.entries.enumerated() {
             guard let master = weights.frozenMasters[index] else { continue }
-            entry.parameter.initialize(0..<master.count, seed: seed, into: master)
+            entry.parameter.initialize(entry.parameter.heldRange, seed: seed, into: master)
         }
         try weights.publish(layout, communicator)
     }
@@ -110,13 +135,16 @@ public final class DataParallel<Network: Model> {
     ///   - scale: with which the backward pass starts: loss scale over the step's number of targets.
     ///   - isLast: whether it is the rank's last of the step: buckets are then reduced as they become
     ///     complete. Collective over the data-parallel ranks.
-    /// - Returns: the sum of the losses.
+    /// - Returns: the sum of the losses, the same on every rank of the tensor dimension. Collective over
+    ///   that too.
     public func accumulate(
         _ input: ModelInput, randomness: Pass.Randomness?, scale: Float, isLast: Bool
-    ) -> Double {
+    ) throws(CommunicationError) -> Double {
         let tape = Tape()
         let forward = Trace.begin(.phase, "forward pass")
-        let loss = model.loss(of: input, Pass(tape: tape, randomness: randomness))
+        let loss = model.loss(
+            of: input,
+            Pass(tape: tape, randomness: randomness, scatteredTokens: tensorGroup?.tokens))
         forward.end()
         let backward = Trace.begin(.phase, "backward pass")
         defer { backward.end() }
@@ -125,10 +153,18 @@ public final class DataParallel<Network: Model> {
             if isLast { complete(leaf) }
         }
         if isLast { completeUnused() }
+        try tensorGroup?.requireSound()
         return loss.buffer.doubles[0]
     }
 
-    /// Waits for the reductions and agrees with the other ranks. Collective.
+    /// The sum of the losses without a gradient. Collective over the tensor dimension.
+    public func loss(of input: ModelInput) throws(CommunicationError) -> Double {
+        let loss = model.loss(of: input, Pass()).buffer.doubles[0]
+        try tensorGroup?.requireSound()
+        return loss
+    }
+
+    /// Waits for the reductions and agrees with the other ranks. Collective over all of them.
     ///
     /// - Parameter record: what else the ranks must agree on; of the same length on each.
     public func agree(on record: [Double]) throws(CommunicationError) -> StepAgreement {
@@ -139,22 +175,22 @@ public final class DataParallel<Network: Model> {
             reductions[index] = nil
         }
         let sums = GradientNorm.sumsOfSquares(tree.root, blocks: ownBlocks)
-        let counts = blockOwners.map { $0.count + record.count }
+        let counts = toldBlocks.map { $0.count + record.count }
         let table = Buffer(count: counts.reduce(0, +), dtype: .float64)
-        var offset = counts[..<communicator.rank].reduce(0, +)
+        var offset = counts[..<mesh.world.rank].reduce(0, +)
         for value in record + sums {
             table.doubles[offset] = value
             offset += 1
         }
-        try communicator.allGather(table, counts: counts).wait()
+        try mesh.world.allGather(table, counts: counts).wait()
 
         var records: [[Double]] = []
-        var blockSums = [Double](repeating: 0, count: layout.blocks.count)
+        var blockSums = [Double](repeating: 0, count: layout.normBlockCount)
         offset = 0
         for (rank, count) in counts.enumerated() {
             let values = UnsafeBufferPointer(start: table.doubles + offset, count: count)
             records.append(Array(values.prefix(record.count)))
-            for (block, sum) in zip(blockOwners[rank], values.dropFirst(record.count)) {
+            for (block, sum) in zip(toldBlocks[rank], values.dropFirst(record.count)) {
                 blockSums[block] = sum
             }
             offset += count
@@ -193,8 +229,18 @@ public final class DataParallel<Network: Model> {
 
     // MARK: State
 
-    /// Parameters and moments, as far as this rank answers for them: its pieces. Always Float32.
-    public var state: [StateTensor] {
+    /// Parameters and moments, as far as they are here: what a checkpoint fills. Always Float32.
+    public var state: [StateTensor] { state { _ in true } }
+
+    /// The same, as far as this rank answers for them: what a checkpoint takes. Over all ranks the pieces
+    /// cover every tensor once: one that each rank of the tensor dimension has is with one of those, in turn.
+    public var savedState: [StateTensor] {
+        state { [mesh] index in index % mesh.shape.tensor == mesh.tensorRank }
+    }
+
+    /// - Parameter takes: whether the parameters of this number are in, where every rank of the tensor
+    ///   dimension has them.
+    private func state(_ takes: (Int) -> Bool) -> [StateTensor] {
         var tensors: [StateTensor] = []
         // In ascending order of memory: buckets run from its end to its start.
         var owned: [(piece: Range<Int>, master: Buffer, moments: [Buffer])] = []
@@ -206,22 +252,26 @@ public final class DataParallel<Network: Model> {
         owned.reverse()
         for (index, entry) in layout.entries.enumerated() {
             let (name, spec) = (entry.parameter.name, entry.parameter.spec)
+            let isIn = entry.parameter.heldRange.count < entry.parameter.count || takes(index)
             guard entry.parameter.leaf.isTrainable else {
                 // A frozen parameter has no moments; the first rank answers for it.
-                let master = weights.frozenMasters[index]
+                let master = isIn ? weights.frozenMasters[index] : nil
                 tensors.append(
                     StateTensor(
                         name: name, spec: spec,
-                        pieces: master.map { [.init(range: 0..<$0.count, buffer: $0)] } ?? []))
+                        pieces: master.map {
+                            [.init(range: entry.parameter.heldRange, buffer: $0)]
+                        } ?? []))
                 continue
             }
             func pieces(_ buffer: (Int) -> Buffer) -> [StateTensor.Piece] {
-                owned.indices.compactMap { number in
+                guard isIn else { return [] }
+                return owned.indices.compactMap { number in
                     let piece = owned[number].piece
                     let common = piece.clamped(to: entry.range)
                     guard !common.isEmpty else { return nil }
                     return StateTensor.Piece(
-                        range: common.shifted(by: -entry.range.lowerBound),
+                        range: common.shifted(by: entry.memoryShift),
                         buffer: buffer(number)[common.shifted(by: -piece.lowerBound)])
                 }
             }
@@ -281,7 +331,7 @@ public final class DataParallel<Network: Model> {
     }
 
     private func parameterName(ofBlock block: Int) -> String? {
-        layout.entries.first { $0.range.overlaps(layout.blocks[block]) }?.parameter.name
+        layout.entries.first { $0.normBlocks.contains(block) }?.parameter.name
     }
 
     private func updateRanges(of bucket: Int, momentOffset: Int) -> [UpdateRange] {
@@ -304,6 +354,11 @@ public final class DataParallel<Network: Model> {
         return layout.entries[first...].prefix { $0.range.lowerBound < range.upperBound }
             .map { ($0, range.clamped(to: $0.range)) }.filter { !$0.1.isEmpty }
     }
+}
+
+extension FlatLayout.Entry {
+    /// From flat memory here to the whole parameter's memory.
+    fileprivate var memoryShift: Int { parameter.heldRange.lowerBound - range.lowerBound }
 }
 
 extension Range<Int> {

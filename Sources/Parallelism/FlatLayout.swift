@@ -1,5 +1,6 @@
-// All parameters of a rank in one flat memory, cut into buckets, each cut into one piece a rank. The
-// layout is arithmetic on shapes alone: every rank computes the same one.
+// What a rank holds of all parameters in one flat memory, cut into buckets, each cut into one piece a
+// data-parallel rank. The layout is arithmetic on shapes alone: the data-parallel ranks compute the same
+// one, and every rank can compute that of every other.
 
 import Layers
 import Optimizers
@@ -11,6 +12,8 @@ package struct FlatLayout {
     package struct Entry {
         package let parameter: Parameter
         package let range: Range<Int>
+        /// The norm blocks of the whole parameter, by their canonical numbers.
+        package let normBlocks: Range<Int>
     }
 
     /// What is exchanged at once: whole norm blocks, cut at block borders into one piece a rank.
@@ -27,30 +30,52 @@ package struct FlatLayout {
     package let entries: [Entry]
     /// Elements in all, with the padding that starts each parameter on a cache line.
     package let count: Int
-    /// The canonical blocks of the gradient norm, in order: parameter, slice, block.
+    /// The blocks of the gradient norm that are here, in order: parameter, slice, block.
     package let blocks: [Range<Int>]
+    /// Of each its canonical number: its place among the blocks of the whole model.
+    package let blockNumbers: [Int]
+    /// Blocks of the whole model.
+    package let normBlockCount: Int
+    /// Whether this rank tells the others of a block: a parameter that every rank of the tensor dimension
+    /// holds counts once.
+    private let isTold: [Bool]
     /// In the order in which a backward pass completes them: from the end of memory to its start.
     package let buckets: [Bucket]
 
     /// - Parameters:
     ///   - parameters: in the model's order; frozen ones have memory, but no bucket.
+    ///   - ranks: of the data dimension.
     ///   - bucketBytes: a bucket is closed when it has reached this size.
-    package init(parameters: [Parameter], ranks: Int, bucketBytes: Int) {
+    ///   - tensorRank: whose layout it is.
+    package init(parameters: [Parameter], ranks: Int, bucketBytes: Int, tensorRank: Int = 0) {
         var entries: [Entry] = []
         var blocks: [Range<Int>] = []
-        var offset = 0
+        var (numbers, isTold): ([Int], [Bool]) = ([], [])
+        var (offset, number) = (0, 0)
         for parameter in parameters {
-            let count = parameter.leaf.shape.count
-            entries.append(Entry(parameter: parameter, range: offset..<offset + count))
-            if parameter.leaf.isTrainable {
-                for slice in parameter.spec.memoryRanges {
-                    blocks += GradientNorm.blocks(
-                        of: offset + slice.lowerBound..<offset + slice.upperBound)
+            let held = parameter.slices(ofTensorRank: tensorRank)
+            let slices = parameter.spec.memoryRanges
+            let start = offset - slices[held.lowerBound].lowerBound
+            let end = start + slices[held.upperBound - 1].upperBound
+            let firstNumber = number
+            for (index, slice) in slices.enumerated() where parameter.leaf.isTrainable {
+                let new = GradientNorm.blocks(
+                    of: start + slice.lowerBound..<start + slice.upperBound)
+                if held.contains(index) {
+                    blocks += new
+                    numbers += number..<number + new.count
+                    isTold += Array(
+                        repeating: tensorRank == 0 || held.count < slices.count, count: new.count)
                 }
+                number += new.count
             }
-            offset = (offset + count + 15) / 16 * 16
+            entries.append(
+                Entry(
+                    parameter: parameter, range: offset..<end, normBlocks: firstNumber..<number))
+            offset = (end + 15) / 16 * 16
         }
         (self.entries, self.blocks, count) = (entries, blocks, offset)
+        (blockNumbers, self.isTold, normBlockCount) = (numbers, isTold, number)
         buckets = FlatLayout.buckets(
             of: blocks, entries: entries, ranks: ranks, bucketElements: max(1, bucketBytes / 4))
     }
@@ -96,18 +121,27 @@ package struct FlatLayout {
         return zip(borders, borders.dropFirst()).map { $0..<$1 }
     }
 
-    /// The blocks of the pieces that a rank owns, by number, in order of bucket and block.
-    package func ownedBlocks(of rank: Int) -> [Int] {
+    /// The blocks whose sums a data-parallel rank tells the others, by place in `blocks`: those of the
+    /// pieces it owns, in order of bucket and block.
+    package func toldBlocks(of rank: Int) -> [Int] {
         var owned: [Int] = []
         for bucket in buckets {
             let piece = bucket.pieces[rank]
             var index = blocks.partitioningIndex { $0.lowerBound >= piece.lowerBound }
             while index < blocks.count && blocks[index].lowerBound < piece.upperBound {
-                owned.append(index)
+                if isTold[index] { owned.append(index) }
                 index += 1
             }
         }
         return owned
+    }
+}
+
+extension Parameter {
+    /// The slices that a rank of the tensor dimension holds, as many as this process does.
+    fileprivate func slices(ofTensorRank rank: Int) -> Range<Int> {
+        let count = sum.localSlices.count
+        return count == sum.sliceCount ? 0..<count : rank * count..<(rank + 1) * count
     }
 }
 

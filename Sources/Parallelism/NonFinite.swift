@@ -33,19 +33,22 @@ extension FlatLayout {
             let range = entries[index].range
             let part = range.clamped(to: bucket.range)
             guard let found = gradient[part].firstNonFinite else { continue }
-            let memory = part.lowerBound - range.lowerBound + found.index
+            let parameter = entries[index].parameter
             return NonFiniteElement(
-                parameter: index, element: entries[index].parameter.spec.logicalIndex(of: memory),
+                parameter: index,
+                element: parameter.logicalIndex(
+                    of: part.lowerBound - range.lowerBound + found.index),
                 value: found.value)
         }
         return nil
     }
 }
 
-extension ShardSpec {
-    /// From an element's place in memory to its place in logical order.
-    package func logicalIndex(of memoryIndex: Int) -> Int {
-        let run = runs.last { $0.memoryOffset <= memoryIndex }
+extension Parameter {
+    /// From an element's place in the memory that is here to its place in logical order.
+    package func logicalIndex(of index: Int) -> Int {
+        let memoryIndex = heldRange.lowerBound + index
+        let run = spec.runs.last { $0.memoryOffset <= memoryIndex }
         return run.map { $0.logicalOffset + memoryIndex - $0.memoryOffset } ?? memoryIndex
     }
 }

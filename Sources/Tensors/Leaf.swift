@@ -1,3 +1,5 @@
+import Kernels
+
 /// A tensor that outlives every tape and gathers a gradient: what a parameter is to a primitive.
 ///
 /// The gradient is Float32 and is *accumulated*: the first contribution after `beginAccumulation()`
@@ -53,15 +55,26 @@ public final class Leaf {
     /// A gradient of zeros where no contribution came in: the parameter was not used.
     package func endAccumulation() {
         guard isTrainable, !hasContribution else { return }
-        contribute { gradient, _ in gradient.update(repeating: 0, count: shape.count) }
+        contribute { gradient, _ in gradient.clear() }
     }
 
-    /// Hands out the gradient and the β with which to add to it.
-    func contribute(_ body: (_ gradient: UnsafeMutablePointer<Float>, _ beta: Float) -> Void) {
+    /// Hands out the gradient, which is overwritten where `accumulates` is false, and added to otherwise.
+    func contribute(_ body: (_ gradient: Buffer, _ accumulates: Bool) -> Void) {
         precondition(isTrainable, "Leaf: a frozen leaf takes no gradient")
         let target = self.target ?? Tensor(uninitialized: shape)
         self.target = target
-        body(target.floats, hasContribution ? 1 : 0)
+        body(target.buffer, hasContribution)
         hasContribution = true
+    }
+
+    /// Adds a Float32 contribution that was made elsewhere.
+    func contribute(adding values: Buffer) {
+        contribute { gradient, accumulates in
+            if accumulates {
+                accumulate(values.floats, into: gradient.floats, count: values.count)
+            } else {
+                gradient.copyBytes(from: values)
+            }
+        }
     }
 }

@@ -5,20 +5,25 @@
 /// Adds the Float32 partial results of the canonical slices of one axis, in the canonical order.
 ///
 /// A primitive adds the slices that it holds itself, as one subtree, block by block while they are in
-/// cache; `finish` makes the whole tree of it. The default holds all slices, so the subtree is the
-/// tree.
+/// cache; `finishSum` makes the whole tree of it. The default holds all slices, so the subtree is the
+/// tree. Every method that finishes something is collective over the slices' group.
 public protocol SliceSum: AnyObject {
     /// S, over all ranks: a power of two.
     var sliceCount: Int { get }
     /// The slices of this process: a whole subtree.
     var localSlices: Range<Int> { get }
-    /// Replaces the local subtree's root by the whole tree's, in place. Collective over the slices' group.
+    /// Replaces the local subtree's root by the whole tree's, in place.
     func finishSum(_ root: Buffer)
-    /// Replaces the maxima over the local slices by those over all. Collective over the slices' group.
+    /// The same where only a part of the sum is wanted here: elements from `borders[i]` on, for the slices i
+    /// of this process. The others are undefined afterwards.
+    func finishSum(_ root: Buffer, scatteredAt borders: [Int])
+    /// Replaces the maxima over the local slices by those over all.
     func finishMaximum(_ root: Buffer)
-    /// Fills the rows that another process holds; `isHeld` tells this one's. Rows are no partial results:
-    /// they come, and cross ranks, in the storage type. Collective likewise.
-    func finishRows(_ rows: Buffer, width: Int, isHeld: (Int) -> Bool)
+    /// Fills the rows that another process holds: row r is with the holder of slice `slice(r)`. Rows are no
+    /// partial results: they come, and cross ranks, in the storage type.
+    func finishRows(_ rows: Buffer, width: Int, slice: (Int) -> Int)
+    /// Fills the elements of the other processes' slices, slice i being `borders[i] ..< borders[i + 1]`.
+    func gather(_ elements: Buffer, borders: [Int])
 }
 
 extension SliceSum {
@@ -39,31 +44,37 @@ public final class LocalSliceSum: SliceSum {
 
     public var localSlices: Range<Int> { 0..<sliceCount }
     public func finishSum(_ root: Buffer) {}
+    public func finishSum(_ root: Buffer, scatteredAt borders: [Int]) {}
     public func finishMaximum(_ root: Buffer) {}
-    public func finishRows(_ rows: Buffer, width: Int, isHeld: (Int) -> Bool) {}
+    public func finishRows(_ rows: Buffer, width: Int, slice: (Int) -> Int) {}
+    public func gather(_ elements: Buffer, borders: [Int]) {}
 }
 
-/// An axis cut into canonical slices, as far as this process holds it.
+/// An axis cut into canonical slices, of which this process holds some.
 public struct Slices {
-    /// Borders of the local slices, from 0 to the local extent.
+    /// Of all slices along the whole axis: S + 1, from 0 to its extent.
     public let borders: [Int]
-    /// Global index of the first local element.
-    public let first: Int
     public let sum: any SliceSum
 
-    public init(borders: [Int], first: Int = 0, sum: any SliceSum) {
+    public init(borders: [Int], sum: any SliceSum) {
         precondition(
-            borders.count == sum.localSlices.count + 1 && borders.first == 0,
-            "Slices: \(borders.count) borders for \(sum.localSlices.count) slices")
-        (self.borders, self.first, self.sum) = (borders, first, sum)
+            borders.count == sum.sliceCount + 1 && borders.first == 0,
+            "Slices: \(borders.count) borders for \(sum.sliceCount) slices")
+        (self.borders, self.sum) = (borders, sum)
     }
 
-    public var extent: Int { borders.last! }
+    /// The elements of the axis that are here.
+    public var held: Range<Int> {
+        borders[sum.localSlices.lowerBound]..<borders[sum.localSlices.upperBound]
+    }
 
-    public var ranges: [Range<Int>] { zip(borders, borders.dropFirst()).map { $0..<$1 } }
+    /// The local slices, counted from the first element that is here.
+    public var ranges: [Range<Int>] {
+        sum.localSlices.map { borders[$0] - held.lowerBound..<borders[$0 + 1] - held.lowerBound }
+    }
 
-    /// `count` tokens cut into the slices of a reduction over tokens.
-    static func ofTokens(_ count: Int, slices: Int) -> [Range<Int>] {
-        (0..<slices).map { $0 * count / slices..<($0 + 1) * count / slices }
+    /// The slice that holds an element of the axis.
+    func slice(of element: Int) -> Int {
+        (0..<sum.sliceCount).first { element < borders[$0 + 1] } ?? sum.sliceCount - 1
     }
 }

@@ -81,6 +81,14 @@ public struct Buffer: @unchecked Sendable {
             storage: storage, offset: offset + range.lowerBound, count: range.count, dtype: dtype)
     }
 
+    /// Takes the elements of another buffer of the same type and size.
+    package func copyBytes(from source: Buffer) {
+        precondition(
+            source.dtype == dtype && source.count == count,
+            "Buffer: \(source.count) elements of \(source.dtype) into \(count) of \(dtype)")
+        bytes.copyMemory(from: source.bytes, byteCount: byteCount)
+    }
+
     public func clear() { memset(bytes, 0, byteCount) }
 }
 

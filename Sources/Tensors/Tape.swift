@@ -205,7 +205,7 @@ final class Backward {
         } else if !shared {
             sum = gradient
         } else {
-            sum = Tensor(uninitialized: gradient.shape, dtype: gradient.dtype)
+            sum = Tensor(like: gradient)
         }
         addElements(present.gradient, gradient, into: sum)
         observer?(sum)

@@ -6,19 +6,36 @@ import Kernels
 /// without a slot is a constant.
 public struct Tensor {
     public let buffer: Buffer
+    /// Of the whole tensor, also where not all of its rows are here.
     public let shape: Shape
+    /// The rows (all axes but the last, as one) that are here: all of them, unless the tensor is scattered
+    /// over a group of ranks (`TokenSlices`).
+    package let heldRows: Range<Int>
     package let slot: Tape.Slot?
 
-    package init(buffer: Buffer, shape: Shape, slot: Tape.Slot? = nil) {
+    /// - Parameter rows: nil: all.
+    package init(buffer: Buffer, shape: Shape, rows: Range<Int>? = nil, slot: Tape.Slot? = nil) {
+        let held = rows ?? 0..<shape.rows
         precondition(
-            buffer.count == shape.count,
-            "Tensor: shape \(shape) has \(shape.count) elements, its buffer \(buffer.count)")
-        (self.buffer, self.shape, self.slot) = (buffer, shape, slot)
+            buffer.count == held.count * shape.width,
+            "Tensor: rows \(held) of shape \(shape), but a buffer of \(buffer.count) elements")
+        (self.buffer, self.shape, heldRows, self.slot) = (buffer, shape, held, slot)
     }
 
     /// A new tensor whose elements are not set.
     public init(uninitialized shape: Shape, dtype: DType = .float32) {
-        self.init(buffer: Buffer(count: shape.count, dtype: dtype), shape: shape)
+        self.init(uninitialized: shape, dtype: dtype, rows: 0..<shape.rows)
+    }
+
+    /// The same of which only `rows` are here.
+    package init(uninitialized shape: Shape, dtype: DType, rows: Range<Int>) {
+        self.init(
+            buffer: Buffer(count: rows.count * shape.width, dtype: dtype), shape: shape, rows: rows)
+    }
+
+    /// A new tensor of the same shape, type and rows, whose elements are not set.
+    package init(like other: Tensor) {
+        self.init(uninitialized: other.shape, dtype: other.dtype, rows: other.heldRows)
     }
 
     public init(zeros shape: Shape, dtype: DType = .float32) {
@@ -54,8 +71,8 @@ public struct Tensor {
     public var array: [Float] {
         switch dtype {
         case .float16:
-            UnsafeBufferPointer(start: buffer.halves, count: shape.count).map { Float($0) }
-        default: Array(UnsafeBufferPointer(start: floats, count: shape.count))
+            UnsafeBufferPointer(start: buffer.halves, count: buffer.count).map { Float($0) }
+        default: Array(UnsafeBufferPointer(start: floats, count: buffer.count))
         }
     }
 
@@ -72,22 +89,28 @@ public struct Tensor {
 
     /// The same elements under another shape; no element moves, and the tape sees one tensor.
     public func reshaped(_ shape: Shape) -> Tensor {
-        Tensor(buffer: buffer, shape: shape, slot: slot)
+        precondition(
+            heldRows.count == self.shape.rows || shape.width == self.shape.width,
+            "Tensor: \(self.shape) to \(shape) where only rows \(heldRows) are here")
+        let rows = heldRows.count == self.shape.rows ? nil : heldRows
+        return Tensor(buffer: buffer, shape: shape, rows: rows, slot: slot)
     }
 
     /// The same elements as a constant: no gradient flows back through it.
-    public var detached: Tensor { Tensor(buffer: buffer, shape: shape) }
+    public var detached: Tensor { Tensor(buffer: buffer, shape: shape, rows: heldRows) }
 
     /// The elements in another storage type, each rounded once; the same tensor where it is of that type.
     package func converted(to dtype: DType) -> Tensor {
         guard dtype != self.dtype else { return self }
-        let result = Tensor(uninitialized: shape, dtype: dtype)
+        let result = Tensor(uninitialized: shape, dtype: dtype, rows: heldRows)
         let (from, to) = (elements, result.elements)
-        parallelRuns(of: shape.count) { run in
+        parallelRuns(of: buffer.count) { run in
             convert(from: from + run.lowerBound, to: to + run.lowerBound, count: run.count)
         }
         return result
     }
 
-    func recorded(as slot: Tape.Slot) -> Tensor { Tensor(buffer: buffer, shape: shape, slot: slot) }
+    func recorded(as slot: Tape.Slot) -> Tensor {
+        Tensor(buffer: buffer, shape: shape, rows: heldRows, slot: slot)
+    }
 }

@@ -63,7 +63,8 @@ import Testing
         func loss(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
             linearCrossEntropy(
                 norms[2](value, pass), table: table.weight.leaf, vocabulary: table.weight.slices,
-                targets: input["targets"], weights: input.weights, tape: pass.tape)
+                targets: input["targets"], weights: input.weights,
+                tokens: TokenSlices(1), tape: pass.tape)
         }
     }
 

@@ -68,7 +68,7 @@ import Testing
         for _ in 0..<10 {
             replica.beginStep()
             replica.beginGroup()
-            let loss = replica.accumulate(
+            let loss = try replica.accumulate(
                 input, randomness: nil, scale: 1.0 / 39, isLast: true)
             let agreement = try replica.agree(on: [loss])
             losses.append(agreement.records[0][0] / 39)
@@ -136,7 +136,7 @@ import Testing
             replica.beginStep()
             replica.beginGroup()
             last =
-                replica.accumulate(input, randomness: nil, scale: 1.0 / 39, isLast: true) / 39
+                try replica.accumulate(input, randomness: nil, scale: 1.0 / 39, isLast: true) / 39
             _ = try replica.agree(on: [])
             try replica.update(learningRate: 1e-2, gradientScale: 1)
         }

@@ -99,7 +99,7 @@ import Testing
         let before = model.parameters.map { $0.leaf.value.array }
         replica.beginStep()
         replica.beginGroup()
-        _ = replica.accumulate(
+        _ = try replica.accumulate(
             try reference.input(), randomness: nil, scale: 1, isLast: true)
         _ = try replica.agree(on: [])
         try replica.update(learningRate: 1e-2, gradientScale: 1)

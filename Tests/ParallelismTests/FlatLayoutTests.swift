@@ -97,7 +97,7 @@ import Testing
                 #expect(bucket.entries.contains(index))
             }
         }
-        let owned = (0..<ranks).flatMap { layout.ownedBlocks(of: $0) }
+        let owned = (0..<ranks).flatMap { layout.toldBlocks(of: $0) }
         #expect(owned.sorted() == Array(layout.blocks.indices))
     }
 

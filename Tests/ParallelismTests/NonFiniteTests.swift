@@ -31,11 +31,14 @@ import Testing
     @Test func elementsAreNamedInLogicalOrder() {
         let spec = ShardSpec(
             [3, 30], axis: 1, segments: [.init(units: 5, unitSize: 2), .init(units: 20)], slices: 4)
-        let found = (0..<90).map { spec.logicalIndex(of: $0) }
+        func places(_ spec: ShardSpec) -> [Int] {
+            let parameter = Parameter("weight", spec, initializer: .zeros)
+            return (0..<spec.shape.count).map { parameter.logicalIndex(of: $0) }
+        }
+        let found = places(spec)
         let expected = spec.runs.flatMap { $0.logicalOffset..<$0.logicalOffset + $0.count }
         #expect(found == expected && Set(found) == Set(0..<90))
         #expect(found != Array(0..<90), "control: memory order is another one")
-        let plain = ShardSpec(replicated: [7, 3])
-        #expect((0..<21).map { plain.logicalIndex(of: $0) } == Array(0..<21))
+        #expect(places(ShardSpec(replicated: [7, 3])) == Array(0..<21))
     }
 }

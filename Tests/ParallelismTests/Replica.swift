@@ -13,7 +13,10 @@ typealias StateBits = [String: [UInt32]]
 
 /// A training run as far as it decides bits, and how it is laid out.
 struct Replica: Sendable {
+    /// Data-parallel ranks; together with those of the tensor dimension as many as there are.
     var ranks = 1
+    var tensor = 1
+    var scattersTokens = false
     var bucketBytes = 1 << 16
     var microBatches = 8
     var groups = 4
@@ -22,6 +25,8 @@ struct Replica: Sendable {
     var frozen: Set<String> = []
     var recompute = Recompute.none
     var storage = DType.float32
+    /// Odd where nothing asks for more: heads are 4, the rest is not divisible by 4.
+    var isOdd = false
 
     /// What is known after some steps.
     struct Outcome: Equatable, Sendable {
@@ -33,8 +38,8 @@ struct Replica: Sendable {
 
     /// Trains steps `steps`, from `start` or from initial weights.
     func train(_ steps: Range<Int>, from start: StateBits? = nil) throws -> Outcome {
-        let outcomes = try InProcess.run(ranks: ranks) { communicator in
-            let replica = makeReplica(communicator)
+        let outcomes = try InProcess.run(ranks: ranks * tensor) { communicator in
+            let replica = makeReplica(try Mesh(communicator, tensor: tensor))
             if let start {
                 fill(replica.state, from: start)
                 try replica.restore(updates: steps.lowerBound)
@@ -43,11 +48,18 @@ struct Replica: Sendable {
             }
             var outcome = Outcome(state: [:], norms: [], losses: [])
             for step in steps {
-                let agreement = try take(step, replica, communicator)
+                let agreement = try take(step, replica)
                 outcome.norms.append(agreement.gradientNorm.bitPattern)
-                outcome.losses += agreement.records.flatMap { $0 }.map(\.bitPattern)
+                // The ranks of one copy of the model tell the same losses.
+                let losses = agreement.records.map { $0.map(\.bitPattern) }
+                for rank in losses.indices {
+                    precondition(losses[rank] == losses[rank / tensor * tensor])
+                    if rank % tensor == 0 { outcome.losses += losses[rank] }
+                }
             }
-            return (outcome, pieces: pieces(of: replica.state), working: working(replica.model))
+            return (
+                outcome, pieces: pieces(of: replica.savedState), working: working(replica.model)
+            )
         }
         var outcome = outcomes[0].0
         for (name, spec) in shapes {
@@ -63,8 +75,8 @@ struct Replica: Sendable {
         // Every rank has every working weight, and norms are agreed on.
         for other in outcomes {
             precondition(other.0.norms == outcome.norms && other.0.losses == outcome.losses)
-            for (name, bits) in other.working {
-                let masters = outcome.state[name]!
+            for (name, range, bits) in other.working {
+                let masters = outcome.state[name]![range]
                 precondition(
                     bits == masters.map { storage == .float16 ? rounded($0) : $0 },
                     "\(name): a rank has other weights")
@@ -77,7 +89,8 @@ struct Replica: Sendable {
 
     private func makeModel() -> GPT {
         var shape = GPTConfiguration(
-            vocabulary: 61, contextLength: 16, layers: 2, heads: 3, width: 24)
+            vocabulary: 61, contextLength: 16, layers: 2, heads: isOdd ? 4 : 3,
+            width: isOdd ? 20 : 24, inner: isOdd ? 53 : nil)
         shape.dropout = 0.1
         let model = GPT(shape, numerics: Numerics(slices: 4), recompute: recompute)
         for parameter in model.parameters where frozen.contains(parameter.name) {
@@ -86,22 +99,24 @@ struct Replica: Sendable {
         return model
     }
 
-    private func makeReplica(_ communicator: any Communicator) -> DataParallel<GPT> {
-        DataParallel(
-            makeModel(), optimizer: AdamW(), communicator: communicator, bucketBytes: bucketBytes,
+    private func makeReplica(_ mesh: Mesh) -> DataParallel<GPT> {
+        let model = makeModel()
+        let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
+        return DataParallel(
+            model, optimizer: AdamW(), mesh: mesh, tensorGroup: group, bucketBytes: bucketBytes,
             storage: storage)
     }
 
     /// Names and sizes of the whole state.
     var shapes: [(name: String, count: Int)] {
-        makeReplica(InProcess.alone()).state.map { ($0.name, $0.spec.shape.count) }
+        makeReplica(Mesh(data: InProcess.alone())).state.map { ($0.name, $0.spec.shape.count) }
     }
 
     private func take(
-        _ step: Int, _ replica: DataParallel<GPT>, _ communicator: any Communicator
+        _ step: Int, _ replica: DataParallel<GPT>
     ) throws -> StepAgreement {
         let own = microBatchGroups(
-            count: microBatches, groups: groups, rank: communicator.rank, ranks: ranks)
+            count: microBatches, groups: groups, rank: replica.mesh.dataRank, ranks: ranks)
         let sequences = 2
         let targets = Float(microBatches * sequences * 13)
         var losses: [Double] = []
@@ -112,7 +127,7 @@ struct Replica: Sendable {
                 let randomness = Pass.Randomness(
                     seed: seed, step: step, firstSequence: microBatch * sequences)
                 losses.append(
-                    replica.accumulate(
+                    try replica.accumulate(
                         input(step, microBatch, sequences), randomness: randomness,
                         scale: 1 / targets, isLast: microBatch == own.last!.upperBound - 1))
             }
@@ -155,12 +170,9 @@ private func pieces(of state: [StateTensor]) -> [Piece] {
     }
 }
 
-/// As Float32, whatever they are stored in.
-private func working(_ model: GPT) -> StateBits {
-    Dictionary(
-        uniqueKeysWithValues: model.parameters.map {
-            ($0.name, $0.leaf.value.array.map(\.bitPattern))
-        })
+/// As Float32, whatever they are stored in; and which part of the whole parameter they are.
+private func working(_ model: GPT) -> [(name: String, range: Range<Int>, bits: [UInt32])] {
+    model.parameters.map { ($0.name, $0.heldRange, $0.leaf.value.array.map(\.bitPattern)) }
 }
 
 /// A Float32 after a stay in Float16.

@@ -63,7 +63,7 @@ import Testing
             input, weight: weightLeaf, split: split,
             epilogue: Epilogue(
                 bias: biasLeaf, activation: this.activation, residual: this.residual ? rest : nil),
-            tokenSlices: 4, tape: tape)
+            tokens: TokenSlices(4), tape: tape)
         let gradients = tape.backward(
             from: [(output, tensor(upstream, [this.rows, this.outputs], storage))],
             wanted: [input, rest])
@@ -97,15 +97,17 @@ import Testing
                 for index in 0..<root.count { root.floats[index] *= 2 }
             }
             func finishMaximum(_ root: Buffer) {}
-            func finishRows(_ rows: Buffer, width: Int, isHeld: (Int) -> Bool) {}
+            func finishRows(_ rows: Buffer, width: Int, slice: (Int) -> Int) {}
+            func finishSum(_ root: Buffer, scatteredAt borders: [Int]) {}
+            func gather(_ elements: Buffer, borders: [Int]) {}
         }
         let sum = Doubling()
         let weight = Leaf(Tensor([Float](repeating: 1, count: 8), shape: [2, 4]))
         let bias = Leaf(Tensor([100, 200], shape: [2]))
-        let split = WeightSplit.inputs(Slices(borders: [0, 1, 2, 3, 4], sum: sum))
+        let split = WeightSplit.inputs(Slices(borders: Array(0...8), sum: sum))
         let y = linear(
             Tensor([1, 2, 3, 4], shape: [1, 4]), weight: weight, split: split,
-            epilogue: Epilogue(bias: bias), tokenSlices: 1, tape: nil)
+            epilogue: Epilogue(bias: bias), tokens: TokenSlices(1), tape: nil)
         #expect(y.array == [120, 220])  // 2·10 + bias, not 2·(10 + bias)
         #expect(sum.sums == 1)
     }

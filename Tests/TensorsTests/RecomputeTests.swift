@@ -22,13 +22,15 @@ import Testing
 
         func norm(_ index: Int, _ x: Tensor, _ tape: Tape?) -> Tensor {
             layerNorm(
-                x, gain: gains[index], bias: biases[index], epsilon: 1e-5, tokenSlices: 1,
+                x, gain: gains[index], bias: biases[index], epsilon: 1e-5, tokens: TokenSlices(1),
                 tape: tape)
         }
 
         /// x + norm₁(norm₀(x) + rows of the table) + y.
         func body(_ x: Tensor, _ y: Tensor, nested: Bool, _ tape: Tape?) -> Tensor {
-            let rows = embedding(Tensor(integers: [2, 0], shape: [2]), table: table, tape: tape)
+            let rows = embedding(
+                Tensor(integers: [2, 0], shape: [2]), table: table, tokens: TokenSlices(1),
+                tape: tape)
             let inner: (Tape?) -> Tensor = { norm(1, add(norm(0, x, $0), rows, tape: $0), $0) }
             let normed =
                 nested
@@ -70,7 +72,8 @@ import Testing
             mode == .kept
             ? body(tape) : recompute(inputs: [x, y], leaves: network.leaves, tape: tape, body)
         let rows = embedding(
-            Tensor(integers: [1, 0], shape: [2]), table: network.table, tape: tape)
+            Tensor(integers: [1, 0], shape: [2]), table: network.table, tokens: TokenSlices(1),
+            tape: tape)
         let outputs = [
             z, add(add(z, z, tape: tape), rows, tape: tape),
             add(x, add(y, x, tape: tape), tape: tape),

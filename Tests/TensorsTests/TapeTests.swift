@@ -66,9 +66,9 @@ import Testing
         let late = Leaf(Tensor([Float](repeating: 1, count: 4), shape: [2, 2]))
         let ids = Tensor(integers: [0, 1], shape: [2])
         let tape = Tape()
-        let x = embedding(ids, table: early, tape: tape)
-        let y = add(embedding(ids, table: late, tape: tape), x, tape: tape)
-        let z = add(y, embedding(ids, table: early, tape: tape), tape: tape)
+        let x = embedding(ids, table: early, tokens: TokenSlices(1), tape: tape)
+        let y = add(embedding(ids, table: late, tokens: TokenSlices(1), tape: tape), x, tape: tape)
+        let z = add(y, embedding(ids, table: early, tokens: TokenSlices(1), tape: tape), tape: tape)
         var announced: [ObjectIdentifier] = []
         tape.backward(from: [(z, Tensor([1, 1, 1, 1], shape: [2, 2]))]) {
             announced.append(ObjectIdentifier($0))
@@ -84,7 +84,10 @@ import Testing
         let tape = Tape()
         let x = tape.watch(Tensor([1, 1], shape: [1, 2]))
         let y = add(
-            x, embedding(Tensor(integers: [0], shape: [1]), table: frozen, tape: tape), tape: tape)
+            x,
+            embedding(
+                Tensor(integers: [0], shape: [1]), table: frozen, tokens: TokenSlices(1), tape: tape
+            ), tape: tape)
         var announced = 0
         let gradients = tape.backward(
             from: [(y, Tensor([3, 4], shape: [1, 2]))], wanted: [x]
@@ -97,7 +100,8 @@ import Testing
         let table = Leaf(Tensor([1, 2], shape: [1, 2]))
         func run() {
             let tape = Tape()
-            let y = embedding(Tensor(integers: [0], shape: [1]), table: table, tape: tape)
+            let y = embedding(
+                Tensor(integers: [0], shape: [1]), table: table, tokens: TokenSlices(1), tape: tape)
             tape.backward(from: [(y, Tensor([1, 10], shape: [1, 2]))])
         }
         run()
@@ -110,7 +114,8 @@ import Testing
 
     @Test func withoutATapeNothingIsRecorded() {
         let table = Leaf(Tensor([1, 2], shape: [1, 2]))
-        _ = embedding(Tensor(integers: [0], shape: [1]), table: table, tape: nil)
+        _ = embedding(
+            Tensor(integers: [0], shape: [1]), table: table, tokens: TokenSlices(1), tape: nil)
         #expect(table.gradient == nil)
     }
 }

@@ -226,7 +226,7 @@ import Training
 private func set(_ element: Int, of name: String, in model: GPT, to value: Float) {
     guard let parameter = model.parameters.first(where: { $0.name == name }),
         let memory = (0..<parameter.count).first(where: {
-            parameter.spec.logicalIndex(of: $0) == element
+            parameter.logicalIndex(of: $0) == element
         })
     else {
         preconditionFailure("no element \(element) of \(name)")

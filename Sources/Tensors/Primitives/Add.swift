@@ -5,7 +5,7 @@ public func add(_ first: Tensor, _ second: Tensor, tape: Tape?) -> Tensor {
     let span = Trace.begin(.forward, bytes: 3 * first.buffer.byteCount)
     defer { span.end() }
     precondition(first.shape == second.shape, "add: shapes \(first.shape) and \(second.shape)")
-    let output = Tensor(uninitialized: first.shape, dtype: first.dtype)
+    let output = Tensor(like: first)
     addElements(first, second, into: output)
     return tape.record(output, inputs: [first, second]) { upstream, backward in
         backward.add(upstream.gradient, to: first, shared: true)
@@ -16,7 +16,7 @@ public func add(_ first: Tensor, _ second: Tensor, tape: Tape?) -> Tensor {
 /// All of one type; `output` may be one of the two.
 func addElements(_ first: Tensor, _ second: Tensor, into output: Tensor) {
     let (a, b, sum) = (first.elements, second.elements, output.elements)
-    parallelRuns(of: output.shape.count) { run in
+    parallelRuns(of: output.buffer.count) { run in
         Kernels.add(
             a + run.lowerBound, b + run.lowerBound, into: sum + run.lowerBound, count: run.count)
     }

@@ -119,13 +119,7 @@ public func attention(
             valueGradient: gradients.view(of: 2))
         withExtendedLifetime(segments) {}
         if let bias, let biasGradient {
-            bias.contribute { gradient, beta in
-                if beta == 0 {
-                    gradient.update(from: biasGradient.floats, count: biasGradient.shape.count)
-                } else {
-                    accumulate(biasGradient.floats, into: gradient, count: biasGradient.shape.count)
-                }
-            }
+            bias.contribute(adding: biasGradient.buffer)
         }
         gradients.hand(to: backward)
     }

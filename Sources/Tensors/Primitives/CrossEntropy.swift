@@ -11,35 +11,39 @@ import Kernels
 ///   - vocabulary: the slices of the table's rows.
 ///   - targets: Int32, one a token; negative where the weight is 0.
 ///   - weights: Float32, one a token.
+///   - tokens: of which the input has those that are here; targets and weights are there for all.
 /// - Returns: a Float64 scalar, the sum over tokens in order.
 ///
 /// Logits are kept, in the input's storage type, until the backward pass, which turns them into their
 /// gradient in place; statistics are Float32, and no probability is ever stored. (To make them again would cost a third of the head's products, a
 /// tenth of a GPT-2 124M step.) Saved: input, logits, log-sum-exp of each token.
 public func linearCrossEntropy(
-    _ input: Tensor, table: Leaf, vocabulary: Slices, targets: Tensor, weights: Tensor, tape: Tape?
+    _ input: Tensor, table: Leaf, vocabulary: Slices, targets: Tensor, weights: Tensor,
+    tokens: TokenSlices, tape: Tape?
 ) -> Tensor {
     let span = Trace.begin(.forward)
     defer { span.end() }
     let rows = input.shape.rows
-    let columns = vocabulary.extent
+    let (columns, first) = (vocabulary.held.count, vocabulary.held.lowerBound)
     precondition(
         targets.shape.count == rows && weights.shape.count == rows,
         "linearCrossEntropy: \(targets.shape.count) targets, \(weights.shape.count) weights for \(rows) tokens"
     )
     let product = LinearProduct(
-        rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary))
+        rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary),
+        tokens: tokens)
     let logits = Tensor(uninitialized: [rows, columns], dtype: input.dtype)
-    product.forward(input.elements, table.value.elements, finish: logits.store)
+    let wholeInput = tokens.gathered(input)
+    product.forward(wholeInput.elements, table.value.elements, finish: logits.store)
+    withExtendedLifetime(wholeInput) {}
 
     let logSumExp = logSumExp(of: logits, vocabulary: vocabulary)
     let hits = Tensor(uninitialized: [rows])
     targetLogits(
         logits.elements, targets: targets.buffer.integers, into: hits.floats, rows: rows,
-        stride: columns, firstColumn: vocabulary.first, columns: columns)
-    vocabulary.sum.finishRows(hits.buffer, width: 1) { token in
-        (vocabulary.first..<vocabulary.first + columns)
-            .contains(Int(targets.buffer.integers[token]))
+        stride: columns, firstColumn: first, columns: columns)
+    vocabulary.sum.finishRows(hits.buffer, width: 1) {
+        vocabulary.slice(of: Int(targets.buffer.integers[$0]))
     }
     let output = Tensor(uninitialized: [], dtype: .float64)
     output.buffer.doubles[0] = (0..<rows).reduce(into: 0.0) { total, token in
@@ -55,16 +59,18 @@ public func linearCrossEntropy(
         crossEntropyBackward(
             logits.elements, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
-            firstColumn: vocabulary.first)
+            firstColumn: first)
         backward.stored(logits)
         if table.isTrainable {
+            let wholeInput = tokens.gathered(input)
             table.contribute {
                 product.weightGradient(
-                    logits.elements, input.elements, into: $0, accumulate: $1 != 0)
+                    logits.elements, wholeInput.elements, into: $0, accumulate: $1)
             }
+            withExtendedLifetime(wholeInput) {}
         }
         if backward.wants(input) {
-            let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
+            let gradient = Tensor(like: input)
             product.inputGradient(logits.elements, table.value.elements, into: gradient)
             backward.add(gradient, to: input)
         }

@@ -17,11 +17,18 @@ public struct DropoutSite: Sendable {
 
     /// The same mask serves forward and backward; `output` may be `input`, and is of its type.
     func apply(_ input: Tensor, into output: Tensor) {
-        let (x, y) = (input.elements, output.elements)
-        parallelRuns(of: input.shape.count) { apply(x, into: y, run: $0) }
+        let (x, y, here) = (input.elements, output.elements, at(input))
+        parallelRuns(of: input.buffer.count) { here.apply(x, into: y, run: $0) }
     }
 
-    /// Elements `run` of a whole tensor, whose first elements are `x` and `y`.
+    /// The same site for the rows of a tensor that are here.
+    func at(_ tensor: Tensor) -> DropoutSite {
+        DropoutSite(
+            rate: rate, stream: stream,
+            firstIndex: firstIndex + UInt64(tensor.heldRows.lowerBound * tensor.shape.width))
+    }
+
+    /// Elements `run` of a tensor, whose first elements are `x` and `y`.
     func apply(_ x: Elements, into y: Elements, run: Range<Int>) {
         stream.dropout(
             x + run.lowerBound, into: y + run.lowerBound, count: run.count,
@@ -40,11 +47,11 @@ public struct DropoutSite: Sendable {
 public func dropout(_ input: Tensor, site: DropoutSite, tape: Tape?) -> Tensor {
     let span = Trace.begin(.forward, bytes: 2 * input.buffer.byteCount)
     defer { span.end() }
-    let output = Tensor(uninitialized: input.shape, dtype: input.dtype)
+    let output = Tensor(like: input)
     site.apply(input, into: output)
     return tape.record(output, inputs: [input], bytes: 2 * input.buffer.byteCount) {
         upstream, backward in
-        let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
+        let gradient = Tensor(like: input)
         site.apply(upstream.gradient, into: gradient)
         backward.add(gradient, to: input)
     }

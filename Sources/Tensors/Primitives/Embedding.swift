@@ -6,32 +6,37 @@ import Kernels
 ///   - ids: Int32, any shape; each in 0 ..< table rows.
 ///   - table: [vocabulary, width]; `vocabulary` slices where its rows may be split across ranks, whose
 ///     owner's row is taken, not summed with zeros (−0 + 0 would be +0).
+///   - tokens: of which the output has those that belong here.
 /// - Returns: [ids…, width], of the table's type.
 ///
-/// The gradient's rows are added to the table's in token order. Saved: the ids.
+/// The gradient's rows are added to the table's in token order, whoever had them. Saved: the ids.
 public func embedding(
-    _ ids: Tensor, table: Leaf, vocabulary: Slices? = nil, tape: Tape?
+    _ ids: Tensor, table: Leaf, vocabulary: Slices? = nil, tokens: TokenSlices, tape: Tape?
 ) -> Tensor {
     let span = Trace.begin(.forward)
     defer { span.end() }
     let (rows, width) = (table.value.shape[0], table.value.shape[1])
-    let first = vocabulary?.first ?? 0
-    let output = Tensor(
+    let first = vocabulary?.held.lowerBound ?? 0
+    let whole = Tensor(
         uninitialized: Shape(ids.shape.extents + [width]), dtype: table.value.dtype)
-    let tokens = ids.buffer.integers
+    let numbers = ids.buffer.integers
     gatherRows(
-        table.value.elements, width: width, ids: tokens, count: ids.shape.count,
-        into: output.elements, firstRow: first, tableRows: rows)
-    vocabulary?.sum.finishRows(output.buffer, width: width) { token in
-        (first..<first + rows).contains(Int(tokens[token]))
-    }
-    return tape.record(output, inputs: [], leaves: [table]) { upstream, _ in
-        table.contribute { gradient, beta in
-            if beta == 0 { clear(gradient, count: rows * width) }
-            scatterAddRows(
-                upstream.gradient.elements, ids: ids.buffer.integers, count: ids.shape.count,
-                into: gradient, width: width, tableRows: rows, firstRow: first)
+        table.value.elements, width: width, ids: numbers, count: ids.shape.count,
+        into: whole.elements, firstRow: first, tableRows: rows)
+    if let vocabulary {
+        vocabulary.sum.finishRows(whole.buffer, width: width) {
+            vocabulary.slice(of: Int(numbers[$0]))
         }
+    }
+    return tape.record(tokens.scattered(whole), inputs: [], leaves: [table]) { upstream, _ in
+        let gradient = tokens.gathered(upstream.gradient)
+        table.contribute { sum, accumulates in
+            if !accumulates { clear(sum.floats, count: rows * width) }
+            scatterAddRows(
+                gradient.elements, ids: ids.buffer.integers, count: ids.shape.count,
+                into: sum.floats, width: width, tableRows: rows, firstRow: first)
+        }
+        withExtendedLifetime(gradient) {}
     }
 }
 

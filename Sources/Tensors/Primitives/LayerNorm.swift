@@ -5,16 +5,16 @@ import Kernels
 /// - Parameters:
 ///   - input: […, width].
 ///   - gain, bias: [width], of the input's type, which is the output's too.
-///   - tokenSlices: S; the gradients of gain and bias are sums over tokens, taken slice by slice.
+///   - tokens: the gradients of gain and bias are sums over tokens, taken slice by slice.
 ///
 /// Saved: the input, and mean and reciprocal deviation of each row.
 public func layerNorm(
-    _ input: Tensor, gain: Leaf, bias: Leaf, epsilon: Float, tokenSlices: Int, tape: Tape?
+    _ input: Tensor, gain: Leaf, bias: Leaf, epsilon: Float, tokens: TokenSlices, tape: Tape?
 ) -> Tensor {
     let span = Trace.begin(.forward, bytes: 2 * input.buffer.byteCount)
     defer { span.end() }
-    let (rows, width) = (input.shape.rows, input.shape.width)
-    let output = Tensor(uninitialized: input.shape, dtype: input.dtype)
+    let (rows, width) = (input.heldRows.count, input.shape.width)
+    let output = Tensor(like: input)
     let means = Tensor(uninitialized: [rows])
     let reciprocals = Tensor(uninitialized: [rows])
     Kernels.layerNorm(
@@ -24,32 +24,31 @@ public func layerNorm(
     return tape.record(
         output, inputs: [input], leaves: [gain, bias], bytes: 3 * input.buffer.byteCount
     ) { upstream, backward in
-        let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
-        let gainPartials = Tensor(uninitialized: [tokenSlices, width])
-        let biasPartials = Tensor(uninitialized: [tokenSlices, width])
+        let gradient = Tensor(like: input)
+        let slices = tokens.ranges(of: input.shape.rows, isWhole: false)
+        let gainPartials = Tensor(uninitialized: [slices.count, width])
+        let biasPartials = Tensor(uninitialized: [slices.count, width])
         layerNormBackward(
             gradient: upstream.gradient.elements, input.elements, gain: gain.value.elements,
             means: means.floats, reciprocalDeviations: reciprocals.floats, into: gradient.elements,
             gainPartials: gainPartials.floats, biasPartials: biasPartials.floats, rows: rows,
-            width: width, tokenSlices: Slices.ofTokens(rows, slices: tokenSlices))
-        gain.contribute(sumOfSlices: gainPartials)
-        bias.contribute(sumOfSlices: biasPartials)
+            width: width, tokenSlices: slices)
+        gain.contribute(sumOfSlices: gainPartials, over: tokens)
+        bias.contribute(sumOfSlices: biasPartials, over: tokens)
         backward.add(gradient, to: input)
     }
 }
 
 extension Leaf {
-    /// Adds the tree over the slices of a reduction over tokens, [S, width]; a frozen leaf ignores it.
-    func contribute(sumOfSlices partials: Tensor) {
+    /// Adds the tree over the slices of a reduction over tokens, of which `partials` are those that are here,
+    /// [slices, width]; a frozen leaf ignores it.
+    ///
+    /// - Parameter tokens: nil where all slices are here.
+    func contribute(sumOfSlices partials: Tensor, over tokens: TokenSlices?) {
         guard isTrainable else { return }
         let (slices, width) = (partials.shape[0], partials.shape[1])
         treeAdd(partials.floats, slices: slices, stride: width, count: width)
-        contribute { gradient, beta in
-            if beta == 0 {
-                gradient.update(from: partials.floats, count: width)
-            } else {
-                accumulate(partials.floats, into: gradient, count: width)
-            }
-        }
+        tokens?.finishSum(partials.buffer[0..<width])
+        contribute(adding: partials.buffer[0..<width])
     }
 }

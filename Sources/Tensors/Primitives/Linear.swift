@@ -38,31 +38,33 @@ public struct Epilogue {
 /// - Parameters:
 ///   - input: […, inputs], the inputs that this process holds.
 ///   - weight: [outputs, inputs] (or its slices, see `WeightSplit`).
-///   - tokenSlices: S, for the bias's gradient, which is a sum over tokens.
+///   - tokens: for the bias's gradient, which is a sum over tokens; and where not every token is here
+///     (`TokenSlices`), the input of a column-parallel product has those that are, and the output of a
+///     row-parallel one gets them.
 /// - Returns: […, outputs].
 ///
-/// Saved: the input; with an activation, the sum before it.
+/// Saved: the input as it came; with an activation, the sum before it.
 public func linear(
     _ input: Tensor, weight: Leaf, split: WeightSplit, epilogue: Epilogue = Epilogue(),
-    tokenSlices: Int, tape: Tape?
+    tokens: TokenSlices, tape: Tape?
 ) -> Tensor {
     let span = Trace.begin(.forward)
     defer { span.end() }
     let product = LinearProduct(
         rows: input.shape.rows, inputs: input.shape.width,
-        outputs: weight.value.shape.count / max(1, input.shape.width), split: split)
+        outputs: weight.value.shape.count / max(1, input.shape.width), split: split, tokens: tokens)
     precondition(
         product.inputs * product.outputs == weight.value.shape.count,
         "linear: \(product.inputs) inputs for a weight of shape \(weight.value.shape)")
     let output = Tensor(
         uninitialized: Shape(input.shape.extents.dropLast() + [product.outputs]),
-        dtype: input.dtype)
-    let preactivation = epilogue.activation.map { _ in
-        Tensor(uninitialized: output.shape, dtype: input.dtype)
-    }
-    product.forward(input.elements, weight.value.elements) { block in
+        dtype: input.dtype, rows: product.outputRows)
+    let preactivation = epilogue.activation.map { _ in Tensor(like: output) }
+    let wholeInput = product.whole(input, of: .input)
+    product.forward(wholeInput.elements, weight.value.elements) { block in
         epilogue.finish(block, preactivation: preactivation, into: output)
     }
+    withExtendedLifetime(wholeInput) {}
     let residual = epilogue.residual
     return tape.record(
         output, inputs: [input] + (residual.map { [$0] } ?? []),
@@ -70,26 +72,25 @@ public func linear(
     ) { upstream, backward in
         let gradient = epilogue.gradientOfSum(upstream, preactivation: preactivation)
         backward.stored(gradient)
+        if let bias = epilogue.bias, bias.isTrainable {
+            product.biasGradient(gradient, of: bias)
+        }
+        let wholeGradient = product.whole(gradient, of: .output)
         if weight.isTrainable {
+            let wholeInput = product.whole(input, of: .input)
             weight.contribute {
                 product.weightGradient(
-                    gradient.elements, input.elements, into: $0, accumulate: $1 != 0)
+                    wholeGradient.elements, wholeInput.elements, into: $0, accumulate: $1)
             }
-        }
-        if let bias = epilogue.bias, bias.isTrainable {
-            let partials = Tensor(uninitialized: [tokenSlices, product.outputs])
-            columnSums(
-                gradient.elements, rows: product.rows, width: product.outputs,
-                stride: product.outputs, into: partials.floats,
-                tokenSlices: Slices.ofTokens(product.rows, slices: tokenSlices))
-            bias.contribute(sumOfSlices: partials)
+            withExtendedLifetime(wholeInput) {}
         }
         if backward.wants(input) {
-            let inputGradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
+            let inputGradient = Tensor(like: input)
             product.inputGradient(
-                gradient.elements, weight.value.elements, into: inputGradient)
+                wholeGradient.elements, weight.value.elements, into: inputGradient)
             backward.add(inputGradient, to: input)
         }
+        withExtendedLifetime(wholeGradient) {}
         if let residual {
             backward.add(upstream.gradient, to: residual, shared: !upstream.isOwned)
         }
@@ -100,16 +101,17 @@ extension Epilogue {
     /// On a block of the Float32 sum that has just been made and is in cache; rounds once into `output`,
     /// and, where there is an activation, once into `preactivation`.
     func finish(_ block: ProductBlock, preactivation: Tensor?, into output: Tensor) {
-        let width = output.shape.width
+        let (width, firstRow) = (output.shape.width, output.heldRows.lowerBound)
+        let site = dropout?.at(output)
         for row in block.rows {
-            let start = row * width + block.columns.lowerBound
+            let start = (row - firstRow) * width + block.columns.lowerBound
             let run = start..<start + block.columns.count
             finishRow(
                 values: block.row(row), count: run.count,
                 bias: bias.map { $0.value.elements + block.columns.lowerBound },
                 activation: activation, preactivation: preactivation.map { $0.elements + start },
                 residual: residual.map { $0.elements + start }, output: output.elements + start,
-                dropout: dropout.map { site in { site.apply(toRow: $0, run: run) } })
+                dropout: site.map { site in { site.apply(toRow: $0, run: run) } })
         }
     }
 
@@ -117,13 +119,13 @@ extension Epilogue {
     /// activation.
     func gradientOfSum(_ upstream: Tape.Upstream, preactivation: Tensor?) -> Tensor {
         guard dropout != nil || activation != nil else { return upstream.gradient }
-        let gradient = Tensor(
-            uninitialized: upstream.gradient.shape, dtype: upstream.gradient.dtype)
+        let gradient = Tensor(like: upstream.gradient)
         let (dy, dz) = (upstream.gradient.elements, gradient.elements)
-        parallelRuns(of: gradient.shape.count) { run in
+        let site = dropout?.at(gradient)
+        parallelRuns(of: gradient.buffer.count) { run in
             var source = dy
-            if let dropout {
-                dropout.apply(dy, into: dz, run: run)
+            if let site {
+                site.apply(dy, into: dz, run: run)
                 source = dz
             }
             if let activation, let preactivation {
@@ -139,10 +141,44 @@ extension Epilogue {
 /// The three products of a linear map: y = x·Wᵀ, dx = dy·W, dW = dyᵀ·x. Operands are of any storage type,
 /// sums are Float32, and a result that is stored is rounded block by block.
 struct LinearProduct {
+    /// Of the whole micro-batch: every operand has all of its tokens.
     let rows: Int
     let inputs: Int
     let outputs: Int
     let split: WeightSplit
+    let tokens: TokenSlices
+
+    enum Side { case input, output }
+
+    /// Whether a tensor on this side of the map has only the tokens that belong here: outside of the region
+    /// that the weight's split begins or ends.
+    private func isScattered(_ side: Side) -> Bool {
+        guard !tokens.isLocal else { return false }
+        switch split {
+        case .replicated: preconditionFailure("linear: a replicated weight on scattered tokens")
+        case .outputs: return side == .input
+        case .inputs: return side == .output
+        }
+    }
+
+    /// The rows of the output that are made here.
+    var outputRows: Range<Int> { isScattered(.output) ? tokens.held(of: rows) : 0..<rows }
+
+    /// A tensor on this side, or its gradient, with every token.
+    func whole(_ tensor: Tensor, of side: Side) -> Tensor {
+        isScattered(side) ? tokens.gathered(tensor) : tensor
+    }
+
+    /// Adds the sum of the output's gradient over tokens.
+    func biasGradient(_ gradient: Tensor, of bias: Leaf) {
+        let isScattered = isScattered(.output)
+        let slices = tokens.ranges(of: rows, isWhole: !isScattered)
+        let partials = Tensor(uninitialized: [slices.count, outputs])
+        columnSums(
+            gradient.elements, rows: gradient.heldRows.count, width: outputs, stride: outputs,
+            into: partials.floats, tokenSlices: slices)
+        bias.contribute(sumOfSlices: partials, over: isScattered ? tokens : nil)
+    }
 
     /// x[rows, inputs]·W[outputs, inputs]ᵀ, in finished blocks, disjoint and covering it.
     func forward(
@@ -198,11 +234,11 @@ struct LinearProduct {
 
     /// dW = dyᵀ·x, added to dW where `accumulate`, in the weight's memory order. Always Float32.
     func weightGradient(
-        _ dy: Elements, _ x: Elements, into gradient: UnsafeMutablePointer<Float>,
-        accumulate: Bool
+        _ dy: Elements, _ x: Elements, into buffer: Buffer, accumulate: Bool
     ) {
         let span = Trace.begin(.product, "weight gradient", operations: 2 * rows * inputs * outputs)
         defer { span.end() }
+        let gradient = buffer.floats
         let upstream = Operand(dy, stride: outputs, transposed: true)
         switch split {
         case .replicated, .outputs:
@@ -234,8 +270,9 @@ struct LinearProduct {
         let root = Buffer(count: rows * columns)
         sumOfProducts(
             rows: rows, columns: columns, slices: parts, into: root.floats, stride: columns)
-        sum.finishSum(root)
-        parallelRuns(of: rows, length: 16) { rows in
+        let held = tokens.finish(root, over: sum, rows: rows, width: columns)
+        parallelRuns(of: held.count, length: 16) { run in
+            let rows = held.lowerBound + run.lowerBound..<held.lowerBound + run.upperBound
             finish(
                 ProductBlock(
                     rows: rows, columns: 0..<columns,
@@ -248,7 +285,8 @@ extension Tensor {
     /// Rounds a block of a product into its place, whose columns begin at `column` of this tensor's.
     func store(_ block: ProductBlock, column: Int) {
         for row in block.rows {
-            let start = row * shape.width + column + block.columns.lowerBound
+            let start =
+                (row - heldRows.lowerBound) * shape.width + column + block.columns.lowerBound
             convert(
                 from: Elements(block.row(row)), to: elements + start, count: block.columns.count)
         }

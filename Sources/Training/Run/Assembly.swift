@@ -1,10 +1,12 @@
 // From a configuration to the things it describes.
 
+import Communication
 import Datasets
 import Kernels
 import Layers
 import Models
 import Optimizers
+import Parallelism
 import Tensors
 
 extension RunConfiguration {
@@ -30,6 +32,17 @@ extension RunConfiguration {
                 shape, numerics: Layers.Numerics(slices: numerics.slices),
                 recompute: memory.recompute)
         }
+    }
+
+    /// This rank's part of a model, without memory for weights yet set. Collective over the world.
+    func makeReplica(of model: GPT, world: World) throws(RunError) -> DataParallel<GPT> {
+        let mesh = try communicating { () throws(CommunicationError) in
+            try Mesh(world.communicator, tensor: parallelism.tensor)
+        }
+        let tensorGroup = parallelize(model, on: mesh, scattersTokens: parallelism.sequence)
+        return DataParallel(
+            model, optimizer: makeOptimizer(), mesh: mesh, tensorGroup: tensorGroup,
+            bucketBytes: parallelism.bucketBytes, storage: storageType, wire: wire)
     }
 
     func makeOptimizer() -> any Optimizers.Optimizer {

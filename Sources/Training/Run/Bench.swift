@@ -68,10 +68,7 @@ public func bench(
     _ = try checkLayout(configuration, world: world, readsData: false)
     configuration.startThreads(world)
     let model = try configuration.makeModel(vocabulary: nil)
-    let replica = DataParallel(
-        model, optimizer: configuration.makeOptimizer(), communicator: world.communicator,
-        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType,
-        wire: configuration.wire)
+    let replica = try configuration.makeReplica(of: model, world: world)
     try communicating { () throws(CommunicationError) in
         try replica.initialize(seed: configuration.run.seed)
     }

@@ -15,35 +15,38 @@ public struct EvaluationResult: Sendable, Equatable {
     package init(loss: Double, tokens: Int) { (self.loss, self.tokens) = (loss, tokens) }
 }
 
-/// Evaluates over all batches of `source`; the same result on any number of ranks: sums of micro-batches
-/// are made where they fall and added in the order of their index, in Float64.
+/// Evaluates over all batches of `source`; the same result on any layout: sums of micro-batches are made
+/// where they fall and added in the order of their index, in Float64.
 ///
-/// Collective; a rank without micro-batches joins in.
+/// Collective over the mesh; a rank without micro-batches joins in.
+/// - Parameter loss: the summed loss of a micro-batch. Collective over the tensor dimension.
 func evaluate(
-    _ model: some Model, on source: any EvaluationSource, communicator: any Communicator,
-    host: String
+    on source: any EvaluationSource, mesh: Mesh, host: String,
+    loss: (ModelInput) throws(CommunicationError) -> Double
 ) throws(RunError) -> EvaluationResult {
     let span = Trace.begin(.evaluation, "evaluation")
     defer { span.end() }
-    let (rank, size, count) = (communicator.rank, communicator.size, source.batchCount)
+    let (rank, size, count) = (mesh.dataRank, mesh.shape.data, source.batchCount)
     let borders = (0...size).map { $0 * count / size }
     let sums = Buffer(count: count, dtype: .float64)
-    try communicator.together(host) { () throws(RunError) in
+    try mesh.world.together(host) { () throws(RunError) in
         for index in borders[rank]..<borders[rank + 1] {
-            let batch: Batch
-            do throws(DatasetError) {
-                batch = try source.evaluationBatch(index)
-            } catch {
-                throw RunError(error)
+            // The ranks that hold one copy of the model go on, or stop, together.
+            let batch = try mesh.tensor.together(host) { () throws(RunError) in
+                do throws(DatasetError) {
+                    return try source.evaluationBatch(index)
+                } catch {
+                    throw RunError(error)
+                }
             }
-            sums.doubles[index] = model.loss(of: batch.modelInput, Pass()).buffer.doubles[0]
+            sums.doubles[index] = try communicating { () throws(CommunicationError) in
+                try loss(batch.modelInput)
+            }
         }
     }
-    do throws(CommunicationError) {
+    try communicating { () throws(CommunicationError) in
         let counts = zip(borders, borders.dropFirst()).map { $1 - $0 }
-        try communicator.allGather(sums, counts: counts).wait()
-    } catch {
-        throw RunError(error)
+        try mesh.data.allGather(sums, counts: counts).wait()
     }
     let total = UnsafeBufferPointer(start: sums.doubles, count: count).reduce(0, +)
     return EvaluationResult(

@@ -1,3 +1,4 @@
+import Communication
 import Datasets
 import Kernels
 import Layers
@@ -17,7 +18,8 @@ package func microBatchGroups(count: Int, groups: Int, rank: Int, ranks: Int) ->
 }
 
 extension DataParallel {
-    /// Forward and backward passes of one step over a rank's micro-batches.
+    /// Forward and backward passes of one step over a rank's micro-batches. Collective over the tensor
+    /// dimension, and over the data dimension in the last of them.
     ///
     /// - Parameters:
     ///   - scale: with which each backward pass starts.
@@ -40,10 +42,12 @@ extension DataParallel {
                 let input = batch.modelInput
                 let randomness = Pass.Randomness(
                     seed: seed, step: step, firstSequence: batch.firstSequence)
-                let loss = accumulate(
-                    input, randomness: randomness, scale: scale,
-                    isLast: microBatch == groups.last!.upperBound - 1)
+                let isLast = microBatch == groups.last!.upperBound - 1
+                let loss = try communicating(step: step) { () throws(CommunicationError) in
+                    try accumulate(input, randomness: randomness, scale: scale, isLast: isLast)
+                }
                 losses.append(loss)
+                // The same on every rank of the tensor dimension, which look together.
                 if inspects && finding == nil && !loss.isFinite {
                     finding = model.firstNonFinite(input, randomness)
                 }

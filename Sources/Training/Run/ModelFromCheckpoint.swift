@@ -1,6 +1,7 @@
 // Evaluation and generation: a checkpoint is enough, since it holds configuration and tokenizer.
 
 import Checkpointing
+import Communication
 import Datasets
 import Kernels
 import Layers
@@ -100,7 +101,10 @@ public struct TrainedModel {
             }
         }
         return try Training.evaluate(
-            model, on: source, communicator: world.communicator, host: world.placement.hostName)
+            on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName
+        ) { (input) throws(CommunicationError) in
+            model.loss(of: input, Pass()).buffer.doubles[0]
+        }
     }
 
     /// Continues `prompt`; an empty one starts from the start token.

@@ -75,10 +75,7 @@ public func train(
             threads: Threads.count)
         try plan.requireMemory(ranksHere: world.placement.localSize)
     }
-    let replica = DataParallel(
-        model, optimizer: configuration.makeOptimizer(), communicator: communicator,
-        bucketBytes: configuration.parallelism.bucketBytes, storage: configuration.storageType,
-        wire: configuration.wire)
+    let replica = try configuration.makeReplica(of: model, world: world)
     let trainer = Trainer(
         configuration, world: world, replica: replica, source: source, evaluation: evaluation,
         identity: identity)

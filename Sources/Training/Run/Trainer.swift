@@ -65,8 +65,8 @@ final class Trainer<Network: Model> {
             // All ranks: the whole validation split.
             if let evaluation, isDue(configuration.evaluation.every) || isLast {
                 row.validation = try evaluate(
-                    replica.model, on: evaluation, communicator: world.communicator,
-                    host: world.placement.hostName)
+                    on: evaluation, mesh: replica.mesh, host: world.placement.hostName
+                ) { (input) throws(CommunicationError) in try replica.loss(of: input) }
             }
             // The first rank: metrics and console. A row that cannot be written ends the run at the
             // next agreement.
@@ -180,7 +180,7 @@ final class Trainer<Network: Model> {
             let writer = CheckpointWriter(
                 runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep)
             let saved = try writer.save(
-                replica.state, progress: progress, communicator: world.communicator)
+                replica.savedState, progress: progress, communicator: world.communicator)
             for warning in saved.warnings { console.note("warning: \(warning)") }
             console.note("saved \(saved.path)")
         } catch {

@@ -46,7 +46,7 @@ package struct TrainingSteps<Network: Model> {
         schedule = configuration.makeSchedule()
         groups = microBatchGroups(
             count: configuration.batch.microBatches, groups: configuration.numerics.groups,
-            rank: world.rank, ranks: world.size)
+            rank: replica.mesh.dataRank, ranks: replica.mesh.shape.data)
     }
 
     /// The micro-batches of a step that are this rank's.
@@ -124,9 +124,17 @@ package struct TrainingSteps<Network: Model> {
             lossScale.hasDiverged
             ? divergence(records.map(\.finding), sum: agreement.firstNonFinite) : nil
         return StepOutcome(
-            loss: records.flatMap { $0.losses }.reduce(0, +) / targets, learningRate: rate,
+            loss: lossesOnce(records).reduce(0, +) / targets, learningRate: rate,
             gradientNorm: norm, lossScale: Int(scale), isSkipped: !isGood,
             signal: records.map { $0.signal }.max() ?? 0, divergence: divergence)
+    }
+
+    /// The losses of all micro-batches, in order: the ranks that hold one copy of the model all have those of
+    /// that copy.
+    private func lossesOnce(_ records: [StepRecord]) -> [Double] {
+        let shape = replica.mesh.shape
+        return records.indices.filter { shape.tensorRank(of: $0) == 0 }
+            .flatMap { records[$0].losses }
     }
 
     /// What ends the run on all ranks, naming what was found nearest to the cause and the rank that found
