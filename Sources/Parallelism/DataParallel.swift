@@ -231,9 +231,13 @@ public final class DataParallel<Network: Model> {
         updates += 1
     }
 
-    /// Bytes that this rank's weights take: in the storage type, and as Float32 masters apart from those.
-    package var memory: (working: Int, masters: Int) {
-        (weights.working.byteCount, weights.masterBytes)
+    /// Bytes that this rank's weights take, in the storage type and as Float32 masters apart from those; that
+    /// the optimizer's moments take, and the gradient buffers so far.
+    package var memory: (working: Int, masters: Int, moments: Int, gradients: Int) {
+        (
+            weights.working.byteCount, weights.masterBytes,
+            moments.reduce(0) { $0 + $1.byteCount }, tree.byteCount
+        )
     }
 
     // MARK: State

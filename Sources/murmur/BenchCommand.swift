@@ -60,7 +60,7 @@ struct BenchCommand: ParsableCommand {
             ratio          \(Self.number(result.ratio))
             communication  \(Self.number(100 * result.communicationShare)) % of a step
             memory         \(Self.number(Double(result.peakRssBytes) / 1_073_741_824)) GiB a rank
-            layout         \(result.worldSize) ranks of \(result.threads) threads
+            layout         \(result.data) × \(result.tensor) ranks of \(result.threads) threads (data × tensor)
             """)
     }
 
