@@ -30,7 +30,11 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let configuration = try arguments.load(readsData: false)
         try withWorld(
-            timeout: configuration.run.communicationTimeout, configuration: configuration
+            timeout: configuration.run.communicationTimeout,
+            options: [
+                SharedValue("command", "bench"), SharedValue("--steps", "\(steps)"),
+                SharedValue("--profile", "\(profile)"),
+            ], configuration: configuration
         ) { world throws(RunError) in
             let result = try bench(
                 configuration, steps: steps, profiles: profile, world: world)

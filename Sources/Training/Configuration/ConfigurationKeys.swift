@@ -169,8 +169,13 @@ extension ConfigurationKey {
             .powerOfTwo(upTo: LossScale.limit), resume: .free,
             "That factor where `precision.loss_scale` is static."),
         ConfigurationKey(
-            "parallelism.tensor", \.parallelism.tensor, .integer(1...256), resume: .free,
-            "Ranks that share one copy of the model; this version has 1."),
+            "parallelism.tensor", \.parallelism.tensor, .powerOfTwo(upTo: 256), resume: .free,
+            "Ranks that hold one copy of the model together: attention heads, feed-forward columns and vocabulary are split over them; divides `numerics.slices`, `model.heads` and the number of ranks, and changes no bit."
+        ),
+        ConfigurationKey(
+            "parallelism.sequence", \.parallelism.sequence, .boolean, resume: .free,
+            "Also splits what lies between those parts, norms, dropout and residual stream, by tokens; changes no bit."
+        ),
         ConfigurationKey(
             "parallelism.bucket_bytes", \.parallelism.bucketBytes, .integer(1024...4_294_967_296),
             resume: .free, "Bytes of gradients that are exchanged at once."),

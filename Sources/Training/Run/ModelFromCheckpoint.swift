@@ -36,9 +36,12 @@ public struct TrainedModel {
         }
         let identity = reader.progress.identity
         do throws(ConfigurationError) {
-            configuration = try RunConfiguration.parse(
+            var configuration = try RunConfiguration.parse(
                 yaml: identity.configuration, file: "\(reader.path)/configuration.yaml",
                 overrides: overrides)
+            // Each process here holds the whole model, however the run has split it.
+            configuration.parallelism.tensor = 1
+            self.configuration = configuration
         } catch {
             throw RunError(error)
         }

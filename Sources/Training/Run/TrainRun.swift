@@ -151,13 +151,9 @@ extension RunConfiguration {
             run: run, configuration: yaml, configurationDigest: digest.hexadecimal(),
             tokenizer: String(decoding: dataset.tokenizer.json(), as: UTF8.self),
             tokenizerDigest: dataset.tokenizer.digest, datasetDigest: dataset.fingerprint,
-            build: "murmur \(version), \(HostFeatures.compiled)",
-            blas: "\(BLAS.configuration), \(BLAS.coreName)")
+            build: ProgramIdentity.build, blas: ProgramIdentity.blas)
     }
 }
-
-/// The version of this program.
-public let version = "0.1.0"
 
 /// The name of the run that goes on, or one that no other run has: the first rank's, on all. Collective.
 private func runName(
@@ -168,12 +164,10 @@ private func runName(
 }
 
 extension TrainingProgress.Identity {
-    /// What must be the same on every rank, by name.
-    fileprivate var digests: [(name: String, value: String)] {
-        [
-            ("configuration", configurationDigest), ("tokenizer", tokenizerDigest),
-            ("dataset", datasetDigest), ("build", build),
-        ]
+    /// What must be the same on every rank and is known only when the data is open; the rest was compared
+    /// when the ranks met.
+    fileprivate var digests: [SharedValue] {
+        [SharedValue("tokenizer", tokenizerDigest), SharedValue("dataset", datasetDigest)]
     }
 }
 
