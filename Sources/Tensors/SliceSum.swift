@@ -74,7 +74,7 @@ public struct Slices {
     }
 
     /// The slice that holds an element of the axis.
-    func slice(of element: Int) -> Int {
+    package func slice(of element: Int) -> Int {
         (0..<sum.sliceCount).first { element < borders[$0 + 1] } ?? sum.sliceCount - 1
     }
 }

@@ -27,7 +27,7 @@ public struct TokenSlices {
     public init(scatteredOver sum: any SliceSum) { self.sum = sum }
 
     /// Whether every token is here.
-    var isLocal: Bool { sum.isLocal }
+    package var isLocal: Bool { sum.isLocal }
 
     /// Of the whole axis of `count` tokens.
     private func borders(_ count: Int, width: Int = 1) -> [Int] {
@@ -35,14 +35,14 @@ public struct TokenSlices {
     }
 
     /// Those of `count` tokens that are here.
-    func held(of count: Int) -> Range<Int> {
+    package func held(of count: Int) -> Range<Int> {
         let borders = borders(count)
         return borders[sum.localSlices.lowerBound]..<borders[sum.localSlices.upperBound]
     }
 
     /// The slices that are here, counted from the first token that is. `isWhole`: of a tensor which has every
     /// token whatever this process holds between regions.
-    func ranges(of count: Int, isWhole: Bool) -> [Range<Int>] {
+    package func ranges(of count: Int, isWhole: Bool) -> [Range<Int>] {
         let borders = borders(count)
         let slices = isWhole ? 0..<sum.sliceCount : sum.localSlices
         let first = borders[slices.lowerBound]
@@ -53,7 +53,7 @@ public struct TokenSlices {
     func finishSum(_ root: Buffer) { sum.finishSum(root) }
 
     /// *Gather*: every token, on every rank. A tensor that has them all is itself.
-    func gathered(_ tensor: Tensor) -> Tensor {
+    package func gathered(_ tensor: Tensor) -> Tensor {
         guard !isLocal else { return tensor }
         let (rows, width) = (tensor.shape.rows, tensor.shape.width)
         let whole = Tensor(uninitialized: tensor.shape, dtype: tensor.dtype)
@@ -65,7 +65,7 @@ public struct TokenSlices {
     }
 
     /// *Split*: the tokens that belong here, of a tensor that has them all. Nothing crosses ranks.
-    func scattered(_ tensor: Tensor) -> Tensor {
+    package func scattered(_ tensor: Tensor) -> Tensor {
         guard !isLocal else { return tensor }
         let width = tensor.shape.width
         let held = held(of: tensor.shape.rows)
@@ -77,7 +77,9 @@ public struct TokenSlices {
 
     /// *Reduce*, or *reduce-scatter*: finishes partial sums over `slices`, [tokens, width], for the tokens that
     /// belong here, and returns which those are.
-    func finish(_ root: Buffer, over slices: any SliceSum, rows: Int, width: Int) -> Range<Int> {
+    package func finish(_ root: Buffer, over slices: any SliceSum, rows: Int, width: Int) -> Range<
+        Int
+    > {
         if isLocal {
             slices.finishSum(root)
         } else {
