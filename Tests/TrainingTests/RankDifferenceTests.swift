@@ -18,8 +18,8 @@ struct RankDifference: Sendable, CustomTestStringConvertible {
     static let all = [
         RankDifference(name: "another build", parts: another) { try .init(copy(of: $1, $0), $2) },
         RankDifference(
-            name: "another build on the third rank", parts: another + [" on rank 2 (host "],
-            before: 2
+            name: "another build on the last of four ranks", parts: another + [" on rank 3 (host "],
+            before: 3
         ) { try .init(copy(of: $1, $0), $2) },
         RankDifference(
             name: "another value of a key",
@@ -64,7 +64,7 @@ struct RankDifference: Sendable, CustomTestStringConvertible {
     ]
 
     /// The program with a byte that nothing reads.
-    private static func copy(of program: String, _ run: RunFolder) throws -> String {
+    static func copy(of program: String, _ run: RunFolder) throws -> String {
         var bytes = try Data(contentsOf: URL(fileURLWithPath: program))
         bytes.append(0)
         let copy = try run.folder.write("murmur", "")
@@ -119,6 +119,25 @@ struct RankDifference: Sendable, CustomTestStringConvertible {
         for part in difference.parts { #expect(line.contains(part), "\(line)") }
         #expect(waitUntil { run.ranks.isEmpty }, "processes are left: \(run.ranks)")
         #expect(!FileManager.default.fileExists(atPath: run.directory), "the run has begun")
+    }
+
+    /// A build is told apart on resume too, where it may be meant.
+    @Test func aResumeWithAnotherBuildIsWarnedOf() throws {
+        let run = try RunFolder()
+        let first = try run.train(["--stop-at", "3"])
+        #expect(first.exitCode == 0, "\(first.summary)")
+        let same = try run.train(["--stop-at", "5", "--resume"])
+        #expect(same.exitCode == 0 && !same.errors.contains("warning:"), "\(same.summary)")
+        let copy = try RankDifference.copy(of: Program("murmur").path, run)
+        let other = try Program.run([
+            .init(copy, ["train", RunFolder.configuration] + run.settings() + ["--resume"])
+        ])
+        #expect(other.exitCode == 0, "\(other.summary)")
+        let warnings = other.errorLines.filter { $0.hasPrefix("warning:") }
+        #expect(warnings.count == 1, "\(other.summary)")
+        #expect(
+            warnings.first?.contains(
+                #/^warning: build was murmur \S+, program [0-9a-f]{16}, .*, is murmur /#) == true)
     }
 
     /// Threads are a rank's own matter, and a copy of the program is the same program: the control.

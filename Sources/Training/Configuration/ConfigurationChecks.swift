@@ -78,7 +78,8 @@ struct ConfigurationCheck: Sendable {
                 "expected a divisor of \(undivided.joined(separator: " and ")), found \(tensor); "
                 + "use \(fitting.listed)"
         },
-        ConfigurationCheck(["parallelism.tensor", "model.feed_forward"]) { configuration in
+        ConfigurationCheck(["parallelism.tensor", "model.feed_forward", "model.width"]) {
+            configuration in
             let (tensor, features) =
                 (configuration.parallelism.tensor, configuration.model.feedForward)
             guard tensor > features else { return nil }
