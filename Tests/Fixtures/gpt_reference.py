@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 FOUR = sys.argv[1:] == ["four"]
-LAYERS, HEADS, WIDTH, VOCABULARY, CONTEXT, INNER = (1, 4, 20, 61, 16, 53) if FOUR else (2, 3, 24, 61, 16, 96)
+LAYERS, HEADS, WIDTH, INNER = (1, 4, 20, 53) if FOUR else (2, 3, 24, 96)
+VOCABULARY, CONTEXT = 61, 16
 SEQUENCES, LENGTH, STEPS = 3, 13, 10
 
 generator = torch.Generator().manual_seed(20240521)

@@ -73,14 +73,11 @@ package struct TrainingSteps<Network: Model> {
             groups, seed: configuration.run.seed, step: step, scale: Float(scale / targets),
             inspects: lossScale.isLastChance
         ) { () throws(RunError) in
-            do throws(RunError) {
-                return try next()
-            } catch {
-                failure = failure ?? error
-                return .nothing(
-                    rows: configuration.batch.microBatch,
-                    columns: configuration.model.contextLength)
-            }
+            var batch: Batch?
+            do throws(RunError) { batch = try next() } catch { failure = failure ?? error }
+            if try areAllReady(batch != nil), let batch { return batch }
+            return .nothing(
+                rows: configuration.batch.microBatch, columns: configuration.model.contextLength)
         }
 
         // Loss, gradient norm, errors, signals and findings, agreed at once.
@@ -101,6 +98,19 @@ package struct TrainingSteps<Network: Model> {
         return try conclude(
             records, agreement, isGood: agreement.isFinite && records.allSatisfy(\.isFinite),
             targets: targets)
+    }
+
+    /// Whether every rank that holds this copy of the model has its micro-batch: what they exchange on the way
+    /// depends on the tokens, so that they go through the same ones or, all of them, through none.
+    /// Collective over the tensor dimension.
+    private func areAllReady(_ isReady: Bool) throws(RunError) -> Bool {
+        let group = replica.mesh.tensor
+        guard group.size > 1 else { return isReady }
+        let missing = Tensor([isReady ? 0 : 1], shape: [])
+        try communicating(step: step) { () throws(CommunicationError) in
+            try group.allReduceMaximum(missing.buffer).wait()
+        }
+        return missing.scalar == 0
     }
 
     /// Updates or skips, and takes note of which. Collective.
