@@ -63,6 +63,9 @@ public struct Slices {
         (self.borders, self.sum) = (borders, sum)
     }
 
+    /// The elements of the whole axis, wherever they are.
+    var extent: Int { borders[sum.sliceCount] }
+
     /// The elements of the axis that are here.
     public var held: Range<Int> {
         borders[sum.localSlices.lowerBound]..<borders[sum.localSlices.upperBound]

@@ -38,6 +38,7 @@ private let outOfBounds: [String: [String]] = [
     "batch.micro_batch": ["0", "-3", "1e300"],
     "numerics.slices": ["0", "3", "-4", "512"],
     "numerics.groups": ["0", "3", "-2", "2097152"],
+    "objective.label_smoothing": ["1", "-0.1", "1e300", ".nan", "10%"],
     "optimizer.name": ["sgd", "~"],
     "optimizer.learning_rate": ["0", "-0.001", "1e300", ".inf", "1e", "\"0.1\""],
     "optimizer.beta1": ["1", "-0.1", "1e300"],

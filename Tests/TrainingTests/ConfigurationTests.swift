@@ -23,6 +23,7 @@ import Training
         expected.data.cache = "elsewhere"
         expected.numerics.slices = 8
         expected.numerics.groups = 2
+        expected.objective.labelSmoothing = 0.1
         expected.optimizer.beta1 = 0.8
         expected.optimizer.beta2 = 0.99
         expected.optimizer.epsilon = 1e-7

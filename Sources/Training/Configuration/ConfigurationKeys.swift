@@ -3,8 +3,8 @@ import Optimizers
 extension ConfigurationKey {
     /// Every key there is, in the order of the resolved file and of the documentation.
     package static let all: [ConfigurationKey] =
-        runKeys + modelKeys + dataKeys + batchKeys + optimizerKeys + scheduleKeys + machineKeys
-        + recordKeys
+        runKeys + modelKeys + dataKeys + batchKeys + objectiveKeys + optimizerKeys + scheduleKeys
+        + machineKeys + recordKeys
 
     /// The sections, in order.
     static let sections: [String] = all.reduce(into: []) { sections, key in
@@ -105,6 +105,14 @@ extension ConfigurationKey {
             resume: .override,
             "Groups of micro-batches whose gradients are added as a tree; as many ranks, or a divisor of it, give the same bits."
         ),
+    ]
+
+    private static let objectiveKeys = [
+        ConfigurationKey(
+            "objective.label_smoothing", \.objective.labelSmoothing,
+            .number(from: .including(0), to: .excluding(1)), resume: .override,
+            "Part of each target that is spread evenly over the vocabulary in the training loss; evaluations do without."
+        )
     ]
 
     private static let optimizerKeys = [

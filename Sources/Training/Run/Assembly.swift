@@ -30,7 +30,7 @@ extension RunConfiguration {
             shape.activation = model.activation
             return GPT(
                 shape, numerics: Layers.Numerics(slices: numerics.slices),
-                recompute: memory.recompute)
+                recompute: memory.recompute, labelSmoothing: objective.labelSmoothing)
         }
     }
 

@@ -92,7 +92,9 @@ public func train(
     let rate = try measuredProductRate(world)
     let flops = configuration.flopsPerToken(parameters: model.parameterCount)
     console.note(
-        describe(configuration, model, dataset, world, resumedAt: checkpoint?.reader.progress.step))
+        describe(
+            configuration, model, dataset, replica.mesh, resumedAt: checkpoint?.reader.progress.step
+        ))
     let last = min(configuration.run.steps, options.stopAt ?? .max)
     guard trainer.step < last else {
         return console.note("nothing to do: step \(trainer.step) of \(last) is complete")
@@ -270,15 +272,20 @@ func measuredProductRate(_ world: World) throws(RunError) -> Double {
 }
 
 private func describe(
-    _ configuration: RunConfiguration, _ model: GPT, _ dataset: PreparedDataset, _ world: World,
+    _ configuration: RunConfiguration, _ model: GPT, _ dataset: PreparedDataset, _ mesh: Mesh,
     resumedAt step: Int?
 ) -> String {
     let tokens = configuration.batch.sequences * configuration.model.contextLength
+    let shape = mesh.shape
+    let layout =
+        shape.tensor > 1
+        ? "\(shape.data) × \(shape.tensor) ranks (data × tensor)"
+        : "\(shape.data) \(shape.data == 1 ? "rank" : "ranks")"
     let start = step.map { "resuming at step \($0)" } ?? "starting at step 0"
     return """
         \(configuration.run.directory): \(model.parameterCount) parameters, \
         \(dataset.train.count) training tokens, vocabulary \(dataset.tokenizer.vocabularySize), \
-        \(tokens) tokens a step; \(world.size) \(world.size == 1 ? "rank" : "ranks") of \
+        \(tokens) tokens a step; \(layout) of \
         \(Threads.count) \(Threads.count == 1 ? "thread" : "threads"); \(start)
         """
 }
