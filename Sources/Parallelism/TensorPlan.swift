@@ -32,7 +32,7 @@ public struct TensorPlan<Network> {
         case rows
     }
 
-    let parameters: (Network) -> [Parameter]
+    package let parameters: (Network) -> [Parameter]
 
     private init(parameters: @escaping (Network) -> [Parameter]) { self.parameters = parameters }
 

@@ -30,7 +30,7 @@ public protocol SliceSum: AnyObject {
 
 extension SliceSum {
     /// Whether this process holds every slice, so that an epilogue may follow at once, block by block.
-    var isLocal: Bool { localSlices.count == sliceCount }
+    package var isLocal: Bool { localSlices.count == sliceCount }
 
     /// The whole tree's root in the place of the local subtree's.
     func finishSum(_ root: Buffer) { beginSum(root, scatteredAt: nil)() }
@@ -81,7 +81,7 @@ public struct Slices {
     }
 
     /// The slice that holds an element of the axis.
-    func slice(of element: Int) -> Int {
+    package func slice(of element: Int) -> Int {
         (0..<sum.sliceCount).first { element < borders[$0 + 1] } ?? sum.sliceCount - 1
     }
 }

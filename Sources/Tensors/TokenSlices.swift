@@ -27,7 +27,7 @@ public struct TokenSlices {
     public init(scatteredOver sum: any SliceSum) { self.sum = sum }
 
     /// Whether every token is here.
-    var isLocal: Bool { sum.isLocal }
+    package var isLocal: Bool { sum.isLocal }
 
     /// Of the whole axis of `count` tokens.
     private func borders(_ count: Int, width: Int = 1) -> [Int] {
@@ -35,7 +35,7 @@ public struct TokenSlices {
     }
 
     /// Those of `count` tokens that are here.
-    func held(of count: Int) -> Range<Int> {
+    package func held(of count: Int) -> Range<Int> {
         let borders = borders(count)
         return borders[sum.localSlices.lowerBound]..<borders[sum.localSlices.upperBound]
     }
@@ -43,7 +43,7 @@ public struct TokenSlices {
     /// The slices of `count` tokens that are here, counted from the first token that is.
     ///
     /// - Parameter isWhole: for a tensor inside a region with split weights: all slices are.
-    func ranges(of count: Int, isWhole: Bool) -> [Range<Int>] {
+    package func ranges(of count: Int, isWhole: Bool) -> [Range<Int>] {
         let borders = borders(count)
         let slices = isWhole ? 0..<sum.sliceCount : sum.localSlices
         let first = borders[slices.lowerBound]
@@ -56,7 +56,7 @@ public struct TokenSlices {
     /// *Gather*: every token, on every rank; where nothing is scattered, the tensor itself. Forward into a
     /// column-parallel product, and once more backward for its weight's gradient; backward out of a
     /// row-parallel product and of an embedding. Collective over the group.
-    func gathered(_ tensor: Tensor) -> Tensor {
+    package func gathered(_ tensor: Tensor) -> Tensor {
         guard !isLocal else { return tensor }
         let (rows, width) = (tensor.shape.rows, tensor.shape.width)
         let whole = Tensor(uninitialized: tensor.shape, dtype: tensor.dtype)
@@ -69,7 +69,7 @@ public struct TokenSlices {
 
     /// *Split*: the tokens that belong here, of a tensor that has them all. Forward out of an embedding, whose
     /// backward is *gather*. Nothing crosses ranks.
-    func scattered(_ tensor: Tensor) -> Tensor {
+    package func scattered(_ tensor: Tensor) -> Tensor {
         guard !isLocal else { return tensor }
         let width = tensor.shape.width
         let held = held(of: tensor.shape.rows)
@@ -82,7 +82,7 @@ public struct TokenSlices {
     /// *Reduce*, or *reduce-scatter*: begins to sum partial results over `slices`, [tokens, width], for the
     /// tokens that belong here; what is returned ends it. Forward out of a row-parallel product, backward
     /// into a column-parallel one; the other way it is *copy*, or *gather*. Collective over the group.
-    func beginSum(
+    package func beginSum(
         _ root: Buffer, over slices: any SliceSum, rows: Int, width: Int
     ) -> () -> Void {
         slices.beginSum(root, scatteredAt: isLocal ? nil : borders(rows, width: width))

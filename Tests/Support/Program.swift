@@ -37,6 +37,9 @@ package struct Program: Sendable {
         path = try firstExecutable(name, in: folders + builds)
     }
 
+    /// One that is somewhere else.
+    package init(path: String) { self.path = path }
+
     /// Runs it and waits, at most `timeout` seconds: after that it is killed.
     ///
     /// - Parameters:

@@ -74,7 +74,7 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         ) { train($0, ["parallelism.tensor=4"]) },
         BadInput(
             "a vocabulary below the tokenizer's", 2,
-            [["model.vocabulary: expected at least the tokenizer's 44, found 20"]]
+            [["model.vocabulary: expected at least the tokenizer's 45, found 20"]]
         ) { train($0, ["model.vocabulary=20"]) },
     ]
 
@@ -131,7 +131,7 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         },
         BadInput(
             "a shard of another vocabulary", 3,
-            [["@/shards/train-00000.tokens: tokenizer: expected", "44 tokens", "300 tokens"]]
+            [["@/shards/train-00000.tokens: tokenizer: expected", "45 tokens", "300 tokens"]]
         ) { run in
             try damaged(run) { try $0.rewrite($0.tokens() + [299], vocabulary: 300) }
         },
@@ -158,7 +158,7 @@ struct BadInput: Sendable, CustomTestStringConvertible {
                 [
                     "step ",
                     "@/shards/train-00000.tokens: token 777: expected an id below the vocabulary",
-                    "of 44, found 200",
+                    "of 45, found 200",
                 ]
             ],
             isInMidRun: true
