@@ -35,6 +35,7 @@ struct GPTMemory {
     let slices: Int
     let share: TensorShare
     let hasDropout: Bool
+    let smoothsLabels: Bool
     let recompute: Recompute
     /// Bytes of a stored element.
     let elementBytes: Int
@@ -75,6 +76,7 @@ struct GPTMemory {
         (layers, slices) = (model.layers, configuration.numerics.slices)
         (self.vocabulary, self.share) = (share.held(of: vocabulary), share)
         hasDropout = model.dropout > 0
+        smoothsLabels = configuration.objective.labelSmoothing > 0
         recompute = configuration.memory.recompute
         elementBytes = configuration.storageType.size
     }
@@ -302,7 +304,8 @@ struct GPTMemory {
         let logits = stored(&pool, vocabulary)
         gathered(&pool)
         let held = share.held(of: slices)
-        let passing = [pool.take(held, rows), pool.take(held, rows), pool.take(rows)]
+        let kinds = smoothsLabels ? 2 : 1
+        let passing = [pool.take(held, rows), pool.take(kinds, held, rows), pool.take(rows)]
         let logSumExp = pool.take(rows)
         pool.give(passing)
         let hits = pool.take(rows)
