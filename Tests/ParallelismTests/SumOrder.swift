@@ -27,6 +27,7 @@ final class Reordered: Communicator {
     var rank: Int { base.rank }
     var size: Int { base.size }
     var secondsWaited: Double { base.secondsWaited }
+    var path: String { base.path }
 
     /// Brings what every rank has to every rank, and adds it here.
     func allReduce(_ buffer: Buffer) -> PendingOperation {
@@ -47,8 +48,10 @@ final class Reordered: Communicator {
         allReduce(buffer)
     }
 
-    func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
-        let group = try base.split(color: color, key: key)
+    func split(
+        color: Int, key: Int, sharesMemory: Bool
+    ) throws(CommunicationError) -> any Communicator {
+        let group = try base.split(color: color, key: key, sharesMemory: sharesMemory)
         return group.size == 4 ? Reordered(group, order) : group
     }
 
