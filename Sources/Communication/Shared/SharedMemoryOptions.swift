@@ -21,4 +21,9 @@ package struct SharedMemoryOptions: Sendable {
     package var pretendedRoom: Int?
 
     package init() {}
+
+    /// Bytes that a rank maps in a group of so many: a block of each.
+    package func mappedBytes(groupSize: Int) -> Int {
+        groupSize * SharedMemory.blockBytes(chunkBytes: chunkBytes)
+    }
 }

@@ -33,13 +33,12 @@ struct Workspace {
 
     // MARK: Parts
 
-    /// What a sum over the tensor dimension takes on its way: a ring of chunks for each other rank
-    /// (`Communication/Exchanges/Reducing.swift`). One sum is on its way at a time.
+    /// The memory that ranks of the tensor dimension share for their sums: a block of each, all of which count
+    /// as memory of every one. (Over several hosts: rings of chunks, about as many bytes.)
     private static func tensorSumBytes(_ shape: GPTMemory) -> Int {
         let degree = shape.share.degree
-        let piece = Double(shape.rows) * Double(shape.width) / Double(degree)
-        let chunk = CommunicationOptions().reductionChunk(size: degree)
-        return plannedBytes(3 * min(piece, Double(chunk)) * Double(degree - 1))
+        guard degree > 1 else { return 0 }
+        return CommunicationOptions().sharedMemory.mappedBytes(groupSize: degree)
     }
 
     /// The largest block that each thread asks for, at each depth of nesting: the caller has a product's
