@@ -31,7 +31,7 @@ struct CheckpointExport: ParsableCommand {
     func run() throws {
         guard Launch.isFirst else { return }
         let export = try exportCheckpoint(directory, to: output, shardLimit: maxShardSize)
-        Report.warn(export.notes)
+        Report.table(export.notes.map { "note: \($0)" })
         for name in export.files { print("\(output)/\(name)") }
     }
 }
@@ -69,7 +69,7 @@ struct CheckpointImport: ParsableCommand {
     func run() throws {
         guard Launch.isFirst else { return }
         let imported = try importCheckpoint(folder, into: directory, configuration: load())
-        Report.warn(imported.notes)
+        Report.table(imported.notes.map { "note: \($0)" })
         print("\(imported.path): \(imported.parameterCount) parameters")
     }
 

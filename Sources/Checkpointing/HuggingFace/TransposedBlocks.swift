@@ -5,7 +5,7 @@ import Tensors
 ///
 /// - Parameter read: fills a buffer with elements of the matrix, row-major. A matrix of more than `most`
 ///   elements is read once for each block that is taken: rows cannot be turned around one by one.
-func transposeBlocks(
+package func transposeBlocks(
     rows: Int, columns: Int, most: Int = 1 << 24,
     read: (Range<Int>, Buffer) throws(CheckpointError) -> Void,
     take: (Buffer) throws(CheckpointError) -> Void
