@@ -114,7 +114,8 @@ package struct HuggingFaceExport: Sendable {
                     rows: tensor.shape[0], columns: tensor.shape[1], read: elements,
                     take: writer.append)
             } else {
-                try forEachBlock(of: tensor.shape.count, read: elements,
+                try forEachBlock(
+                    of: tensor.shape.count, read: elements,
                     take: writer.append)
             }
         }

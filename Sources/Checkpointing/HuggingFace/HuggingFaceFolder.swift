@@ -129,7 +129,8 @@ package final class HuggingFaceFolder: Sendable {
             files.insert(file)
             guard map.count < SafetensorsHeader.mostTensors, files.count <= mostFiles else {
                 throw reader.failure(
-                    expected: "at most \(SafetensorsHeader.mostTensors) tensors in \(mostFiles) files",
+                    expected:
+                        "at most \(SafetensorsHeader.mostTensors) tensors in \(mostFiles) files",
                     found: "more")
             }
             map[name] = file

@@ -31,7 +31,8 @@ package struct HuggingFaceTensor: Sendable {
 
     /// Whether a name without prefix is a mask that older versions of transformers stored.
     static func isMask(_ name: String) -> Bool {
-        name.hasPrefix("h.") && (name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias"))
+        name.hasPrefix("h.")
+            && (name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias"))
     }
 }
 

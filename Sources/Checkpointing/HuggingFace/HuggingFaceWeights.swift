@@ -49,10 +49,12 @@ package struct HuggingFaceWeights: Sendable {
             return "tensor \(tensor.name): expected \(tensor.storedShape), found none of that name"
         }
         guard found.entry.shape == tensor.storedShape else {
-            return "tensor \(tensor.name): expected \(tensor.storedShape), found \(found.entry.shape)"
+            return
+                "tensor \(tensor.name): expected \(tensor.storedShape), found \(found.entry.shape)"
         }
         guard found.isFloat else {
-            return "tensor \(tensor.name): expected F32, F16 or BF16, found \(found.entry.type.rawValue)"
+            return
+                "tensor \(tensor.name): expected F32, F16 or BF16, found \(found.entry.type.rawValue)"
         }
         return nil
     }
@@ -90,7 +92,8 @@ package struct HuggingFaceWeights: Sendable {
         _ tensor: HuggingFaceTensor, _ take: (Buffer) throws(CheckpointError) -> Void
     ) throws(CheckpointError) {
         guard let source = stored[tensor.name] else {
-            preconditionFailure("HuggingFaceWeights: \(tensor.name) was looked for when it was made")
+            preconditionFailure(
+                "HuggingFaceWeights: \(tensor.name) was looked for when it was made")
         }
         func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
             try source.read(elements: range, into: buffer)
@@ -135,14 +138,19 @@ package struct HuggingFaceWeights: Sendable {
     }
 }
 
-/// A state of zeros that takes the memory of one block, however large its tensor is.
-package func zeros(named name: String, like tensor: StateTensor) -> StateTensor {
+/// For each tensor one of zeros, of another name; all of them share the memory of one block.
+package func zeros(
+    like tensors: [StateTensor], named name: (String) -> String
+) -> [StateTensor] {
     let most = 1 << 22
-    let block = Buffer(count: min(most, tensor.spec.shape.count))
+    let block = Buffer(count: most)
     block.clear()
-    let pieces = stride(from: 0, to: tensor.spec.shape.count, by: most).map { start in
-        let range = start..<min(start + most, tensor.spec.shape.count)
-        return StateTensor.Piece(range: range, buffer: block[0..<range.count])
+    return tensors.map { tensor in
+        let count = tensor.spec.shape.count
+        let pieces = stride(from: 0, to: count, by: most).map { start in
+            let range = start..<min(start + most, count)
+            return StateTensor.Piece(range: range, buffer: block[0..<range.count])
+        }
+        return StateTensor(name: name(tensor.name), spec: tensor.spec, pieces: pieces)
     }
-    return StateTensor(name: name, spec: tensor.spec, pieces: pieces)
 }

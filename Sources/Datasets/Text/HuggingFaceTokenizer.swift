@@ -92,7 +92,9 @@ extension ByteTokenizer {
         return (UInt8.min...UInt8.max).map { byte in
             let isPrintable =
                 0x21...0x7E ~= byte || 0xA1...0xAC ~= byte || 0xAE...0xFF ~= byte
-            guard !isPrintable, let scalar = Unicode.Scalar(next) else { return Unicode.Scalar(byte) }
+            guard !isPrintable, let scalar = Unicode.Scalar(next) else {
+                return Unicode.Scalar(byte)
+            }
             next += 1
             return scalar
         }

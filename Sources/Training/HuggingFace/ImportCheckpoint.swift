@@ -36,7 +36,8 @@ public func importCheckpoint(
     }
     if file.model.dropout != configuration.model.dropout {
         notes.append(
-            "model.dropout is \(configuration.model.dropout); \(file.path) has \(file.model.dropout)")
+            "model.dropout is \(configuration.model.dropout); \(file.path) has \(file.model.dropout)"
+        )
     }
     let model = try configuration.makeModel(
         vocabulary: tokenizer?.vocabularySize ?? file.model.vocabulary)
@@ -58,7 +59,7 @@ public func importCheckpoint(
     let saved = try reading { () throws(CheckpointError) in
         let state = try weights.state(scratch: directory)
         let moments = configuration.makeOptimizer().momentNames.flatMap { moment in
-            state.map { zeros(named: "optimizer.\(moment).\($0.name)", like: $0) }
+            zeros(like: state) { "optimizer.\(moment).\($0)" }
         }
         return try CheckpointWriter(
             runDirectory: directory, keep: configuration.checkpoint.keep
