@@ -10,6 +10,7 @@ import Testing
         let own = try #require(files.first { $0.name == Tokenizer.exportedName })
         #expect(try Tokenizer(json: own.bytes, name: own.name) == tokenizer)
         let file = try #require(files.first { $0.name == "tokenizer.json" })
+        #expect(Tokenizer(huggingFace: file.bytes) == tokenizer)
         let root = try #require(
             try JSONSerialization.jsonObject(with: Data(file.bytes)) as? [String: Any])
         let model = try #require(root["model"] as? [String: Any])
@@ -33,5 +34,28 @@ import Testing
             output: folder.file("shards"))
         let vocabulary = try vocabulary(dataset.tokenizer)
         #expect(vocabulary == ["\n": 0, "\"": 1, "\\": 2, "a": 3, "é": 4, "日": 5])
+    }
+
+    @Test(
+        arguments: [
+            "", "{}", "[]", "{\"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}",
+            "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [\"a a\"]}}",
+            "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 1}, \"merges\": []}}",
+            "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"ab\": 0}, \"merges\": []}}",
+            "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"b\": 0, \"a\": 1}, \"merges\": []}}",
+            "{\"model\": {\"type\": \"Unigram\", \"vocab\": {\"a\": 0}, \"merges\": []}}",
+            """
+            {"pre_tokenizer": {"type": "ByteLevel"},
+             "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}
+            """,
+            """
+            {"normalizer": {"type": "NFC"},
+             "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}
+            """,
+        ])
+    func anotherTokenizerIsNotTakenForOurs(text: String) {
+        #expect(Tokenizer(huggingFace: Array(text.utf8)) == nil)
+        let ours = "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}}"
+        #expect(Tokenizer(huggingFace: Array(ours.utf8)) != nil, "control")
     }
 }

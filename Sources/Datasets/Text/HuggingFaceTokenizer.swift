@@ -76,7 +76,7 @@ extension Tokenizer {
     }
 
     /// What stands for each token in a vocabulary of text.
-    private var symbols: [String] {
+    var symbols: [String] {
         switch self {
         case .character(let tokenizer): tokenizer.characters.map { String($0) }
         case .byte: ByteTokenizer.symbols.map { String($0) } + [Tokenizer.endOfTextContent]

@@ -82,7 +82,9 @@ private struct ImportedTokenizer {
     let text: String
 
     init(_ folder: HuggingFaceFolder) throws(RunError) {
-        let limit = 1 << 25
+        // Every character that Unicode assigns fits. Another program's vocabulary may be larger; it is
+        // kept, not read.
+        let limit = 1 << 22
         if folder.has(Tokenizer.exportedName) {
             let bytes = try reading { () throws(CheckpointError) in
                 try folder.bytes(of: Tokenizer.exportedName, limit: limit)
@@ -100,14 +102,15 @@ private struct ImportedTokenizer {
             return
         }
         let bytes = try reading { () throws(CheckpointError) in
-            try folder.bytes(of: HuggingFaceFile.tokenizer, limit: limit)
+            try folder.bytes(of: HuggingFaceFile.tokenizer, limit: limit << 2)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw RunError(
                 .checkpoint, "\(folder.path)/\(HuggingFaceFile.tokenizer): expected UTF-8")
         }
         self.text = text
-        known = try? Tokenizer(json: bytes, name: HuggingFaceFile.tokenizer)
+        let own = try? Tokenizer(json: bytes, name: HuggingFaceFile.tokenizer)
+        known = bytes.count > limit ? nil : own ?? Tokenizer(huggingFace: bytes)
     }
 }
 

@@ -6,18 +6,21 @@ import Tensors
 import Testing
 
 @Suite struct HuggingFaceWeightsTests {
-    private static let parameters: [Parameter] = [
-        Parameter("wte.weight", ShardSpec([9, 6], axis: 0, slices: 4), initializer: .zeros),
-        Parameter("ln_f.bias", ShardSpec(replicated: [6]), initializer: .zeros),
-        Parameter(
-            "h.0.attn.c_attn.weight",
-            ShardSpec(
-                [18, 6], axis: 0,
-                segments: Array(repeating: .init(units: 3, unitSize: 2), count: 3), slices: 4),
-            initializer: .zeros),
-        Parameter(
-            "h.0.mlp.c_proj.weight", ShardSpec([6, 11], axis: 1, slices: 4), initializer: .zeros),
-    ]
+    private static var parameters: [Parameter] {
+        [
+            Parameter("wte.weight", ShardSpec([9, 6], axis: 0, slices: 4), initializer: .zeros),
+            Parameter("ln_f.bias", ShardSpec(replicated: [6]), initializer: .zeros),
+            Parameter(
+                "h.0.attn.c_attn.weight",
+                ShardSpec(
+                    [18, 6], axis: 0,
+                    segments: Array(repeating: .init(units: 3, unitSize: 2), count: 3), slices: 4),
+                initializer: .zeros),
+            Parameter(
+                "h.0.mlp.c_proj.weight", ShardSpec([6, 11], axis: 1, slices: 4), initializer: .zeros
+            ),
+        ]
+    }
 
     private static let tensors = parameters.map { HuggingFaceTensor(gpt2: $0) }
 

@@ -70,7 +70,7 @@ enum Python {
             ["train", RunFolder.configuration] + settings + ["--resume", "--stop-at", "2"],
             ranks: 2)
         #expect(resumed.exitCode == 0, "\(resumed.summary)")
-        #expect(resumed.output.contains("resuming at step 0"), "\(resumed.summary)")
+        #expect(resumed.errors.contains("resuming at step 0"), "\(resumed.summary)")
     }
 
     @Test func everyDifferenceOfTheModelIsNamed() throws {

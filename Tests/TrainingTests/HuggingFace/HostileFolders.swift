@@ -255,7 +255,7 @@ struct HostileFolder: Sendable {
     private static let tokenizers: [HostileFolder] = [
         ("", "no valid JSON"), ("{\"type\":\"x\",\"version\":1,\"digest\":\"\"}", "type: expected"),
         ("{\"type\":\"murmuration-byte\",\"version\":1,\"digest\":\"0\"}", "digest: expected"),
-        (String(repeating: " ", count: 33 << 20), "at most 33554432 bytes"),
+        (String(repeating: " ", count: 5 << 20), "at most 4194304 bytes"),
     ].map { text, message in
         HostileFolder(
             name: "tokenizer \(text.prefix(40))", file: "murmuration-tokenizer.json",
