@@ -181,7 +181,7 @@ public final class CheckpointReader: Sendable {
     var identity: [UInt8] { manifestDigest }
 
     /// Fills `buffer` with elements of a tensor in logical order.
-    private func read(
+    func read(
         _ entry: CheckpointManifest.Entry, elements range: Range<Int>, into buffer: Buffer
     ) throws(CheckpointError) {
         for part in entry.parts {

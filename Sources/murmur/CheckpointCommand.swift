@@ -5,7 +5,7 @@ import Training
 struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "checkpoint", abstract: "Everything about checkpoints, without MPI.",
-        subcommands: [Digest.self])
+        subcommands: [Digest.self, CheckpointExport.self, CheckpointImport.self])
 
     struct Digest: ParsableCommand {
         static let configuration = CommandConfiguration(

@@ -49,7 +49,11 @@ public struct TrainedModel {
             tokenizer = try Tokenizer(
                 json: Array(identity.tokenizer.utf8), name: "\(reader.path)/tokenizer.json")
         } catch {
-            throw RunError(.checkpoint, error.message)
+            // A sound checkpoint has what was saved: another program's, where it was imported.
+            throw RunError(
+                .checkpoint,
+                "\(error.message); its run was imported with a tokenizer that this version does not "
+                    + "know")
         }
         Threads.start(configuration.run.threadCount(ranksOnHost: 1))
         step = reader.progress.step
