@@ -33,12 +33,6 @@ public final class Parameter {
         precondition(
             sum.sliceCount == spec.sliceCount,
             "Parameter: \(name) has \(spec.sliceCount) slices, the sum \(sum.sliceCount)")
-        let ranks = sum.sliceCount / sum.localSlices.count
-        for segment in spec.segments where segment.unitSize > 1 {
-            precondition(
-                segment.units.isMultiple(of: ranks),
-                "Parameter: \(ranks) ranks do not divide the \(segment.units) heads of \(name)")
-        }
         self.sum = sum
         var extents = spec.shape.extents
         extents[axis] = slices.held.count

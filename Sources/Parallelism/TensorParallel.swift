@@ -20,7 +20,16 @@ public func parallelize<Network: TensorParallelizable>(
     precondition(!parameters.isEmpty, "parallelize: the plan of \(Network.self) splits nothing")
     let group = TensorGroup(
         mesh.tensor, slices: parameters[0].spec.sliceCount, scattersTokens: scattersTokens)
-    for parameter in parameters { parameter.hold(group) }
+    for parameter in parameters {
+        // Where there are fewer heads than ranks, key and value heads are not copied.
+        for segment in parameter.spec.segments where segment.unitSize > 1 {
+            precondition(
+                segment.units.isMultiple(of: mesh.shape.tensor),
+                "parallelize: a tensor degree of \(mesh.shape.tensor) does not divide the "
+                    + "\(segment.units) heads of \(parameter.name)")
+        }
+        parameter.hold(group)
+    }
     return group
 }
 
