@@ -38,6 +38,24 @@ extension CheckpointReader {
                 + warnings.joined(separator: "; "))
     }
 
+    /// The checkpoint that `path` is, or those of the run that it is the directory of, newest first, opened
+    /// where they can be. Not collective.
+    public static func list(
+        in path: String
+    ) throws(CheckpointError) -> [(path: String, reader: Result<CheckpointReader, CheckpointError>)]
+    {
+        try candidates(in: path).map { name in
+            let isOwn = name == "."
+            let folder = isOwn ? path : "\(path)/checkpoints/\(name)"
+            return (
+                folder,
+                Result { () throws(CheckpointError) in
+                    try CheckpointReader(path: folder, followingLinks: isOwn)
+                }
+            )
+        }
+    }
+
     /// Folders that may be checkpoints, newest first; `.` is `path` itself.
     private static func candidates(in path: String) throws(CheckpointError) -> [String] {
         let name = path.split(separator: "/").last ?? ""

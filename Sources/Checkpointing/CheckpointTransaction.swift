@@ -30,17 +30,12 @@ struct CheckpointTransaction: ~Copyable {
         try operations.createFolder(temporaryPath)
     }
 
+    /// Leaves the folder to the next save, where somebody may still write into it.
+    consuming func abandon() { isOpen = false }
+
     deinit {
         // What cannot be removed now is a dead save's leftover to the next one.
         if isOpen { try? operations.removeFlatFolder(temporaryPath) }
-    }
-
-    /// Writes a whole file and makes it durable.
-    func write(_ bytes: [UInt8], as name: String) throws(CheckpointError) {
-        let file = try operations.createFile("\(temporaryPath)/\(name)")
-        let span = bytes.span
-        try file.write(span.bytes)
-        try file.finish()
     }
 
     /// Makes the checkpoint visible, and durable. An unusable folder in its place is put aside.
@@ -55,12 +50,12 @@ struct CheckpointTransaction: ~Copyable {
 
 extension CheckpointFolder {
     /// Removes what dead saves and removals have left, as far as it can be; returns why the rest stays.
-    /// One save at a time may write into a run.
+    /// One save at a time may write into a run; `current` is the path of the one that is under way.
     @discardableResult
-    func removeLeftovers(_ operations: FileOperations) -> [String] {
+    func removeLeftovers(_ operations: FileOperations, except current: String? = nil) -> [String] {
         var warnings: [String] = []
         let names = (try? names()) ?? []
-        for name in names where CheckpointFolder.isLeftover(name) {
+        for name in names where CheckpointFolder.isLeftover(name) && "\(path)/\(name)" != current {
             do throws(CheckpointError) {
                 try operations.removeFlatFolder("\(path)/\(name)")
             } catch {

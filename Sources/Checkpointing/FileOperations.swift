@@ -35,6 +35,14 @@ package struct FileOperations: Sendable {
         return OutputFile(path: path, descriptor: descriptor, before: before)
     }
 
+    /// Creates a whole file and makes it durable.
+    func writeFile(_ bytes: [UInt8], to path: String) throws(CheckpointError) {
+        let file = try createFile(path)
+        let span = bytes.span
+        try file.write(span.bytes)
+        try file.finish()
+    }
+
     /// Makes the entries of a folder durable (`fsync` on the folder).
     func synchronizeFolder(_ path: String) throws(CheckpointError) {
         try before(.synchronize, path)
@@ -61,6 +69,9 @@ package struct FileOperations: Sendable {
         guard rmdir(path) == 0 else { throw .system("rmdir", path) }
     }
 }
+
+/// Lets the calling thread sleep.
+func sleep(seconds: Double) { usleep(UInt32(seconds * 1e6)) }
 
 /// A file being written from its beginning to its end. It exists on disk once `finish()` has returned.
 final class OutputFile {

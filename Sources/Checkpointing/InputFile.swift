@@ -74,8 +74,10 @@ final class InputFile: Sendable {
     }
 
     /// The digest of bytes `range`, read in blocks of a MiB.
-    func digest(of range: Range<Int>) throws(CheckpointError) -> String {
-        var digest = ContentDigest()
+    func digest(
+        of range: Range<Int>, _ algorithm: PartDigest.Algorithm
+    ) throws(CheckpointError) -> String {
+        var digest = PartDigest(algorithm)
         let block = Buffer(storage: Storage(byteCount: 1 << 20), count: 1 << 18)
         var position = range.lowerBound
         while position + block.byteCount <= range.upperBound {

@@ -5,7 +5,9 @@ import Training
 struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "checkpoint", abstract: "Everything about checkpoints, without MPI.",
-        subcommands: [Digest.self])
+        subcommands: [
+            ListCheckpoints.self, VerifyCheckpoint.self, InspectCheckpoint.self, Digest.self,
+        ])
 
     struct Digest: ParsableCommand {
         static let configuration = CommandConfiguration(
