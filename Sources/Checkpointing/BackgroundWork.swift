@@ -12,8 +12,8 @@ final class BackgroundWork<Value: Sendable>: Sendable {
 
     /// - Parameter refusal: makes the value where the system has no thread left.
     init(
-        refusal: @escaping @Sendable (CheckpointError) -> Value,
-        _ body: @escaping @Sendable () -> Value
+        _ body: @escaping @Sendable () -> Value,
+        refusal: @escaping @Sendable (CheckpointError) -> Value
     ) {
         do throws(CheckpointError) {
             try startThread { self.end(with: body()) }

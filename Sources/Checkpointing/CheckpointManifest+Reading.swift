@@ -191,7 +191,11 @@ extension CheckpointManifest {
         try reader.object { (reader, key) throws(CheckpointError) in
             switch key {
             case "name":
-                name = try reader.string(limit: 4096)
+                let given = try reader.string(limit: 4096)
+                try reader.require(
+                    !given.isEmpty && !given.unicodeScalars.contains { $0.value < 0x20 },
+                    expected: "a name", found: "an empty one, or control characters")
+                name = given
                 reader.context = "tensor \(name!.printable)"
             case "dtype":
                 let type = try reader.string(limit: 64)

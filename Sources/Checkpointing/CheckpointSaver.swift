@@ -29,8 +29,9 @@ public final class CheckpointSaver {
     private var transaction: CheckpointTransaction?
     /// The copy of the state, kept between saves.
     private var staging = Buffer(count: 0)
-    /// On rank 0, the removal of old checkpoints; what it warns of.
-    private var pruning: BackgroundWork<[String]>?
+    /// On rank 0, the removal of old checkpoints: what it warns of, and which it found sound.
+    private var pruning: BackgroundWork<(warnings: [String], sound: Set<Int>)>?
+    private var soundSteps: Set<Int> = []
 
     public init(_ writer: CheckpointWriter, communicator: any Communicator) {
         (self.writer, self.communicator) = (writer, communicator)
@@ -93,7 +94,7 @@ public final class CheckpointSaver {
             folder: isFirst ? writer.folder : nil, operations: writer.operations)
         save = Save(
             progress: progress, tensors: cut.tensors, parts: parts,
-            work: BackgroundWork(refusal: { .failure($0) }) { job.run() })
+            work: BackgroundWork({ job.run() }, refusal: { .failure($0) }))
     }
 
     /// Waits until every rank's part is durable or has failed, for about so many seconds; returns the ranks
@@ -130,18 +131,26 @@ public final class CheckpointSaver {
             })
         let (writer, progress) = (writer, save.progress)
         if communicator.rank == 0 {
-            pruning = BackgroundWork(refusal: { [$0.message] }) {
-                writer.folder.prune(
-                    keep: writer.keep, upTo: progress.step, run: progress.identity.run,
-                    writer.operations)
-            }
+            let known = soundSteps.union([progress.step])
+            pruning = BackgroundWork(
+                {
+                    var sound = known
+                    let warnings = writer.folder.prune(
+                        keep: writer.keep, upTo: progress.step, run: progress.identity.run,
+                        sound: &sound, writer.operations)
+                    return (warnings, sound)
+                }, refusal: { ([$0.message], known) })
         }
         return writer.folder.path(ofStep: progress.step)
     }
 
     /// Waits for the removal of old checkpoints and returns, once, what could not be removed, and why. Not
     /// collective; nothing on other ranks than rank 0.
-    public func finishPruning() -> [String] { pruning.take()?.wait() ?? [] }
+    public func finishPruning() -> [String] {
+        guard let outcome = pruning.take()?.wait() else { return [] }
+        soundSteps = outcome.sound
+        return outcome.warnings
+    }
 
     // MARK: Parts of a save
 

@@ -65,20 +65,29 @@ extension CheckpointFolder {
         return warnings
     }
 
-    /// Removes the checkpoints of run `run` that are older than its `keep` newest usable ones up to
-    /// `step`; returns what went wrong. Unusable ones, later ones and those of other runs are not counted,
-    /// and not touched.
-    func prune(keep: Int, upTo step: Int, run: String, _ operations: FileOperations) -> [String] {
+    /// Removes the checkpoints of run `run` that are older than its `keep` newest sound ones up to `step`; returns
+    /// what went wrong. Damaged ones, later ones and those of other runs are not counted; only what opens as a
+    /// checkpoint of the run is removed.
+    ///
+    /// - Parameter sound: steps whose every byte is known to be as it was saved; others are read, and added.
+    func prune(
+        keep: Int, upTo step: Int, run: String, sound: inout Set<Int>,
+        _ operations: FileOperations
+    ) -> [String] {
         do throws(CheckpointError) {
-            let usable = try steps().filter { older in
-                older <= step
-                    && (try? CheckpointReader(path: path(ofStep: older), followingLinks: false))?
-                        .progress.identity.run == run
-            }
-            for older in usable.dropFirst(keep) {
-                let name = CheckpointFolder.name(ofStep: older)
-                try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
-                try operations.synchronizeFolder(path)
+            var kept = 0
+            for older in try steps() where older <= step {
+                let reader = try? CheckpointReader(path: path(ofStep: older), followingLinks: false)
+                guard let reader, reader.progress.identity.run == run else { continue }
+                if kept < keep {
+                    if !sound.contains(older), (try? reader.verify()) == nil { continue }
+                    sound.insert(older)
+                    kept += 1
+                } else {
+                    let name = CheckpointFolder.name(ofStep: older)
+                    try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
+                    try operations.synchronizeFolder(path)
+                }
             }
         } catch {
             return [error.message] + removeLeftovers(operations)

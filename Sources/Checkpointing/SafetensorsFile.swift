@@ -95,7 +95,8 @@ package final class SafetensorsWriter {
         let header = SafetensorsWriter.header(items, metadata: metadata)
         (self.items, headerByteCount) = (items, header.count)
         headerDigest = PartDigest.labelled(header)
-        file = try operations.createFile(path)
+        file = try operations.createFile(
+            path, byteCount: items.reduce(header.count) { $0 + $1.byteCount })
         try file.write(header.span.bytes)
         closeEmptyItems()
     }

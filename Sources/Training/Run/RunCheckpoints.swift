@@ -2,6 +2,7 @@
 
 import Checkpointing
 import Communication
+import Kernels
 import Layers
 
 /// A rank's side of a run's checkpoints: one save at a time, written beside the training. Its methods are
@@ -74,6 +75,8 @@ package final class RunCheckpoints {
     }
 
     private func commit(isLast: Bool) throws(RunError) {
+        let span = Trace.begin(.checkpoint, "commit")
+        defer { span.end() }
         let step = saver.step ?? 0
         tellWarnings()
         do throws(CheckpointError) {

@@ -2,7 +2,7 @@ import Foundation
 
 /// Whether all ranks work in one and the same run directory, and may write to it: each writes its part of
 /// every checkpoint there.
-struct SharedFolder {
+package struct SharedFolder {
     private let directory: String
     private let probe: String
     private let nonce: String
@@ -12,7 +12,7 @@ struct SharedFolder {
 
     /// Throws, naming the ranks and their hosts, where a rank does not see what the first one writes, or cannot
     /// write itself. Collective; it ends within two seconds of the slowest rank's coming.
-    static func require(_ directory: String, world: World) throws(RunError) {
+    package static func require(_ directory: String, world: World) throws(RunError) {
         let drawn = String(UInt64.random(in: 0...UInt64.max), radix: 16)
         let nonce = try world.communicator.gather(drawn)[0]
         let folder = SharedFolder(
