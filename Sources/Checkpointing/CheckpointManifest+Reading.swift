@@ -7,7 +7,7 @@ extension CheckpointManifest {
     /// Reads `manifest.json` of a folder: its digest first, then every member. The texts of the
     /// configuration and the tokenizer are left empty: they are files of their own.
     init(reading file: InputFile) throws(CheckpointError) {
-        let path = file.path.printable
+        let path = file.path.printablePath
         guard file.byteCount <= CheckpointManifest.longest else {
             throw CheckpointError(
                 .unusable,

@@ -75,7 +75,7 @@ public final class CheckpointReader: Sendable {
         guard digest == part.digest else {
             throw CheckpointError(
                 .unusable,
-                "\(file.path.printable): tensor \(entry.name.printable): expected \(part.digest), "
+                "\(file.path.printablePath): tensor \(entry.name.printable): expected \(part.digest), "
                     + "found \(digest)")
         }
     }
@@ -122,7 +122,7 @@ public final class CheckpointReader: Sendable {
         guard let entry = entry(named: name) else {
             throw CheckpointError(
                 .mismatch,
-                "\(path.printable): expected tensor \(name.printable), found none of that name")
+                "\(path.printablePath): expected tensor \(name.printable), found none of that name")
         }
         let tensor = Tensor(uninitialized: entry.spec.shape)
         try read(entry, elements: 0..<tensor.shape.count, into: tensor.buffer)
@@ -240,7 +240,7 @@ extension CheckpointReader {
                 guard input.byteCount == file.byteCount else {
                     throw CheckpointError(
                         .unusable,
-                        "\(input.path.printable): expected \(file.byteCount) bytes, "
+                        "\(input.path.printablePath): expected \(file.byteCount) bytes, "
                             + "found \(input.byteCount)")
                 }
                 let digest = try input.digest(
@@ -248,7 +248,7 @@ extension CheckpointReader {
                 guard digest == file.digest else {
                     throw CheckpointError(
                         .unusable,
-                        "\(input.path.printable): expected \(file.digest), found \(digest)")
+                        "\(input.path.printablePath): expected \(file.digest), found \(digest)")
                 }
                 opened[file.name] = input
             } catch {
@@ -267,17 +267,18 @@ extension CheckpointReader {
     ) throws(CheckpointError) -> String {
         guard let file = files[name] else {
             throw CheckpointError(
-                .unusable, "\(path.printable): expected a file \(name), found none in the manifest")
+                .unusable,
+                "\(path.printablePath): expected a file \(name), found none in the manifest")
         }
         guard file.byteCount <= CheckpointManifest.longest else {
             throw CheckpointError(
                 .unusable,
-                "\(file.path.printable): expected at most \(CheckpointManifest.longest) "
+                "\(file.path.printablePath): expected at most \(CheckpointManifest.longest) "
                     + "bytes, found \(file.byteCount)")
         }
         let bytes = try file.bytes(at: 0, count: file.byteCount)
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw CheckpointError(.unusable, "\(file.path.printable): expected UTF-8")
+            throw CheckpointError(.unusable, "\(file.path.printablePath): expected UTF-8")
         }
         return text
     }
@@ -294,7 +295,7 @@ extension CheckpointReader {
                     let found = stored.map { "\($0.type.rawValue) \($0.shape)" } ?? "none"
                     throw CheckpointError(
                         .unusable,
-                        "\(path.printable)/\(part.file.printable): tensor \(entry.name.printable): "
+                        "\(path.printablePath)/\(part.file.printable): tensor \(entry.name.printable): "
                             + "expected \(part.elements.count) elements of F32, found \(found)")
                 }
                 keys[part.file, default: []].insert(part.key)
@@ -304,7 +305,7 @@ extension CheckpointReader {
         where keys[name, default: []].count != file.entries.count {
             throw CheckpointError(
                 .unusable,
-                "\(file.path.printable): expected \(keys[name, default: []].count) tensors, "
+                "\(file.path.printablePath): expected \(keys[name, default: []].count) tensors, "
                     + "found \(file.entries.count)")
         }
     }
@@ -331,6 +332,7 @@ extension CheckpointReader {
         guard let first = problems.first else { return }
         let more = problems.count > 1 ? " (and \(problems.count - 1) more)" : ""
         throw CheckpointError(
-            .mismatch, "\(path.printable): \(first)\(more); it is a checkpoint of another model")
+            .mismatch, "\(path.printablePath): \(first)\(more); it is a checkpoint of another model"
+        )
     }
 }

@@ -34,7 +34,7 @@ extension CheckpointReader {
         guard !names.isEmpty else { return nil }
         throw CheckpointError(
             .unusable,
-            "\(path.printable): expected a usable checkpoint, found none among \(names.count): "
+            "\(path.printablePath): expected a usable checkpoint, found none among \(names.count): "
                 + warnings.joined(separator: "; "))
     }
 
@@ -80,7 +80,7 @@ extension CheckpointReader {
         if let other = identities.firstIndex(where: { $0 != identities[0] }) {
             throw CheckpointError(
                 .unusable,
-                "\(path.printable): expected the same manifest on every rank, "
+                "\(path.printablePath): expected the same manifest on every rank, "
                     + "found another on rank \(other) than on rank 0")
         }
         guard let opened else { preconditionFailure("CheckpointReader: agreed on, but not opened") }

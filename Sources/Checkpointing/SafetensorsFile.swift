@@ -37,7 +37,7 @@ package final class SafetensorsReader: Sendable {
         guard entry.type.dtype == buffer.dtype else {
             throw CheckpointError(
                 .mismatch,
-                "\(path.printable): tensor \(entry.name.printable): expected \(buffer.dtype), "
+                "\(path.printablePath): tensor \(entry.name.printable): expected \(buffer.dtype), "
                     + "found \(entry.type.rawValue)")
         }
         try file.read(into: buffer, at: offset(of: entry) + range.lowerBound * entry.type.size)
