@@ -43,7 +43,7 @@ struct CheckpointFolder: Sendable {
 func folderNames(_ path: String) throws(CheckpointError) -> [String] {
     guard let folder = opendir(path) else {
         if errno == ENOENT || errno == ENOTDIR { return [] }
-        throw .system("opendir", path.printable)
+        throw .system("opendir", path.printablePath)
     }
     defer { closedir(folder) }
     var names: [String] = []
@@ -55,7 +55,7 @@ func folderNames(_ path: String) throws(CheckpointError) -> [String] {
         if name != ".", name != ".." { names.append(name) }
         errno = 0
     }
-    guard errno == 0 else { throw .system("readdir", path.printable) }
+    guard errno == 0 else { throw .system("readdir", path.printablePath) }
     return names.sorted()
 }
 

@@ -7,7 +7,7 @@ extension CheckpointManifest {
     /// Reads `manifest.json` of a folder: its digest first, then every member. The texts of the
     /// configuration and the tokenizer are left empty: they are files of their own.
     init(reading file: InputFile) throws(CheckpointError) {
-        let path = file.path.printable
+        let path = file.path.printablePath
         guard file.byteCount <= CheckpointManifest.longest else {
             throw CheckpointError(
                 .unusable,
@@ -32,6 +32,7 @@ extension CheckpointManifest {
     private static func read(
         _ reader: inout JSONReader
     ) throws(CheckpointError) -> CheckpointManifest {
+        var given: Int?
         var identity: TrainingProgress.Identity?
         var counters: Counters?
         var files: [File]?
@@ -45,25 +46,38 @@ extension CheckpointManifest {
             case "version":
                 let found = try reader.integer()
                 try reader.require(
-                    found == version, expected: "format version \(version)", found: "\(found)")
+                    (1...version).contains(found),
+                    expected: "format version 1 to \(version)", found: "\(found)")
+                given = found
             case "run": identity = try readIdentity(&reader)
             case "counters": counters = try Counters(&reader)
-            case "files": files = try readFiles(&reader)
-            case "tensors": tensors = try readTensors(&reader)
+            case "files":
+                let version = try version(given, &reader)
+                files = try readFiles(&reader, PartDigest.Algorithm(ofVersion: version))
+            case "tensors":
+                tensors = try readTensors(&reader, version: try version(given, &reader))
             case "digest": _ = try reader.string(limit: 256)
             default: throw reader.failure(expected: "a known key", found: key.printable)
             }
         }
         reader.context = ""
         try reader.end { $0 == 0x0a }
-        guard let identity, let counters, let files, let tensors else {
+        guard let given, let identity, let counters, let files, let tensors else {
             throw reader.failure(
                 expected: "run, counters, files and tensors", found: "one of them missing")
         }
         let progress = TrainingProgress(
             step: counters.step, optimizerUpdates: counters.updates, samples: counters.samples,
             lossScale: counters.scale, identity: identity)
-        return CheckpointManifest(progress: progress, files: files, tensors: tensors)
+        return CheckpointManifest(
+            formatVersion: given, progress: progress, files: files, tensors: tensors)
+    }
+
+    private static func version(
+        _ given: Int?, _ reader: inout JSONReader
+    ) throws(CheckpointError) -> Int {
+        guard let given else { throw reader.failure(expected: "the version before", found: "none") }
+        return given
     }
 
     private static func readIdentity(
@@ -112,7 +126,9 @@ extension CheckpointManifest {
         }
     }
 
-    private static func readFiles(_ reader: inout JSONReader) throws(CheckpointError) -> [File] {
+    private static func readFiles(
+        _ reader: inout JSONReader, _ algorithm: PartDigest.Algorithm
+    ) throws(CheckpointError) -> [File] {
         var files: [File] = []
         var names = Set<String>()
         try reader.array { (reader) throws(CheckpointError) in
@@ -125,7 +141,7 @@ extension CheckpointManifest {
             try reader.require(
                 names.insert(name).inserted, expected: "every file once",
                 found: "\(name.printable) twice")
-            try reader.requireDigest(digest)
+            try reader.requireDigest(digest, algorithm)
             try reader.require(
                 members.integers[1] <= members.integers[0],
                 expected: "digested_bytes of at most \(members.integers[0])",
@@ -148,12 +164,12 @@ extension CheckpointManifest {
     }
 
     private static func readTensors(
-        _ reader: inout JSONReader
+        _ reader: inout JSONReader, version: Int
     ) throws(CheckpointError) -> [Entry] {
         var tensors: [Entry] = []
         try reader.array { (reader) throws(CheckpointError) in
             reader.context = "tensors"
-            let entry = try readTensor(&reader)
+            let entry = try readTensor(&reader, version: version)
             let isNext =
                 tensors.last.map { $0.name.utf8.lexicographicallyPrecedes(entry.name.utf8) }
                 ?? true
@@ -165,7 +181,9 @@ extension CheckpointManifest {
         return tensors
     }
 
-    private static func readTensor(_ reader: inout JSONReader) throws(CheckpointError) -> Entry {
+    private static func readTensor(
+        _ reader: inout JSONReader, version: Int
+    ) throws(CheckpointError) -> Entry {
         var name: String?
         var extents: [Int]?
         var sharding: Sharding?
@@ -173,7 +191,11 @@ extension CheckpointManifest {
         try reader.object { (reader, key) throws(CheckpointError) in
             switch key {
             case "name":
-                name = try reader.string(limit: 4096)
+                let given = try reader.string(limit: 4096)
+                try reader.require(
+                    !given.isEmpty && !given.unicodeScalars.contains { $0.value < 0x20 },
+                    expected: "a name", found: "an empty one, or control characters")
+                name = given
                 reader.context = "tensor \(name!.printable)"
             case "dtype":
                 let type = try reader.string(limit: 64)
@@ -181,7 +203,7 @@ extension CheckpointManifest {
                     type == "float32", expected: "dtype float32", found: type.printable)
             case "shape": extents = try reader.integers(limit: SafetensorsHeader.mostAxes)
             case "sharding": sharding = try Sharding(&reader)
-            case "parts": parts = try readParts(&reader)
+            case "parts": parts = try readParts(&reader, version: version)
             default: throw reader.failure(expected: "a known key", found: key.printable)
             }
         }
@@ -195,11 +217,17 @@ extension CheckpointManifest {
             $1.elements.lowerBound == $0 ? $1.elements.upperBound : nil
         }
         try reader.require(
-            !parts.isEmpty && covered == byteCount / DType.float32.size,
+            covered == byteCount / DType.float32.size,
             expected: "parts that cover \(byteCount / DType.float32.size) elements in order",
             found: "others")
         let spec = try sharding?.spec(of: Shape(extents), &reader)
-        return Entry(name: name, spec: spec ?? ShardSpec(replicated: Shape(extents)), parts: parts)
+        return Entry(
+            name: name, spec: spec ?? ShardSpec(replicated: Shape(extents)),
+            parts: parts.map {
+                Part(
+                    file: $0.file, key: version == 1 ? name : $0.key, elements: $0.elements,
+                    digest: $0.digest)
+            })
     }
 
     private struct Sharding {
@@ -207,6 +235,9 @@ extension CheckpointManifest {
         private var segments: [ShardSpec.Segment] = []
         private var extent = 0
         private var slices: Int?
+
+        /// Runs that one tensor may be made of: reading makes a list of them.
+        private static let mostRuns = 1 << 21
 
         init(_ reader: inout JSONReader) throws(CheckpointError) {
             try reader.object { (reader, key) throws(CheckpointError) in
@@ -235,7 +266,10 @@ extension CheckpointManifest {
             of shape: Shape, _ reader: inout JSONReader
         ) throws(CheckpointError) -> ShardSpec {
             guard let axis, let slices, axis < shape.rank, extent == shape[axis],
-                (1...1 << 20).contains(slices)
+                (1...1 << 20).contains(slices), checkedProduct([extent, slices]) != nil,
+                checkedProduct(Array(shape.extents[(axis + 1)...])) != nil,
+                let outer = checkedProduct(Array(shape.extents[..<axis])),
+                let runs = checkedProduct([outer, segments.count, slices]), runs <= Self.mostRuns
             else {
                 throw reader.failure(
                     expected: "a sharding whose segments cover an axis of \(shape)",
@@ -245,26 +279,33 @@ extension CheckpointManifest {
         }
     }
 
-    private static func readParts(_ reader: inout JSONReader) throws(CheckpointError) -> [Part] {
+    private static func readParts(
+        _ reader: inout JSONReader, version: Int
+    ) throws(CheckpointError) -> [Part] {
         var parts: [Part] = []
         try reader.array { (reader) throws(CheckpointError) in
             var file: String?
+            var partKey: String? = version == 1 ? "" : nil
             var digest: String?
             var elements: [Int] = []
             try reader.object { (reader, key) throws(CheckpointError) in
                 switch key {
                 case "file": file = try reader.string(limit: 256)
+                case "key" where version > 1: partKey = try reader.string(limit: 8192)
                 case "digest": digest = try reader.string(limit: 256)
                 case "elements": elements = try reader.integers(limit: 2)
                 default: throw reader.failure(expected: "a known key", found: key.printable)
                 }
             }
-            guard let file, let digest, elements.count == 2, elements[0] <= elements[1] else {
+            guard let file, let partKey, let digest, elements.count == 2, elements[0] <= elements[1]
+            else {
                 throw reader.failure(
-                    expected: "a part's file, digest and elements", found: "others")
+                    expected: "a part's file, key, digest and elements", found: "others")
             }
-            try reader.requireDigest(digest)
-            parts.append(Part(file: file, elements: elements[0]..<elements[1], digest: digest))
+            try reader.requireDigest(digest, PartDigest.Algorithm(ofVersion: version))
+            parts.append(
+                Part(
+                    file: file, key: partKey, elements: elements[0]..<elements[1], digest: digest))
         }
         return parts
     }
@@ -275,9 +316,12 @@ extension JSONReader {
         if !holds { throw failure(expected: expected, found: found) }
     }
 
-    func requireDigest(_ text: String) throws(CheckpointError) {
+    func requireDigest(
+        _ text: String, _ algorithm: PartDigest.Algorithm
+    ) throws(CheckpointError) {
         try require(
-            ContentDigest.isLabelled(text), expected: "a digest sha256:…", found: text.printable)
+            algorithm.isDigest(text), expected: "a digest \(algorithm.rawValue)…",
+            found: text.printable)
     }
 
     /// Reads an object that has exactly the named members; values in the order of the names.

@@ -16,9 +16,12 @@ public struct CheckpointManifest: Sendable, Equatable {
         public let digest: String
     }
 
-    /// Consecutive elements of a tensor, in logical order, and the file that has them under its name.
+    /// Consecutive elements of a tensor and where they are.
     public struct Part: Sendable, Equatable {
         public let file: String
+        /// The name that the file has them under.
+        public let key: String
+        /// In memory order (`ShardSpec`) since version 2, in logical order before.
         public let elements: Range<Int>
         public let digest: String
     }
@@ -32,11 +35,13 @@ public struct CheckpointManifest: Sendable, Equatable {
         public let parts: [Part]
     }
 
-    public static let version = 1
+    /// The version that is written; older ones are read.
+    public static let version = 2
     static let fileName = "manifest.json"
     static let configurationName = "configuration.yaml"
     static let tokenizerName = "tokenizer.json"
 
+    public let formatVersion: Int
     public internal(set) var progress: TrainingProgress
     public let files: [File]
     /// In ascending order of their names' UTF-8 bytes.
@@ -54,7 +59,7 @@ public struct CheckpointManifest: Sendable, Equatable {
         let text = """
             {
             "format": "\(CheckpointManifest.format)",
-            "version": \(CheckpointManifest.version),
+            "version": \(formatVersion),
             "run": {\(run.joined(separator: ", "))},
             "counters": {\(counters.joined(separator: ", "))},
             "files": [
@@ -69,12 +74,9 @@ public struct CheckpointManifest: Sendable, Equatable {
         return body + CheckpointManifest.lastLine(after: body)
     }
 
-    /// The state digest that follows from the digests of the tensors, their bytes unread; nil where a
-    /// tensor has several parts.
-    var claimedStateDigest: String? {
-        guard tensors.allSatisfy({ $0.parts.count == 1 }) else { return nil }
-        return stateDigest(
-            of: progress, tensors: tensors.map { ($0.name, $0.spec.shape, $0.parts[0].digest) })
+    /// The order in which the parts of a tensor have its elements: a replicated tensor's is the logical one.
+    func order(of entry: Entry) -> ShardSpec {
+        formatVersion == 1 ? ShardSpec(replicated: entry.spec.shape) : entry.spec
     }
 
     static let format = "murmuration-checkpoint"
@@ -117,8 +119,9 @@ extension CheckpointManifest.Entry {
                     + "\"slices\": \(spec.sliceCount)}")
         }
         let texts = parts.map {
-            "{\"file\": \($0.file.json), \"elements\": [\($0.elements.lowerBound), "
-                + "\($0.elements.upperBound)], \"digest\": \($0.digest.json)}"
+            "{\"file\": \($0.file.json), \"key\": \($0.key.json), "
+                + "\"elements\": [\($0.elements.lowerBound), \($0.elements.upperBound)], "
+                + "\"digest\": \($0.digest.json)}"
         }
         members.append("\"parts\": [\(texts.joined(separator: ", "))]")
         return "{\(members.joined(separator: ", "))}"
@@ -128,6 +131,7 @@ extension CheckpointManifest.Entry {
 /// The digest of a state: SHA-256 of a text with a line for each counter and tensor.
 ///
 /// It depends on names, logical shapes and Float32 bytes; not on layout, files, run, time.
+/// - Parameter tensors: with the SHA-256 of their bytes in logical order.
 func stateDigest(
     of progress: TrainingProgress, tensors: [(name: String, shape: Shape, digest: String)]
 ) -> String {
@@ -143,8 +147,7 @@ func stateDigest(
 
         """
     for tensor in tensors.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
-        let digits = tensor.digest.dropFirst(ContentDigest.label.count)
-        text += "tensor \(tensor.name) float32 \(tensor.shape) \(digits)\n"
+        text += "tensor \(tensor.name) float32 \(tensor.shape) \(tensor.digest)\n"
     }
     var digest = ContentDigest()
     digest.update(Array(text.utf8))

@@ -23,7 +23,8 @@ public final class CheckpointReader: Sendable {
         let folder = try InputFolder(path, followingLinks: followingLinks)
         let manifestFile = try folder.open(CheckpointManifest.fileName)
         var manifest = try CheckpointManifest(reading: manifestFile)
-        manifestDigest = Array(try manifestFile.digest(of: 0..<manifestFile.byteCount).utf8)
+        manifestDigest = Array(
+            try manifestFile.digest(of: 0..<manifestFile.byteCount, .sha256).utf8)
 
         let opened = try CheckpointReader.open(manifest.files, in: folder)
         var files: [String: SafetensorsReader] = [:]
@@ -52,32 +53,40 @@ public final class CheckpointReader: Sendable {
     /// Reads every byte of every tensor and compares it with its digest.
     public func verify() throws(CheckpointError) { try verify(share: 0, of: 1) }
 
-    /// Verifies the tensors of one of `shareCount` shares, which have about the same number of bytes.
+    /// Verifies the parts of one of `shareCount` shares, which have about the same number of bytes.
     func verify(share: Int, of shareCount: Int) throws(CheckpointError) {
         var loads = [Int](repeating: 0, count: shareCount)
-        let order = manifest.tensors.enumerated().sorted {
-            ($1.element.spec.shape.count, $0.offset) < ($0.element.spec.shape.count, $1.offset)
+        let parts = manifest.tensors.flatMap { entry in entry.parts.map { (entry, $0) } }
+        let order = parts.indices.sorted {
+            (parts[$0].1.elements.count, $1) > (parts[$1].1.elements.count, $0)
         }
-        for (_, entry) in order {
+        for index in order {
             let lightest = loads.indices.min { loads[$0] < loads[$1] } ?? 0
-            loads[lightest] += entry.spec.shape.count + 1
-            if lightest == share { try verify(entry) }
+            loads[lightest] += parts[index].1.elements.count + 1
+            if lightest == share { try verify(parts[index].1, of: parts[index].0) }
         }
     }
 
-    private func verify(_ entry: CheckpointManifest.Entry) throws(CheckpointError) {
-        for part in entry.parts {
-            guard let file = files[part.file], let stored = file.entry(named: entry.name) else {
-                preconditionFailure("CheckpointReader: parts are checked when it is opened")
-            }
-            let digest = try file.digest(of: stored)
-            guard digest == part.digest else {
-                throw CheckpointError(
-                    .unusable,
-                    "\(file.path.printable): tensor \(entry.name.printable): expected \(part.digest), "
-                        + "found \(digest)")
-            }
+    private func verify(
+        _ part: CheckpointManifest.Part, of entry: CheckpointManifest.Entry
+    ) throws(CheckpointError) {
+        let (file, stored) = stored(part)
+        let digest = try file.digest(of: stored, PartDigest.Algorithm(of: part.digest))
+        guard digest == part.digest else {
+            throw CheckpointError(
+                .unusable,
+                "\(file.path.printablePath): tensor \(entry.name.printable): expected \(part.digest), "
+                    + "found \(digest)")
         }
+    }
+
+    private func stored(
+        _ part: CheckpointManifest.Part
+    ) -> (file: SafetensorsReader, entry: SafetensorsEntry) {
+        guard let file = files[part.file], let stored = file.entry(named: part.key) else {
+            preconditionFailure("CheckpointReader: parts are checked when it is opened")
+        }
+        return (file, stored)
     }
 
     /// A digest of the whole state, 64 hexadecimal digits, that is the same however the state was cut;
@@ -86,9 +95,7 @@ public final class CheckpointReader: Sendable {
         try verify()
         var digests: [(name: String, shape: Shape, digest: String)] = []
         for entry in manifest.tensors {
-            let digest =
-                entry.parts.count == 1 ? entry.parts[0].digest : try logicalDigest(of: entry)
-            digests.append((entry.name, entry.spec.shape, digest))
+            digests.append((entry.name, entry.spec.shape, try logicalDigest(of: entry)))
         }
         return stateDigest(of: progress, tensors: digests)
     }
@@ -105,7 +112,7 @@ public final class CheckpointReader: Sendable {
             digest.update(block[0..<count])
             position += count
         }
-        return digest.labelled()
+        return digest.hexadecimal()
     }
 
     // MARK: Loading
@@ -115,7 +122,7 @@ public final class CheckpointReader: Sendable {
         guard let entry = entry(named: name) else {
             throw CheckpointError(
                 .mismatch,
-                "\(path.printable): expected tensor \(name.printable), found none of that name")
+                "\(path.printablePath): expected tensor \(name.printable), found none of that name")
         }
         let tensor = Tensor(uninitialized: entry.spec.shape)
         try read(entry, elements: 0..<tensor.shape.count, into: tensor.buffer)
@@ -149,20 +156,9 @@ public final class CheckpointReader: Sendable {
     ) throws(CheckpointError) {
         for tensor in state {
             guard let entry = entry(named: tensor.name) else { continue }
-            let pieces = tensor.pieces.enumerated().map {
-                PieceLocation(owner: 0, piece: $0.offset, range: $0.element.range)
-            }
-            let fragments = fragments(of: pieces, spec: tensor.spec)
-            for window in windows(fragments, span: blockElementCount, gap: gap) {
-                let block = Buffer(count: window.range.count)
-                try read(entry, elements: window.range, into: block)
-                for fragment in window.fragments {
-                    let source = fragment.logicalOffset - window.range.lowerBound
-                    tensor.pieces[fragment.piece].buffer[
-                        fragment.offset..<fragment.offset + fragment.count
-                    ].copy(from: block[source..<source + fragment.count])
-                }
-            }
+            try read(
+                entry, into: tensor.pieces.map(\.buffer), ranges: tensor.pieces.map(\.range),
+                order: tensor.spec, blockElementCount: blockElementCount, gap: gap)
         }
     }
 
@@ -180,20 +176,52 @@ public final class CheckpointReader: Sendable {
     /// What ranks compare to know that they have opened the same checkpoint.
     var identity: [UInt8] { manifestDigest }
 
-    /// Fills `buffer` with elements of a tensor in logical order.
-    func read(
+    /// Fills `buffer` with elements `range` of a tensor in logical order.
+    package func read(
         _ entry: CheckpointManifest.Entry, elements range: Range<Int>, into buffer: Buffer
     ) throws(CheckpointError) {
-        for part in entry.parts {
-            let wanted = part.elements.clamped(to: range)
-            guard !wanted.isEmpty, let file = files[part.file],
-                let stored = file.entry(named: entry.name)
-            else { continue }
-            let start = wanted.lowerBound - part.elements.lowerBound
-            let target = wanted.lowerBound - range.lowerBound
-            try file.read(
-                stored, elements: start..<start + wanted.count,
-                into: buffer[target..<target + wanted.count])
+        try read(
+            entry, into: [buffer], ranges: [range], order: ShardSpec(replicated: entry.spec.shape),
+            blockElementCount: 1 << 20, gap: 1 << 10)
+    }
+
+    /// Fills buffers with ranges of a tensor as `order` lays it out in memory. What is contiguous in a file
+    /// and in a buffer is read where it belongs; the rest by way of blocks.
+    private func read(
+        _ entry: CheckpointManifest.Entry, into buffers: [Buffer], ranges: [Range<Int>],
+        order: ShardSpec, blockElementCount: Int, gap: Int
+    ) throws(CheckpointError) {
+        let transfers = transfers(
+            from: PieceLocation.numbered(entry.parts.map(\.elements)),
+            in: manifest.order(of: entry), to: PieceLocation.numbered(ranges), in: order)
+        var index = 0
+        while index < transfers.count {
+            let first = transfers[index]
+            var (next, end) = (index + 1, first.sourceEnd)
+            while next < transfers.count, transfers[next].source == first.source,
+                transfers[next].sourceOffset - end <= gap,
+                transfers[next].sourceEnd - first.sourceOffset <= blockElementCount
+            {
+                end = transfers[next].sourceEnd
+                next += 1
+            }
+            let (file, stored) = stored(entry.parts[first.source])
+            if next == index + 1 {
+                try file.read(
+                    stored, elements: first.sourceOffset..<end,
+                    into: buffers[first.target][
+                        first.targetOffset..<first.targetOffset + first.count])
+            } else {
+                let block = Buffer(count: end - first.sourceOffset)
+                try file.read(stored, elements: first.sourceOffset..<end, into: block)
+                for transfer in transfers[index..<next] {
+                    let start = transfer.sourceOffset - first.sourceOffset
+                    buffers[transfer.target][
+                        transfer.targetOffset..<transfer.targetOffset + transfer.count
+                    ].copyBytes(from: block[start..<start + transfer.count])
+                }
+            }
+            index = next
         }
     }
 }
@@ -212,14 +240,15 @@ extension CheckpointReader {
                 guard input.byteCount == file.byteCount else {
                     throw CheckpointError(
                         .unusable,
-                        "\(input.path.printable): expected \(file.byteCount) bytes, "
+                        "\(input.path.printablePath): expected \(file.byteCount) bytes, "
                             + "found \(input.byteCount)")
                 }
-                let digest = try input.digest(of: 0..<file.digestedByteCount)
+                let digest = try input.digest(
+                    of: 0..<file.digestedByteCount, PartDigest.Algorithm(of: file.digest))
                 guard digest == file.digest else {
                     throw CheckpointError(
                         .unusable,
-                        "\(input.path.printable): expected \(file.digest), found \(digest)")
+                        "\(input.path.printablePath): expected \(file.digest), found \(digest)")
                 }
                 opened[file.name] = input
             } catch {
@@ -238,44 +267,45 @@ extension CheckpointReader {
     ) throws(CheckpointError) -> String {
         guard let file = files[name] else {
             throw CheckpointError(
-                .unusable, "\(path.printable): expected a file \(name), found none in the manifest")
+                .unusable,
+                "\(path.printablePath): expected a file \(name), found none in the manifest")
         }
         guard file.byteCount <= CheckpointManifest.longest else {
             throw CheckpointError(
                 .unusable,
-                "\(file.path.printable): expected at most \(CheckpointManifest.longest) "
+                "\(file.path.printablePath): expected at most \(CheckpointManifest.longest) "
                     + "bytes, found \(file.byteCount)")
         }
         let bytes = try file.bytes(at: 0, count: file.byteCount)
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw CheckpointError(.unusable, "\(file.path.printable): expected UTF-8")
+            throw CheckpointError(.unusable, "\(file.path.printablePath): expected UTF-8")
         }
         return text
     }
 
     /// Compares every part of the manifest with the headers of the safetensors files.
     private func checkParts() throws(CheckpointError) {
-        var counts: [String: Int] = [:]
+        var keys: [String: Set<String>] = [:]
         for entry in manifest.tensors {
             for part in entry.parts {
-                let stored = files[part.file]?.entry(named: entry.name)
+                let stored = files[part.file]?.entry(named: part.key)
                 guard let stored, stored.type == .float32,
                     stored.shape.count == part.elements.count
                 else {
                     let found = stored.map { "\($0.type.rawValue) \($0.shape)" } ?? "none"
                     throw CheckpointError(
                         .unusable,
-                        "\(path.printable)/\(part.file.printable): tensor \(entry.name.printable): "
+                        "\(path.printablePath)/\(part.file.printable): tensor \(entry.name.printable): "
                             + "expected \(part.elements.count) elements of F32, found \(found)")
                 }
-                counts[part.file, default: 0] += 1
+                keys[part.file, default: []].insert(part.key)
             }
         }
         for (name, file) in files.sorted(by: { $0.key < $1.key })
-        where counts[name, default: 0] != file.entries.count {
+        where keys[name, default: []].count != file.entries.count {
             throw CheckpointError(
                 .unusable,
-                "\(file.path.printable): expected \(counts[name, default: 0]) tensors, "
+                "\(file.path.printablePath): expected \(keys[name, default: []].count) tensors, "
                     + "found \(file.entries.count)")
         }
     }
@@ -302,6 +332,7 @@ extension CheckpointReader {
         guard let first = problems.first else { return }
         let more = problems.count > 1 ? " (and \(problems.count - 1) more)" : ""
         throw CheckpointError(
-            .mismatch, "\(path.printable): \(first)\(more); it is a checkpoint of another model")
+            .mismatch, "\(path.printablePath): \(first)\(more); it is a checkpoint of another model"
+        )
     }
 }

@@ -34,8 +34,26 @@ extension CheckpointReader {
         guard !names.isEmpty else { return nil }
         throw CheckpointError(
             .unusable,
-            "\(path.printable): expected a usable checkpoint, found none among \(names.count): "
+            "\(path.printablePath): expected a usable checkpoint, found none among \(names.count): "
                 + warnings.joined(separator: "; "))
+    }
+
+    /// The checkpoint that `path` is, or those of the run that it is the directory of, newest first, opened
+    /// where they can be. Not collective.
+    public static func list(
+        in path: String
+    ) throws(CheckpointError) -> [(path: String, reader: Result<CheckpointReader, CheckpointError>)]
+    {
+        try candidates(in: path).map { name in
+            let isOwn = name == "."
+            let folder = isOwn ? path : "\(path)/checkpoints/\(name)"
+            return (
+                folder,
+                Result { () throws(CheckpointError) in
+                    try CheckpointReader(path: folder, followingLinks: isOwn)
+                }
+            )
+        }
     }
 
     /// Folders that may be checkpoints, newest first; `.` is `path` itself.
@@ -62,7 +80,7 @@ extension CheckpointReader {
         if let other = identities.firstIndex(where: { $0 != identities[0] }) {
             throw CheckpointError(
                 .unusable,
-                "\(path.printable): expected the same manifest on every rank, "
+                "\(path.printablePath): expected the same manifest on every rank, "
                     + "found another on rank \(other) than on rank 0")
         }
         guard let opened else { preconditionFailure("CheckpointReader: agreed on, but not opened") }

@@ -30,17 +30,12 @@ struct CheckpointTransaction: ~Copyable {
         try operations.createFolder(temporaryPath)
     }
 
+    /// Leaves the folder to the next save, where somebody may still write into it.
+    consuming func abandon() { isOpen = false }
+
     deinit {
         // What cannot be removed now is a dead save's leftover to the next one.
         if isOpen { try? operations.removeFlatFolder(temporaryPath) }
-    }
-
-    /// Writes a whole file and makes it durable.
-    func write(_ bytes: [UInt8], as name: String) throws(CheckpointError) {
-        let file = try operations.createFile("\(temporaryPath)/\(name)")
-        let span = bytes.span
-        try file.write(span.bytes)
-        try file.finish()
     }
 
     /// Makes the checkpoint visible, and durable. An unusable folder in its place is put aside.
@@ -55,12 +50,12 @@ struct CheckpointTransaction: ~Copyable {
 
 extension CheckpointFolder {
     /// Removes what dead saves and removals have left, as far as it can be; returns why the rest stays.
-    /// One save at a time may write into a run.
+    /// One save at a time may write into a run; `current` is the path of the one that is under way.
     @discardableResult
-    func removeLeftovers(_ operations: FileOperations) -> [String] {
+    func removeLeftovers(_ operations: FileOperations, except current: String? = nil) -> [String] {
         var warnings: [String] = []
         let names = (try? names()) ?? []
-        for name in names where CheckpointFolder.isLeftover(name) {
+        for name in names where CheckpointFolder.isLeftover(name) && "\(path)/\(name)" != current {
             do throws(CheckpointError) {
                 try operations.removeFlatFolder("\(path)/\(name)")
             } catch {
@@ -70,20 +65,29 @@ extension CheckpointFolder {
         return warnings
     }
 
-    /// Removes the checkpoints of run `run` that are older than its `keep` newest usable ones up to
-    /// `step`; returns what went wrong. Unusable ones, later ones and those of other runs are not counted,
-    /// and not touched.
-    func prune(keep: Int, upTo step: Int, run: String, _ operations: FileOperations) -> [String] {
+    /// Removes the checkpoints of run `run` that are older than its `keep` newest sound ones up to `step`; returns
+    /// what went wrong. Damaged ones, later ones and those of other runs are not counted; only what opens as a
+    /// checkpoint of the run is removed.
+    ///
+    /// - Parameter sound: steps whose every byte is known to be as it was saved; others are read, and added.
+    func prune(
+        keep: Int, upTo step: Int, run: String, sound: inout Set<Int>,
+        _ operations: FileOperations
+    ) -> [String] {
         do throws(CheckpointError) {
-            let usable = try steps().filter { older in
-                older <= step
-                    && (try? CheckpointReader(path: path(ofStep: older), followingLinks: false))?
-                        .progress.identity.run == run
-            }
-            for older in usable.dropFirst(keep) {
-                let name = CheckpointFolder.name(ofStep: older)
-                try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
-                try operations.synchronizeFolder(path)
+            var kept = 0
+            for older in try steps() where older <= step {
+                let reader = try? CheckpointReader(path: path(ofStep: older), followingLinks: false)
+                guard let reader, reader.progress.identity.run == run else { continue }
+                if kept < keep {
+                    if !sound.contains(older), (try? reader.verify()) == nil { continue }
+                    sound.insert(older)
+                    kept += 1
+                } else {
+                    let name = CheckpointFolder.name(ofStep: older)
+                    try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
+                    try operations.synchronizeFolder(path)
+                }
             }
         } catch {
             return [error.message] + removeLeftovers(operations)

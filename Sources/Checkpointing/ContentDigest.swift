@@ -22,23 +22,14 @@ package struct ContentDigest: Sendable {
         return String(decoding: text, as: UTF8.self)
     }
 
-    /// The digest of `bytes`, as a manifest writes it: `sha256:` and 64 hexadecimal digits.
+    /// The digest of `bytes` with its label: `sha256:` and 64 hexadecimal digits.
     package static func labelled(_ bytes: [UInt8]) -> String {
         var digest = ContentDigest()
         digest.update(bytes)
         return digest.labelled()
     }
 
-    package func labelled() -> String { ContentDigest.label + hexadecimal() }
-
-    static let label = "sha256:"
-
-    /// Whether `text` is a digest as `labelled()` makes them.
-    static func isLabelled(_ text: String) -> Bool {
-        let digits = text.utf8.dropFirst(label.utf8.count)
-        return text.hasPrefix(label) && digits.count == 64
-            && digits.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
-    }
+    package func labelled() -> String { PartDigest.Algorithm.sha256.rawValue + hexadecimal() }
 }
 
 extension Buffer {

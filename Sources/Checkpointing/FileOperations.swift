@@ -27,12 +27,22 @@ package struct FileOperations: Sendable {
         guard mkdir(path, 0o755) == 0 else { throw .system("mkdir", path) }
     }
 
-    func createFile(_ path: String) throws(CheckpointError) -> OutputFile {
+    /// - Parameter byteCount: what is going to be written, for messages of a full disk.
+    func createFile(_ path: String, byteCount: Int = 0) throws(CheckpointError) -> OutputFile {
         try before(.createFile, path)
         let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
         let descriptor = open(path, flags, 0o644)
         guard descriptor >= 0 else { throw .system("open", path) }
-        return OutputFile(path: path, descriptor: descriptor, before: before)
+        return OutputFile(
+            path: path, wanted: byteCount, descriptor: descriptor, before: before)
+    }
+
+    /// Creates a whole file and makes it durable.
+    func writeFile(_ bytes: [UInt8], to path: String) throws(CheckpointError) {
+        let file = try createFile(path, byteCount: bytes.count)
+        let span = bytes.span
+        try file.write(span.bytes)
+        try file.finish()
     }
 
     /// Makes the entries of a folder durable (`fsync` on the folder).
@@ -62,20 +72,24 @@ package struct FileOperations: Sendable {
     }
 }
 
+/// Lets the calling thread sleep.
+func sleep(seconds: Double) { usleep(UInt32(seconds * 1e6)) }
+
 /// A file being written from its beginning to its end. It exists on disk once `finish()` has returned.
 final class OutputFile {
     let path: String
     private(set) var byteCount = 0
+    private let wanted: Int
     private var descriptor: Int32
     private let before: @Sendable (FileOperations.Operation, String) throws(CheckpointError) -> Void
 
     fileprivate init(
-        path: String, descriptor: Int32,
+        path: String, wanted: Int, descriptor: Int32,
         before:
             @escaping @Sendable (FileOperations.Operation, String) throws(CheckpointError) ->
             Void
     ) {
-        (self.path, self.descriptor, self.before) = (path, descriptor, before)
+        (self.path, self.wanted, self.descriptor, self.before) = (path, wanted, descriptor, before)
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
@@ -93,18 +107,20 @@ final class OutputFile {
             }
             return 0
         }
-        guard code == 0 else { throw .system("write", path, code, wanted: bytes.byteCount) }
+        guard code == 0 else {
+            throw .system("write", path, code, wanted: max(wanted - byteCount, bytes.byteCount))
+        }
         byteCount += bytes.byteCount
     }
 
     /// Makes the file durable and closes it. A failed `fsync` loses the file: it is not tried again.
     func finish() throws(CheckpointError) {
         try before(.synchronize, path)
-        guard fsync(descriptor) == 0 else { throw .system("fsync", path) }
+        guard fsync(descriptor) == 0 else { throw .system("fsync", path, wanted: byteCount) }
         try before(.close, path)
         let status = close(descriptor)
         descriptor = -1
-        guard status == 0 else { throw .system("close", path) }
+        guard status == 0 else { throw .system("close", path, wanted: byteCount) }
     }
 }
 

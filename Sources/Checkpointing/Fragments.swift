@@ -1,30 +1,38 @@
 // Where the elements of a tensor are, seen in logical order: the bridge between memory order, in which
-// ranks hold pieces, and files.
+// ranks and files hold pieces, and other memory orders.
 
 import Layers
 
-/// Elements that are consecutive in logical order and in one piece of one rank.
+/// Elements that are consecutive in logical order and in one piece.
 struct Fragment: Equatable {
-    let owner: Int
-    /// Which of the owner's pieces of the tensor, and from which of its elements on.
+    /// Which piece of the tensor, and from which of its elements on.
     let piece: Int
-    var offset: Int
-    var logicalOffset: Int
+    let offset: Int
+    let logicalOffset: Int
     var count: Int
+
+    var logicalEnd: Int { logicalOffset + count }
 }
 
-/// A piece of a tensor, in memory order, and the rank that holds it.
+/// A piece of a tensor, in memory order, by its number.
 struct PieceLocation {
-    let owner: Int
     let piece: Int
     let range: Range<Int>
+
+    static func numbered(_ ranges: [Range<Int>]) -> [PieceLocation] {
+        ranges.enumerated().map { PieceLocation(piece: $0.offset, range: $0.element) }
+    }
 }
 
-/// Fragments whose elements are written, read or sent together.
-struct FragmentWindow {
-    /// From the first element of the first to behind the last of the last, in logical order.
-    var range: Range<Int>
-    var fragments: [Fragment]
+/// Elements that are consecutive in a piece of the source and in one of the target.
+struct Transfer: Equatable {
+    let source: Int
+    let sourceOffset: Int
+    let target: Int
+    let targetOffset: Int
+    let count: Int
+
+    var sourceEnd: Int { sourceOffset + count }
 }
 
 /// The fragments of `pieces`, in logical order.
@@ -43,7 +51,7 @@ func fragments(of pieces: [PieceLocation], spec: ShardSpec) -> [Fragment] {
             if lower < upper {
                 fragments.append(
                     Fragment(
-                        owner: piece.owner, piece: piece.piece, offset: lower - range.lowerBound,
+                        piece: piece.piece, offset: lower - range.lowerBound,
                         logicalOffset: run.logicalOffset + lower - run.memoryOffset,
                         count: upper - lower))
             }
@@ -53,38 +61,44 @@ func fragments(of pieces: [PieceLocation], spec: ShardSpec) -> [Fragment] {
     return joined(fragments.sorted { $0.logicalOffset < $1.logicalOffset })
 }
 
-/// Cuts fragments into windows of at most `span` elements; unwanted elements between two fragments of a
-/// window are at most `gap`.
-func windows(_ fragments: [Fragment], span: Int, gap: Int = 0) -> [FragmentWindow] {
-    precondition(span > 0, "windows: expected a span of at least one element, got \(span)")
-    var windows: [FragmentWindow] = []
-    for var rest in fragments {
-        while rest.count > 0 {
-            let start = rest.logicalOffset
-            let continues =
-                windows.last.map {
-                    start - $0.range.upperBound <= gap && start < $0.range.lowerBound + span
-                } ?? false
-            if !continues { windows.append(FragmentWindow(range: start..<start, fragments: [])) }
-            let last = windows.count - 1
-            var taken = rest
-            taken.count = min(rest.count, windows[last].range.lowerBound + span - start)
-            windows[last].fragments.append(taken)
-            windows[last].range = windows[last].range.lowerBound..<start + taken.count
-            rest.offset += taken.count
-            rest.logicalOffset += taken.count
-            rest.count -= taken.count
+/// How the pieces `target` of a tensor are filled from those of `source`, which cover it, in ascending order of
+/// the source. Where both are cut alike, what is contiguous in memory is one transfer.
+func transfers(
+    from source: [PieceLocation], in sourceOrder: ShardSpec, to target: [PieceLocation],
+    in targetOrder: ShardSpec
+) -> [Transfer] {
+    let isSame = sourceOrder == targetOrder
+    let flat = ShardSpec(replicated: [sourceOrder.shape.count])
+    let given = fragments(of: source, spec: isSame ? flat : sourceOrder)
+    let wanted = fragments(of: target, spec: isSame ? flat : targetOrder)
+    var transfers: [Transfer] = []
+    var index = 0
+    for part in wanted {
+        var done = 0
+        while done < part.count {
+            let position = part.logicalOffset + done
+            while index < given.count, given[index].logicalEnd <= position { index += 1 }
+            precondition(
+                index < given.count && given[index].logicalOffset <= position,
+                "transfers: the source does not cover \(sourceOrder.shape)")
+            let from = given[index]
+            let count = min(part.count - done, from.logicalEnd - position)
+            transfers.append(
+                Transfer(
+                    source: from.piece, sourceOffset: from.offset + position - from.logicalOffset,
+                    target: part.piece, targetOffset: part.offset + done, count: count))
+            done += count
         }
     }
-    return windows
+    return transfers.sorted { ($0.source, $0.sourceOffset) < ($1.source, $1.sourceOffset) }
 }
 
 private func joined(_ fragments: [Fragment]) -> [Fragment] {
     var joined: [Fragment] = []
     for fragment in fragments {
-        if let last = joined.last, last.owner == fragment.owner, last.piece == fragment.piece,
+        if let last = joined.last, last.piece == fragment.piece,
             last.offset + last.count == fragment.offset,
-            last.logicalOffset + last.count == fragment.logicalOffset
+            last.logicalEnd == fragment.logicalOffset
         {
             joined[joined.count - 1].count += fragment.count
         } else {

@@ -49,7 +49,7 @@ final class InputFile: Sendable {
         let known = fstat(descriptor, &status) == 0
         guard known, status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
-            throw CheckpointError(.unusable, "\(path.printable): expected a regular file")
+            throw CheckpointError(.unusable, "\(path.printablePath): expected a regular file")
         }
         (self.path, self.descriptor, byteCount) = (path, descriptor, Int(status.st_size))
     }
@@ -74,8 +74,10 @@ final class InputFile: Sendable {
     }
 
     /// The digest of bytes `range`, read in blocks of a MiB.
-    func digest(of range: Range<Int>) throws(CheckpointError) -> String {
-        var digest = ContentDigest()
+    func digest(
+        of range: Range<Int>, _ algorithm: PartDigest.Algorithm
+    ) throws(CheckpointError) -> String {
+        var digest = PartDigest(algorithm)
         let block = Buffer(storage: Storage(byteCount: 1 << 20), count: 1 << 18)
         var position = range.lowerBound
         while position + block.byteCount <= range.upperBound {
@@ -107,13 +109,15 @@ final class InputFile: Sendable {
         }
         guard code != EIO else {
             throw CheckpointError(
-                .unusable, "\(path.printable): expected to read at \(offset), found an I/O error")
+                .unusable,
+                "\(path.printablePath): expected to read at \(offset), found an I/O error")
         }
-        guard code == 0 else { throw .system("read", path.printable, code) }
+        guard code == 0 else { throw .system("read", path.printablePath, code) }
         guard filled == count else {
             throw CheckpointError(
                 .unusable,
-                "\(path.printable): expected \(count) bytes at offset \(offset), found \(filled)")
+                "\(path.printablePath): expected \(count) bytes at offset \(offset), found \(filled)"
+            )
         }
     }
 }
@@ -127,6 +131,6 @@ extension CheckpointError {
         let reason = String(cString: strerror(code))
         return CheckpointError(
             isDamage ? .unusable : .io,
-            "\(path.printable): expected \(expected), found: \(reason)")
+            "\(path.printablePath): expected \(expected), found: \(reason)")
     }
 }

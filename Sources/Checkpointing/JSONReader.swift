@@ -29,7 +29,7 @@ struct JSONReader {
     func failure(expected: String, found: String) -> CheckpointError {
         let place = context.isEmpty ? "" : "\(context): "
         return CheckpointError(
-            .unusable, "\(subject.printable): \(place)expected \(expected), found \(found)")
+            .unusable, "\(subject.printablePath): \(place)expected \(expected), found \(found)")
     }
 
     // MARK: Values

@@ -37,16 +37,18 @@ package final class SafetensorsReader: Sendable {
         guard entry.type.dtype == buffer.dtype else {
             throw CheckpointError(
                 .mismatch,
-                "\(path.printable): tensor \(entry.name.printable): expected \(buffer.dtype), "
+                "\(path.printablePath): tensor \(entry.name.printable): expected \(buffer.dtype), "
                     + "found \(entry.type.rawValue)")
         }
         try file.read(into: buffer, at: offset(of: entry) + range.lowerBound * entry.type.size)
     }
 
     /// The digest of a tensor's bytes.
-    package func digest(of entry: SafetensorsEntry) throws(CheckpointError) -> String {
+    func digest(
+        of entry: SafetensorsEntry, _ algorithm: PartDigest.Algorithm = .xxh64
+    ) throws(CheckpointError) -> String {
         let start = offset(of: entry)
-        return try file.digest(of: start..<start + entry.bytes.count)
+        return try file.digest(of: start..<start + entry.bytes.count, algorithm)
     }
 
     private func offset(of entry: SafetensorsEntry) -> Int {
@@ -78,8 +80,12 @@ package final class SafetensorsWriter {
 
     private let items: [Item]
     private let file: OutputFile
-    private var digest = ContentDigest()
+    private var digest = PartDigest()
     private var written = 0
+
+    /// Elements, or rather four bytes each, that are digested and written before the next: they are still in
+    /// the processor's cache when they are written.
+    private static let blockElementCount = 1 << 18
 
     /// Creates the file and writes its header; the tensors lie in it in the order of `items`.
     package init(
@@ -88,8 +94,9 @@ package final class SafetensorsWriter {
     ) throws(CheckpointError) {
         let header = SafetensorsWriter.header(items, metadata: metadata)
         (self.items, headerByteCount) = (items, header.count)
-        headerDigest = ContentDigest.labelled(header)
-        file = try operations.createFile(path)
+        headerDigest = PartDigest.labelled(header)
+        file = try operations.createFile(
+            path, byteCount: items.reduce(header.count) { $0 + $1.byteCount })
         try file.write(header.span.bytes)
         closeEmptyItems()
     }
@@ -101,8 +108,14 @@ package final class SafetensorsWriter {
             digests.count < items.count
                 && written + buffer.byteCount <= items[digests.count].byteCount,
             "SafetensorsWriter: \(buffer.byteCount) bytes more than the header announced")
-        digest.update(buffer)
-        try buffer.withRawSpan { (bytes) throws(CheckpointError) in try file.write(bytes) }
+        var position = 0
+        while position < buffer.count {
+            let end = min(buffer.count, position + SafetensorsWriter.blockElementCount)
+            let block = buffer[position..<end]
+            digest.update(block)
+            try block.withRawSpan { (bytes) throws(CheckpointError) in try file.write(bytes) }
+            position = end
+        }
         written += buffer.byteCount
         closeEmptyItems()
     }
@@ -118,7 +131,7 @@ package final class SafetensorsWriter {
     private func closeEmptyItems() {
         while digests.count < items.count, written == items[digests.count].byteCount {
             digests.append(digest.labelled())
-            (digest, written) = (ContentDigest(), 0)
+            (digest, written) = (PartDigest(), 0)
         }
     }
 

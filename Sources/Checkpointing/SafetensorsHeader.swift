@@ -58,7 +58,7 @@ struct SafetensorsHeader: Sendable {
     static let mostAxes = 32
 
     init(reading file: InputFile) throws(CheckpointError) {
-        let path = file.path.printable
+        let path = file.path.printablePath
         guard file.byteCount >= 10 else {
             throw CheckpointError(
                 .unusable, "\(path): expected a safetensors file, found \(file.byteCount) bytes")

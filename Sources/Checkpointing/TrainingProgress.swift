@@ -62,3 +62,6 @@ public struct TrainingProgress: Sendable, Equatable {
         (self.lossScale, self.identity) = (lossScale, identity)
     }
 }
+
+/// Whether a tensor of this name is state of the optimizer, not a weight.
+func isOptimizers(_ name: String) -> Bool { name.hasPrefix("optimizer.") }

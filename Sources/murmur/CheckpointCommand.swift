@@ -5,7 +5,10 @@ import Training
 struct CheckpointCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "checkpoint", abstract: "Everything about checkpoints, without MPI.",
-        subcommands: [Digest.self, CheckpointExport.self, CheckpointImport.self])
+        subcommands: [
+            ListCheckpoints.self, VerifyCheckpoint.self, InspectCheckpoint.self, Digest.self,
+            CheckpointExport.self, CheckpointImport.self,
+        ])
 
     struct Digest: ParsableCommand {
         static let configuration = CommandConfiguration(

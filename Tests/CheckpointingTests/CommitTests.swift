@@ -5,32 +5,36 @@ import Layers
 import Synchronization
 import Testing
 
-/// Stops a save: before one file operation, or before it and all that follow, as a kill does.
+/// Stops a save before one file operation of one rank (nil: of any); as a kill it stops all ranks for good, as
+/// the end of one rank ends a run.
 private final class Saboteur: Sendable {
     private struct State: Sendable {
-        var count = 0
         var log: [FileOperations.Operation] = []
+        var isDead = false
     }
 
     private let state = Mutex(State())
     private let target: Int
+    private let victim: Int?
     private let isKill: Bool
 
-    init(before target: Int, isKill: Bool) { (self.target, self.isKill) = (target, isKill) }
+    init(before target: Int, of victim: Int? = nil, isKill: Bool = false) {
+        (self.target, self.victim, self.isKill) = (target, victim, isKill)
+    }
 
-    var count: Int { state.withLock { $0.count } }
+    /// What the victim did or tried to do.
     var log: [FileOperations.Operation] { state.withLock { $0.log } }
 
-    var operations: FileOperations {
+    @Sendable func operations(of rank: Int) -> FileOperations {
         FileOperations { [self] (operation, path) throws(CheckpointError) in
-            let index = state.withLock { state in
+            let isStopped = state.withLock { state in
+                guard victim == nil || rank == victim else { return state.isDead }
                 state.log.append(operation)
-                state.count += 1
-                return state.count - 1
+                let isHit = state.log.count - 1 == target
+                if isHit && isKill { state.isDead = true }
+                return isHit || state.isDead
             }
-            if index == target || (isKill && index > target) {
-                throw CheckpointError(.io, "\(path): sabotaged")
-            }
+            if isStopped { throw CheckpointError(.io, "\(path): sabotaged") }
         }
     }
 }
@@ -40,31 +44,36 @@ private final class Saboteur: Sendable {
         try folder.names("checkpoints").filter { $0.hasPrefix("step-") }
     }
 
-    /// File operations of an undisturbed save of step 20 after step 10.
-    private func operationCount(keep: Int) throws -> Int {
+    /// File operations of a rank in an undisturbed save of step 20 after step 10.
+    private func operationCount(of rank: Int, among ranks: Int) throws -> Int {
         let folder = try TemporaryFolder()
-        try save(into: folder)
-        let saboteur = Saboteur(before: .max, isKill: false)
+        try save(into: folder, ranks: ranks)
+        let saboteur = Saboteur(before: .max, of: rank)
         try save(
-            into: folder, progress: SampleState.progress(step: 20), keep: keep,
+            into: folder, ranks: ranks, progress: SampleState.progress(step: 20), keep: 1,
             operations: saboteur.operations)
-        return saboteur.count
+        return saboteur.log.count
     }
 
-    @Test(arguments: [true, false])
-    func endedAnywhereASaveLeavesTheOldOrTheNew(_ isKill: Bool) throws {
+    /// Each operation of each rank.
+    @Test(arguments: [(0, 1), (0, 2), (1, 2), (3, 4)], [true, false])
+    func endedAnywhereASaveLeavesTheOldOrTheNew(
+        _ victim: (rank: Int, ranks: Int), _ isKill: Bool
+    ) throws {
+        let (rank, ranks) = victim
         let old = try digest(seed: 1, step: 10)
         let new = try digest(seed: 2, step: 20)
-        let count = try operationCount(keep: 1)
-        #expect(count > 20)
+        let count = try operationCount(of: rank, among: ranks)
+        #expect(count > (rank == 0 ? 25 : 5))
         var outcomes: [String] = []
         for target in 0..<count {
             let folder = try TemporaryFolder()
-            try save(into: folder, seed: 1)
+            try save(into: folder, ranks: ranks, seed: 1)
+            let saboteur = Saboteur(before: target, of: rank, isKill: isKill)
             let error = checkpointError {
                 try save(
-                    into: folder, seed: 2, progress: SampleState.progress(step: 20), keep: 1,
-                    operations: Saboteur(before: target, isKill: isKill).operations)
+                    into: folder, ranks: ranks, seed: 2, progress: SampleState.progress(step: 20),
+                    keep: 1, operations: saboteur.operations)
             }
             let found = try #require(try CheckpointReader.newest(in: folder.path))
             #expect(found.warnings.isEmpty)
@@ -74,11 +83,14 @@ private final class Saboteur: Sendable {
             if error == nil { #expect(digest == new, "operation \(target)") }
             outcomes.append(digest == old ? "old" : "new")
             // The next save succeeds, and clears away whatever was left.
-            try save(into: folder, seed: 2, progress: SampleState.progress(step: 30), keep: 1)
+            try save(
+                into: folder, ranks: ranks, seed: 2, progress: SampleState.progress(step: 30),
+                keep: 1)
             #expect(try folder.names("checkpoints") == ["step-0000000030"])
         }
-        // All olds before all news: one operation makes the difference.
-        #expect(outcomes == outcomes.sorted(by: >) && Set(outcomes).count == 2)
+        // All olds before all news: one operation of the first rank makes the difference.
+        #expect(outcomes == outcomes.sorted(by: >))
+        #expect(Set(outcomes).count == (rank == 0 ? 2 : 1))
     }
 
     @Test(arguments: [1, 4])
@@ -88,7 +100,7 @@ private final class Saboteur: Sendable {
             let error = checkpointError {
                 try save(
                     into: folder, ranks: ranks,
-                    operations: Saboteur(before: target, isKill: false).operations)
+                    operations: Saboteur(before: target).operations)
             }
             #expect(error?.message.contains("sabotaged") == true, "operation \(target)")
             guard case .io = error?.kind else {
@@ -101,13 +113,13 @@ private final class Saboteur: Sendable {
 
     @Test func everyFileAndFolderIsMadeDurableBeforeTheRename() throws {
         let folder = try TemporaryFolder()
-        let saboteur = Saboteur(before: .max, isKill: false)
+        let saboteur = Saboteur(before: .max)
         try save(into: folder, operations: saboteur.operations)
         let log = saboteur.log
         let rename = try #require(log.firstIndex(of: .rename))
         let files = log.filter { $0 == .createFile }.count
-        #expect(files == 5)
-        // Five files, the folder's parent when it is made, the temporary folder; then the parent.
+        #expect(files == 4)
+        // Four files, the folder's parent when it is made, the temporary folder; then the parent.
         #expect(log[..<rename].filter { $0 == .synchronize }.count == files + 2)
         #expect(log[..<rename].filter { $0 == .close }.count == files)
         #expect(log[rename - 1] == .synchronize && log[rename + 1] == .synchronize)
@@ -156,7 +168,8 @@ private final class Saboteur: Sendable {
         let error = checkpointError { try save(into: folder, seed: 2) }
         #expect(error?.message.contains("found one of another") == true)
         // A damaged one is replaced.
-        try folder.write([1, 2, 3], as: "checkpoints/step-0000000010/model.safetensors")
+        try folder.write(
+            [1, 2, 3], as: "checkpoints/step-0000000010/shard-00000-of-00001.safetensors")
         try save(into: folder, seed: 2)
         let found = try #require(try CheckpointReader.newest(in: folder.path))
         #expect(try found.reader.digest() == digest(seed: 2, step: 10))

@@ -9,8 +9,8 @@ import Testing
 
     init() throws {
         folder = try TemporaryFolder()
-        try save(into: folder, seed: 1)
-        try save(into: folder, seed: 2, progress: SampleState.progress(step: 20))
+        try save(into: folder, ranks: 2, seed: 1)
+        try save(into: folder, ranks: 2, seed: 2, progress: SampleState.progress(step: 20))
     }
 
     /// Expects the newest to be passed over, for a reason that names it, and the older to be taken.
@@ -33,7 +33,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "manifest.json", "model.safetensors", "optimizer.safetensors", "tokenizer.json",
+        "manifest.json", "shard-00000-of-00002.safetensors", "shard-00001-of-00002.safetensors",
+        "tokenizer.json",
         "configuration.yaml",
     ])
     func aFlippedBitIsFound(_ name: String) throws {
@@ -47,24 +48,27 @@ import Testing
     }
 
     @Test func aFlippedBitOfATensorIsNamed() throws {
-        var bytes = try contents("\(folder.path)/\(checkpoint)/model.safetensors")
+        var bytes = try contents("\(folder.path)/\(checkpoint)/shard-00000-of-00002.safetensors")
         bytes[bytes.count - 1] ^= 0x80
-        try folder.write(bytes, as: "\(checkpoint)/model.safetensors")
+        try folder.write(bytes, as: "\(checkpoint)/shard-00000-of-00002.safetensors")
         try expectFallBack(
-            "last byte", naming: "model.safetensors: tensor wte.weight: expected sha")
+            "last byte",
+            naming: "shard-00000-of-00002.safetensors: tensor wte.weight: expected xxh64:")
     }
 
     @Test func allMissingAndTruncatedFilesAreNamedAtOnce() throws {
         let path = "\(folder.path)/\(checkpoint)"
-        let size = try contents("\(path)/model.safetensors").count
-        try FileManager.default.removeItem(atPath: "\(path)/optimizer.safetensors")
-        try folder.write([0], as: "\(checkpoint)/model.safetensors")
-        try expectFallBack("both", naming: "model.safetensors: expected \(size) bytes, found 1")
-        try expectFallBack("both", naming: "optimizer.safetensors: expected a file, found: No such")
+        let size = try contents("\(path)/shard-00000-of-00002.safetensors").count
+        try FileManager.default.removeItem(atPath: "\(path)/shard-00001-of-00002.safetensors")
+        try folder.write([0], as: "\(checkpoint)/shard-00000-of-00002.safetensors")
+        try expectFallBack(
+            "both", naming: "shard-00000-of-00002.safetensors: expected \(size) bytes, found 1")
+        try expectFallBack(
+            "both", naming: "shard-00001-of-00002.safetensors: expected a file, found: No such")
     }
 
     @Test func anotherStepsFileIsFound() throws {
-        for name in ["model.safetensors", "optimizer.safetensors"] {
+        for name in ["shard-00000-of-00002.safetensors", "shard-00001-of-00002.safetensors"] {
             let other = try contents("\(folder.path)/checkpoints/step-0000000010/\(name)")
             let own = try contents("\(folder.path)/\(checkpoint)/\(name)")
             #expect(other.count == own.count && other != own)
@@ -87,18 +91,19 @@ import Testing
         #expect(found.warnings.first?.contains("step-0000000099: expected a folder") == true)
 
         try FileManager.default.removeItem(atPath: "\(checkpoints)/step-0000000099")
-        let model = "\(folder.path)/\(checkpoint)/model.safetensors"
+        let model = "\(folder.path)/\(checkpoint)/shard-00000-of-00002.safetensors"
         try FileManager.default.moveItem(atPath: model, toPath: "\(folder.path)/elsewhere")
         try FileManager.default.createSymbolicLink(
             atPath: model, withDestinationPath: "\(folder.path)/elsewhere")
-        try expectFallBack("a link to a sound file", naming: "model.safetensors: expected a file")
+        try expectFallBack(
+            "a link to a sound file", naming: "shard-00000-of-00002.safetensors: expected a file")
     }
 
     @Test(arguments: [1, 2, 4])
     func allRanksFallBackTogether(_ ranks: Int) throws {
-        var bytes = try contents("\(folder.path)/\(checkpoint)/model.safetensors")
+        var bytes = try contents("\(folder.path)/\(checkpoint)/shard-00000-of-00002.safetensors")
         bytes[bytes.count - 1] ^= 1
-        try folder.write(bytes, as: "\(checkpoint)/model.safetensors")
+        try folder.write(bytes, as: "\(checkpoint)/shard-00000-of-00002.safetensors")
         let path = folder.path
         let found = try InProcess.run(ranks: ranks) { communicator in
             let found = try CheckpointReader.newest(in: path, communicator: communicator)

@@ -4,8 +4,7 @@ import Foundation
 import Tensors
 import Testing
 
-/// Checkpoints made by hand: what version 1 reads and does not write, and manifests that lie with a
-/// digest that is right.
+/// Checkpoints of version 1, made by hand, and manifests that lie with a digest that is right.
 @Suite struct HandmadeTests {
     private let folder: TemporaryFolder
 
@@ -94,7 +93,11 @@ import Testing
     }
 
     @Test(arguments: [
-        ("\"version\": 1", "\"version\": 2", "expected format version 1, found 2"),
+        ("\"version\": 1", "\"version\": 3", "expected format version 1 to 2, found 3"),
+        ("\"version\": 1", "\"version\": 0", "expected format version 1 to 2, found 0"),
+        ("\"version\": 1", "\"version\": 2", "expected a digest xxh64:…, found sha256:"),
+        ("\"version\": 1,\n", "", "expected the version before"),
+        ("\"file\": \"a", "\"key\": \"w\", \"file\": \"a", "expected a known key, found key"),
         ("murmuration-checkpoint", "other", "expected murmuration-checkpoint, found other"),
         ("a.safetensors", "../a.safetensors", "expected a file name"),
         ("a.safetensors", "/etc/passwd", "expected a file name"),
@@ -107,7 +110,7 @@ import Testing
         ("[0, 2]", "[0, 1]", "parts that cover 5 elements"),
         ("[0, 2]", "[1, 2]", "parts that cover 5 elements"),
         ("[2, 5]", "[2, 6]", "parts that cover 5 elements"),
-        ("[2, 5]", "[5, 2]", "a part's file, digest and elements"),
+        ("[2, 5]", "[5, 2]", "a part's file, key, digest and elements"),
         ("[0, 2]", "[0, 3]", "parts that cover 5 elements"),
         ("\"shape\": [5]", "\"shape\": [6]", "parts that cover 6 elements"),
         ("\"shape\": [5]", "\"shape\": [9223372036854775807, 2]", "below 2^63"),
@@ -138,6 +141,11 @@ import Testing
             "\"parts\"",
             "\"sharding\": {\"axis\": 0, \"segments\": [[9223372036854775807, 1], [2, 1]], \"slices\": 4}, \"parts\"",
             "segments of units"
+        ),
+        (
+            "\"parts\"",
+            "\"sharding\": {\"axis\": 0, \"segments\": [[5, 1], [0, 1], [0, 1]], \"slices\": 1048576}, \"parts\"",
+            "segments cover an axis"
         ),
         ("\"tensors\": [", "\"tensors\": [[", "expected an object"),
         ("\"format\": ", "\"extra\": 1, \"format\": ", "expected a known key, found extra"),

@@ -27,24 +27,58 @@ import Testing
         #expect(found[0] != bitPatterns(SampleState.state(rank: 0, of: loaded, seed: 2)))
     }
 
-    @Test func filesAreTheSameBytesFromEveryLayout() throws {
-        let folders = try [1, 2, 4].map { ranks in
-            let folder = try TemporaryFolder()
-            try save(into: folder, ranks: ranks)
-            return folder
+    /// Runs of other slices, which lie elsewhere in memory.
+    @Test(arguments: [1, 2, 4, 8], [1, 2, 8])
+    func otherSlicesLoadTheSame(_ saved: Int, _ loaded: Int) throws {
+        let folder = try TemporaryFolder()
+        try save(into: folder, ranks: 3, slices: saved)
+        let reader = try #require(try CheckpointReader.newest(in: folder.path)).reader
+        for rank in 0..<2 {
+            let state = SampleState.state(rank: rank, of: 2, seed: nil, slices: loaded)
+            try reader.restore(into: state)
+            let expected = SampleState.state(rank: rank, of: 2, slices: loaded)
+            #expect(bitPatterns(state) == bitPatterns(expected))
+            // The control: memory of other slices has another order.
+            let other = SampleState.state(rank: rank, of: 2, slices: 3)
+            #expect(bitPatterns(state) != bitPatterns(other))
         }
+    }
+
+    @Test func everyRankWritesAFile() throws {
+        let folder = try TemporaryFolder()
+        try save(into: folder, ranks: 3)
+        let shards = (0..<3).map { "shard-0000\($0)-of-00003.safetensors" }
         let name = "checkpoints/step-0000000010"
         #expect(
-            try folders[0].names(name) == [
-                "configuration.yaml", "manifest.json", "model.safetensors",
-                "optimizer.safetensors", "tokenizer.json",
-            ])
-        for file in try folders[0].names(name) {
-            let expected = try contents("\(folders[0].path)/\(name)/\(file)")
-            for folder in folders {
-                #expect(try contents("\(folder.path)/\(name)/\(file)") == expected)
+            try folder.names(name) == ["configuration.yaml", "manifest.json"] + shards
+                + ["tokenizer.json"])
+        // Each has what its rank holds, under names that say which elements it is.
+        for (rank, shard) in shards.enumerated() {
+            let file = try SafetensorsReader(path: "\(folder.path)/\(name)/\(shard)")
+            let keys = SampleState.state(rank: rank, of: 3).flatMap { tensor in
+                tensor.pieces.filter { !$0.range.isEmpty }.map {
+                    "\(tensor.name)[\($0.range.lowerBound):\($0.range.upperBound)]"
+                }
             }
+            #expect(Set(file.entries.map(\.name)) == Set(keys) && file.entries.count == keys.count)
         }
+    }
+
+    /// What follows on itself in memory is one part, in however many pieces a rank has it.
+    @Test func piecesThatMeetAreOnePart() throws {
+        let folder = try TemporaryFolder()
+        let spec = ShardSpec(replicated: [10])
+        let values = (0..<10).map { Float($0) }
+        let pieces = [0..<3, 3..<7, 7..<10].map { range in
+            StateTensor.Piece(
+                range: range, buffer: Tensor(Array(values[range]), shape: [range.count]).buffer)
+        }
+        _ = try CheckpointWriter(runDirectory: folder.path, keep: 1).save(
+            [StateTensor(name: "w", spec: spec, pieces: pieces)],
+            progress: SampleState.progress(), communicator: InProcess.alone())
+        let reader = try #require(try CheckpointReader.newest(in: folder.path)).reader
+        #expect(reader.entry(named: "w")?.parts.map(\.elements) == [0..<10])
+        #expect(try reader.loadTensor("w").array == values)
     }
 
     @Test func tensorsAreInLogicalOrder() throws {

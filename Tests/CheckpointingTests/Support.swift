@@ -68,10 +68,13 @@ enum SampleState {
     /// What rank `rank` of `rankCount` holds: the memory order of each tensor in uneven pieces, dealt out
     /// so that pieces cut runs and a rank may hold none, one or two of a tensor. Without a seed the
     /// values are all 7.
-    static func state(rank: Int, of rankCount: Int, seed: UInt32? = 1) -> [StateTensor] {
+    static func state(
+        rank: Int, of rankCount: Int, seed: UInt32? = 1, slices: Int = 4
+    ) -> [StateTensor] {
         specs.enumerated().map { index, item in
             let count = item.spec.shape.count
-            let memory = seed.map { memoryOrder(item.name, item.spec, seed: $0) }
+            let spec = item.spec.cut(into: slices)
+            let memory = seed.map { memoryOrder(item.name, spec, seed: $0) }
             var pieces: [StateTensor.Piece] = []
             let pieceCount = rankCount == 1 ? 1 : rankCount + index % 2
             for piece in 0..<pieceCount where (piece + index) % rankCount == rank {
@@ -81,7 +84,7 @@ enum SampleState {
                     shape: [range.count])
                 pieces.append(StateTensor.Piece(range: range, buffer: tensor.buffer))
             }
-            return StateTensor(name: item.name, spec: item.spec, pieces: pieces)
+            return StateTensor(name: item.name, spec: spec, pieces: pieces)
         }
     }
 
@@ -106,18 +109,26 @@ enum SampleState {
     }
 }
 
+extension ShardSpec {
+    /// The same tensor in so many slices.
+    func cut(into slices: Int) -> ShardSpec {
+        axis.map { ShardSpec(shape, axis: $0, segments: segments, slices: slices) } ?? self
+    }
+}
+
 /// Saves the sample state from `ranks` threads.
 func save(
     into folder: TemporaryFolder, ranks: Int = 1, seed: UInt32 = 1,
-    progress: TrainingProgress = SampleState.progress(), keep: Int = 3,
-    operations: FileOperations = FileOperations()
+    progress: TrainingProgress = SampleState.progress(), keep: Int = 3, slices: Int = 4,
+    operations: @escaping @Sendable (_ rank: Int) -> FileOperations = { _ in FileOperations() }
 ) throws {
-    let writer = CheckpointWriter(
-        runDirectory: folder.path, keep: keep, blockElementCount: 50, operations: operations)
     try InProcess.run(ranks: ranks) { communicator in
+        let rank = communicator.rank
+        let writer = CheckpointWriter(
+            runDirectory: folder.path, keep: keep, operations: operations(rank))
         _ = try writer.save(
-            SampleState.state(rank: communicator.rank, of: ranks, seed: seed), progress: progress,
-            communicator: communicator)
+            SampleState.state(rank: rank, of: ranks, seed: seed, slices: slices),
+            progress: progress, communicator: communicator)
     }
 }
 

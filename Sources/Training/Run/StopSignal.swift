@@ -21,6 +21,8 @@ public enum StopSignal {
                 number == SIGINT ? SA_RESTART | Int32(bitPattern: UInt32(SA_RESETHAND)) : SA_RESTART
             sigaction(number, &action, nil)
         }
+        // A file beyond the limit of its size is an error of the write, not the end of the process.
+        signal(SIGXFSZ, SIG_IGN)
         // A launcher may have left them blocked.
         var signals = sigset_t()
         sigemptyset(&signals)

@@ -39,6 +39,7 @@ public func train(
         world.isFirst ? try RunLock(directory: configuration.run.directory) : nil
     }
     defer { withExtendedLifetime(lock) {} }
+    try SharedFolder.require(configuration.run.directory, world: world)
     let checkpoint = try openRunDirectory(configuration, options: options, world: world)
     for warning in checkpoint?.warnings ?? [] { console.note("warning: passed over: \(warning)") }
 

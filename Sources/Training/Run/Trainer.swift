@@ -42,6 +42,23 @@ final class Trainer<Network: Model> {
 
     /// Trains until `last` steps are complete, or until a signal asks to stop.
     func run(until last: Int, console: Console) throws(RunError) {
+        let writer = CheckpointWriter(
+            runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep)
+        let checkpoints = RunCheckpoints(writer, communicator: world.communicator) {
+            console.note($0)
+        }
+        do throws(RunError) {
+            try takeSteps(until: last, console, checkpoints)
+        } catch {
+            // All ranks, where they leave together: a save that is under way is not thrown away.
+            if error.isShared { try? checkpoints.settle(seconds: 60) }
+            throw error
+        }
+    }
+
+    private func takeSteps(
+        until last: Int, _ console: Console, _ checkpoints: RunCheckpoints
+    ) throws(RunError) {
         let metrics = try openMetrics()
         let first = step
         let tracing = StepTracing(configuration, world: world)
@@ -51,7 +68,9 @@ final class Trainer<Network: Model> {
         while step < last {
             tracing.begin(step: step + 1)
             // All ranks: one optimizer step, or none where they agree that it cannot be taken.
-            var (row, share, outcome) = try trainStep(batches)
+            var (row, share, outcome) = try trainStep(batches, checkpoints)
+            // All ranks: what every rank has written becomes a checkpoint.
+            try checkpoints.advance(outcome.saves)
             let signal = outcome.signal
             // All ranks: the end of a run that diverged; its last bad step has a row like the others.
             if let divergence = outcome.divergence {
@@ -73,8 +92,11 @@ final class Trainer<Network: Model> {
             do throws(RunError) { try metrics?.append(row) } catch { metricsFailure = error }
             console.report(row, last: last, stepsDone: step - first, communicationShare: share)
 
-            // All ranks: the state, after the rows that belong to it.
-            if isDue(configuration.checkpoint.every) || isLast { try save(after: metrics, console) }
+            // All ranks: a copy of the state, after the rows that belong to it; it is written while training
+            // goes on, the last one at once.
+            if isDue(configuration.checkpoint.every) || isLast {
+                try save(to: checkpoints, after: metrics, isLast: isLast)
+            }
             // All ranks: what was recorded, where this step is to be traced.
             try tracing.end(step: step)
             if signal != 0 && step < last {
@@ -136,7 +158,7 @@ final class Trainer<Network: Model> {
 
     /// The next step and what it tells. Collective.
     private func trainStep(
-        _ batches: BatchPrefetcher
+        _ batches: BatchPrefetcher, _ checkpoints: RunCheckpoints
     ) throws(RunError) -> (row: MetricsRow, communicationShare: Double, outcome: StepOutcome) {
         let span = Trace.begin(.step, "step")
         defer { span.end() }
@@ -144,7 +166,8 @@ final class Trainer<Network: Model> {
         let waited = world.communicator.secondsWaited
         let targets = source.targetWeight(position: samples)
         let outcome = try steps.take(
-            targets: targets, signal: StopSignal.number, failure: metricsFailure
+            targets: targets, signal: StopSignal.number, save: checkpoints.status,
+            failure: metricsFailure
         ) { () throws(RunError) in
             do throws(DatasetError) {
                 return try batches.next()
@@ -166,7 +189,9 @@ final class Trainer<Network: Model> {
 
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
 
-    private func save(after metrics: MetricsFile?, _ console: Console) throws(RunError) {
+    private func save(
+        to checkpoints: RunCheckpoints, after metrics: MetricsFile?, isLast: Bool
+    ) throws(RunError) {
         let span = Trace.begin(.checkpoint, "checkpoint")
         defer { span.end() }
         try world.communicator.together(world.placement.hostName) { () throws(RunError) in
@@ -176,16 +201,7 @@ final class Trainer<Network: Model> {
         let progress = TrainingProgress(
             step: step, optimizerUpdates: replica.updates,
             samples: samples, lossScale: savedLossScale, identity: identity)
-        do throws(CheckpointError) {
-            let writer = CheckpointWriter(
-                runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep)
-            let saved = try writer.save(
-                replica.savedState, progress: progress, communicator: world.communicator)
-            for warning in saved.warnings { console.note("warning: \(warning)") }
-            console.note("saved \(saved.path)")
-        } catch {
-            throw RunError(error).located(step: step)
-        }
+        try checkpoints.save(replica.savedState, progress: progress, isLast: isLast)
     }
 
     /// What a resumed run needs of the scale; the configuration has the other policies.

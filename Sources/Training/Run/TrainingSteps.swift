@@ -1,5 +1,6 @@
 // One optimizer step after another, as a training run and a benchmark take them alike.
 
+import Checkpointing
 import Communication
 import Datasets
 import Kernels
@@ -21,6 +22,8 @@ package struct StepOutcome: Sendable {
     package let isSkipped: Bool
     /// The highest signal that any rank received; 0: none.
     package let signal: Int32
+    /// How far each rank is with the save that is under way.
+    package let saves: [SaveStatus]
     /// What ends the run: set in the last of too many bad steps in a row.
     package let divergence: RunError?
 }
@@ -58,11 +61,13 @@ package struct TrainingSteps<Network: Model> {
     /// - Parameters:
     ///   - targets: N, the weight of the step's targets over all ranks.
     ///   - signal: a signal that this rank has received by the end of its passes; 0: none.
+    ///   - save: how far this rank is, by then, with the save that is under way.
     ///   - failure: what this rank must end the run with.
     ///   - next: this rank's next micro-batch, in order. Where it throws, the rank takes part with
     ///     batches that count nothing, so that no other waits for it, and the step ends in the error.
     package mutating func take(
-        targets: Double, signal: @autoclosure () -> Int32 = 0, failure: RunError? = nil,
+        targets: Double, signal: @autoclosure () -> Int32 = 0,
+        save: @autoclosure () -> SaveStatus = .none, failure: RunError? = nil,
         next: () throws(RunError) -> Batch
     ) throws(RunError) -> StepOutcome {
         // Gradients are reduced while the last backward pass runs.
@@ -84,7 +89,7 @@ package struct TrainingSteps<Network: Model> {
 
         // Loss, gradient norm, errors, signals and findings, agreed at once.
         let record = StepRecord(
-            error: failure?.exitCode ?? 0, signal: signal(),
+            error: failure?.exitCode ?? 0, signal: signal(), save: save(),
             finding: pass.finding ?? replica.nonFiniteGradient.map(NonFinite.init),
             losses: pass.losses)
         let agreement = try communicating(step: step) { () throws(CommunicationError) in
@@ -125,7 +130,8 @@ package struct TrainingSteps<Network: Model> {
         return StepOutcome(
             loss: lossesOnce(records).reduce(0, +) / targets, learningRate: rate,
             gradientNorm: norm, lossScale: Int(scale), isSkipped: !isGood,
-            signal: records.map { $0.signal }.max() ?? 0, divergence: divergence)
+            signal: records.map { $0.signal }.max() ?? 0, saves: records.map(\.save),
+            divergence: divergence)
     }
 
     /// The losses of all micro-batches, in order: the ranks that hold one copy of the model all have those of
@@ -183,6 +189,8 @@ private struct StepRecord {
     var error: Int32
     /// Signal that this rank received; 0: none.
     var signal: Int32
+    /// Its part of the save that is under way.
+    var save: SaveStatus
     /// What this rank found not to be finite, if it looked.
     var finding: NonFinite?
     /// Summed losses of its micro-batches.
@@ -190,20 +198,25 @@ private struct StepRecord {
 
     var isFinite: Bool { losses.allSatisfy(\.isFinite) }
 
-    init(error: Int32, signal: Int32, finding: NonFinite?, losses: [Double]) {
-        (self.error, self.signal, self.finding, self.losses) = (error, signal, finding, losses)
+    init(
+        error: Int32, signal: Int32, save: SaveStatus, finding: NonFinite?, losses: [Double]
+    ) {
+        (self.error, self.signal, self.save) = (error, signal, save)
+        (self.finding, self.losses) = (finding, losses)
     }
 
     init(values: [Double]) {
-        let losses = 2 + NonFinite.valueCount
+        let losses = 3 + NonFinite.valueCount
         self.init(
             error: Int32(values[0]), signal: Int32(values[1]),
-            finding: NonFinite(values: Array(values[2..<losses])),
+            save: SaveStatus(rawValue: Int(values[2])) ?? .none,
+            finding: NonFinite(values: Array(values[3..<losses])),
             losses: Array(values[losses...]))
     }
 
     var values: [Double] {
-        [Double(error), Double(signal)] + NonFinite.values(of: finding) + losses
+        [Double(error), Double(signal), Double(save.rawValue)] + NonFinite.values(of: finding)
+            + losses
     }
 }
 

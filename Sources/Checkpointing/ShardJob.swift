@@ -1,0 +1,77 @@
+import Tensors
+
+/// What a rank has written of a checkpoint.
+struct ShardReport: Sendable, Equatable {
+    var files: [CheckpointManifest.File] = []
+    /// Of its parts, in order.
+    var digests: [String] = []
+
+    init() {}
+
+    /// As text, which ranks exchange: the number of files, a line for each, a line for each digest.
+    var encoded: [UInt8] {
+        let lines = files.map {
+            "\($0.name)\t\($0.byteCount)\t\($0.digestedByteCount)\t\($0.digest)"
+        }
+        return Array(([String(files.count)] + lines + digests).joined(separator: "\n").utf8)
+    }
+
+    /// - Parameter encoded: what a rank of this program has encoded.
+    init(encoded: [UInt8]) {
+        let lines = String(decoding: encoded, as: UTF8.self).split(separator: "\n").map(String.init)
+        let fileCount = Int(lines[0]) ?? 0
+        files = lines[1...fileCount].map { line in
+            let fields = line.split(separator: "\t").map(String.init)
+            return CheckpointManifest.File(
+                name: fields[0], byteCount: Int(fields[1]) ?? 0,
+                digestedByteCount: Int(fields[2]) ?? 0, digest: fields[3])
+        }
+        digests = Array(lines[(1 + fileCount)...])
+    }
+}
+
+/// Writing a rank's part of a checkpoint from memory that nobody changes meanwhile: what a thread does beside
+/// the training. It touches nothing that others do.
+struct ShardJob: Sendable {
+    /// Where to write.
+    let path: String
+    let fileName: String
+    /// What the file has, which lies one after the other in `staging`.
+    let items: [SafetensorsWriter.Item]
+    let staging: Buffer
+    /// Small files beside it.
+    let texts: [(name: String, text: String)]
+    /// On the rank that clears away what dead saves have left.
+    let folder: CheckpointFolder?
+    let operations: FileOperations
+
+    func run() -> Result<ShardReport, CheckpointError> {
+        Result { () throws(CheckpointError) in
+            folder?.removeLeftovers(operations, except: path)
+            var report = ShardReport()
+            for (name, text) in texts {
+                let bytes = Array(text.utf8)
+                try operations.writeFile(bytes, to: "\(path)/\(name)")
+                report.files.append(
+                    CheckpointManifest.File(
+                        name: name, byteCount: bytes.count, digestedByteCount: bytes.count,
+                        digest: PartDigest.labelled(bytes)))
+            }
+            let writer = try SafetensorsWriter(
+                creating: "\(path)/\(fileName)", items, operations: operations)
+            var position = 0
+            for item in items {
+                let end = position + item.shape.count
+                try writer.append(staging[position..<end])
+                position = end
+            }
+            try writer.finish()
+            report.files.append(
+                CheckpointManifest.File(
+                    name: fileName, byteCount: writer.byteCount,
+                    digestedByteCount: writer.headerByteCount, digest: writer.headerDigest))
+            report.digests = writer.digests
+            return report
+        }
+    }
+}

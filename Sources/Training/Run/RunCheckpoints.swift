@@ -1,0 +1,113 @@
+// When the saves of a run become checkpoints, and what becomes of one that fails.
+
+import Checkpointing
+import Communication
+import Kernels
+import Layers
+
+/// A rank's side of a run's checkpoints: one save at a time, written beside the training. Its methods are
+/// collective and throw the same on every rank.
+package final class RunCheckpoints {
+    /// Saves in a row that may fail before the run ends.
+    package static let patience = 3
+
+    private let saver: CheckpointSaver
+    private let note: (String) -> Void
+    private var failures = 0
+
+    /// - Parameter note: tells a line to a person, on the rank that does.
+    package init(
+        _ writer: CheckpointWriter, communicator: any Communicator,
+        note: @escaping (String) -> Void
+    ) {
+        saver = CheckpointSaver(writer, communicator: communicator)
+        self.note = note
+    }
+
+    /// How far this rank is with the save under way; what the agreement of a step tells the others. Not
+    /// collective.
+    package var status: SaveStatus { saver.status }
+
+    /// Commits the save under way once every rank has ended its part.
+    ///
+    /// - Parameter statuses: the ranks', as they were agreed on in a step: the same on all.
+    package func advance(_ statuses: [SaveStatus]) throws(RunError) {
+        guard saver.step != nil, !statuses.contains(.writing) else { return }
+        try commit(isLast: false)
+    }
+
+    /// Copies the state and begins to write it, after the save under way has ended. The last save of a run is
+    /// waited for, and ends the run where it fails.
+    package func save(
+        _ state: [StateTensor], progress: TrainingProgress, isLast: Bool
+    ) throws(RunError) {
+        try settle()
+        do throws(CheckpointError) {
+            try saver.begin(state, progress: progress)
+        } catch {
+            return try bear(error, step: progress.step, isLast: isLast)
+        }
+        if isLast { try settle(isLast: true) }
+    }
+
+    /// Waits for the save under way, if there is one, and commits it; after about so many seconds it is left
+    /// as it is.
+    package func settle(seconds: Double = .infinity) throws(RunError) {
+        try settle(isLast: false, seconds: seconds)
+    }
+
+    private func settle(isLast: Bool, seconds: Double = .infinity) throws(RunError) {
+        guard let step = saver.step else { return }
+        var turns = (seconds / 30).rounded(.up)
+        do throws(CheckpointError) {
+            while true {
+                let late = try saver.wait(seconds: 30)
+                turns -= 1
+                if late.isEmpty { break }
+                if turns <= 0 { return }
+                let ranks = late.map(String.init).joined(separator: ", ")
+                note("checkpoint of step \(step): waiting for rank \(ranks) to write")
+            }
+        } catch {
+            throw RunError(error).located(step: step)
+        }
+        try commit(isLast: isLast)
+    }
+
+    private func commit(isLast: Bool) throws(RunError) {
+        let span = Trace.begin(.checkpoint, "commit")
+        defer { span.end() }
+        let step = saver.step ?? 0
+        tellWarnings()
+        do throws(CheckpointError) {
+            note("saved \(try saver.commit())")
+            failures = 0
+        } catch {
+            try bear(error, step: step, isLast: isLast)
+        }
+        if isLast { tellWarnings() }
+    }
+
+    private func tellWarnings() {
+        for warning in saver.finishPruning() { note("warning: \(warning)") }
+    }
+
+    /// A disk that is full or fails costs a save, not the run: until it has cost several in a row, or the last.
+    private func bear(_ error: CheckpointError, step: Int, isLast: Bool) throws(RunError) {
+        switch error.kind {
+        case .io, .unusable: break
+        case .mismatch:
+            var failure = RunError(error).located(step: step)
+            failure.isShared = true
+            throw failure
+        case .communication: throw RunError(error).located(step: step)
+        }
+        failures += 1
+        let message = "checkpoint not saved: \(error.message)"
+        guard !isLast, failures < RunCheckpoints.patience else {
+            let count = failures > 1 ? "; \(failures) saves in a row have failed" : ""
+            throw RunError(.inputOutput, message + count, step: step, isShared: true)
+        }
+        note("warning: step \(step): \(message); the run goes on and tries again at the next turn")
+    }
+}

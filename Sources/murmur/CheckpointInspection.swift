@@ -1,0 +1,113 @@
+import ArgumentParser
+import Checkpointing
+import Foundation
+import Training
+
+/// The checkpoints of a run, one line each.
+struct ListCheckpoints: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "Lists the checkpoints of a run, newest first.",
+        discussion: """
+            A line each: the step, bytes, and whether its manifest and file sizes are sound; \
+            `verify` reads every byte.
+            """)
+
+    @Argument(help: ArgumentHelp("The directory of a run.", valueName: "dir"))
+    var directory: String
+
+    func run() throws {
+        let listed = try checkpointing { () throws(CheckpointError) in
+            try CheckpointReader.list(in: directory)
+        }
+        for checkpoint in listed {
+            let name = checkpoint.path.split(separator: "/").last ?? ""
+            switch checkpoint.reader {
+            case .success(let reader):
+                let bytes = reader.manifest.files.reduce(0) { $0 + $1.byteCount }
+                print("\(name)  \(bytes) bytes  \(reader.manifest.files.count) files  complete")
+            case .failure(let error): print("\(name)  unusable: \(error.message)")
+            }
+        }
+    }
+}
+
+/// Every byte against its digest.
+struct VerifyCheckpoint: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Compares every byte of a checkpoint with its digest.",
+        discussion: """
+            Of a run, all of its checkpoints. Exit code 4 where one is damaged; the file and the \
+            tensor are named.
+            """)
+
+    @Argument(help: ArgumentHelp("A checkpoint, or a run.", valueName: "dir"))
+    var directory: String
+
+    func run() throws {
+        let listed = try checkpointing { () throws(CheckpointError) in
+            try CheckpointReader.list(in: directory)
+        }
+        guard !listed.isEmpty else {
+            throw RunError(.checkpoint, "\(directory): expected a checkpoint, found none")
+        }
+        var problems: [String] = []
+        for checkpoint in listed {
+            do throws(CheckpointError) {
+                try checkpoint.reader.get().verify()
+                print("\(checkpoint.path): sound")
+            } catch {
+                guard case .unusable = error.kind else { throw RunError(error) }
+                problems.append(error.message)
+            }
+        }
+        guard problems.isEmpty else {
+            throw RunError(.checkpoint, problems.joined(separator: "\n"))
+        }
+    }
+}
+
+/// What a checkpoint says of itself.
+struct InspectCheckpoint: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect", abstract: "Prints what a checkpoint holds.")
+
+    @Argument(help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+    var directory: String
+
+    func run() throws {
+        let listed = try checkpointing { () throws(CheckpointError) in
+            try CheckpointReader.list(in: directory)
+        }
+        guard let newest = listed.first else {
+            throw RunError(.checkpoint, "\(directory): expected a checkpoint, found none")
+        }
+        let reader = try checkpointing { () throws(CheckpointError) in try newest.reader.get() }
+        let (manifest, progress) = (reader.manifest, reader.progress)
+        print("path        \(reader.path)")
+        print("version     \(manifest.formatVersion)")
+        print("run         \(progress.identity.run)")
+        print("build       \(progress.identity.build)")
+        print("step        \(progress.step)")
+        print("updates     \(progress.optimizerUpdates)")
+        print("samples     \(progress.samples)")
+        if let scale = progress.lossScale { print("loss scale  \(scale.scale)") }
+        for file in manifest.files { print("file        \(file.name)  \(file.byteCount) bytes") }
+        for tensor in manifest.tensors {
+            let count = tensor.parts.count
+            print(
+                "tensor      \(tensor.name)  \(tensor.spec.shape)  \(count) "
+                    + (count == 1 ? "part" : "parts"))
+        }
+    }
+}
+
+/// Runs `body`; what is wrong with a checkpoint is the error of a command.
+private func checkpointing<Result>(
+    _ body: () throws(CheckpointError) -> Result
+) throws(RunError) -> Result {
+    do throws(CheckpointError) {
+        return try body()
+    } catch {
+        throw RunError(error)
+    }
+}

@@ -1,0 +1,132 @@
+import Checkpointing
+import Crypto
+import Foundation
+import Tensors
+import Testing
+
+/// Checkpoints of version 2, made by hand: the order of slice-major memory, and manifests that lie about it.
+@Suite struct HandmadeShardsTests {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    private static func xxh64(_ bytes: [UInt8]) -> String {
+        var hash = XXHash64()
+        let span = bytes.span
+        hash.update(span.bytes)
+        let digits = String(hash.value(), radix: 16)
+        return "xxh64:" + String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    private static func sha256(_ bytes: [UInt8]) -> String {
+        SHA256.hash(data: bytes).map { String(UInt16($0) + 256, radix: 16).dropFirst() }.joined()
+    }
+
+    private static func bytes(_ values: [Float]) -> [UInt8] {
+        values.flatMap { value in (0..<4).map { UInt8(value.bitPattern >> ($0 * 8) & 255) } }
+    }
+
+    /// Of a tensor [2, 4] with the elements 0 … 7, cut along axis 1 into 2 slices of two segments, a unit of 2
+    /// and two units of 1: slice 0 has column 2, slice 1 columns 0, 1 and 3.
+    private static let parts: [(name: String, key: String, values: [Float])] = [
+        ("a.safetensors", "w[0:3]", [2, 6, 0]), ("b.safetensors", "w[3:8]", [1, 3, 4, 5, 7]),
+    ]
+
+    private static func file(_ part: (name: String, key: String, values: [Float])) -> [UInt8] {
+        let header = HostileFile.tensor(
+            "[\(part.values.count)]", "[0,\(part.values.count * 4)]", name: part.key)
+        return HostileFile.file(Array(header.utf8)) + bytes(part.values)
+    }
+
+    private static let files = parts.map { part in
+        let file = file(part)
+        let header = file.count - part.values.count * 4
+        return "{\"name\": \"\(part.name)\", \"bytes\": \(file.count), "
+            + "\"digested_bytes\": \(header), \"digest\": \"\(xxh64(Array(file.prefix(header))))\"}"
+    }
+
+    private static let texts = ["configuration.yaml", "tokenizer.json"].map { name in
+        "{\"name\": \"\(name)\", \"bytes\": 0, \"digested_bytes\": 0, \"digest\": \"\(xxh64([]))\"}"
+    }
+
+    private static let body = """
+        {
+        "format": "murmuration-checkpoint",
+        "version": 2,
+        "run": {"uuid": "u", "configuration_digest": "", "tokenizer_digest": "", \
+        "dataset_digest": "", "build": "", "blas": ""},
+        "counters": {"step": 1, "optimizer_updates": 1, "samples": 4},
+        "files": [\((files + texts).joined(separator: ", "))],
+        "tensors": [{"name": "w", "dtype": "float32", "shape": [2, 4], \
+        "sharding": {"axis": 1, "segments": [[1, 2], [2, 1]], "slices": 2}, "parts": [\
+        {"file": "a.safetensors", "key": "w[0:3]", "elements": [0, 3], \
+        "digest": "\(xxh64(bytes(parts[0].values)))"}, \
+        {"file": "b.safetensors", "key": "w[3:8]", "elements": [3, 8], \
+        "digest": "\(xxh64(bytes(parts[1].values)))"}]}],
+
+        """
+
+    /// Writes the checkpoint with a manifest whose digest is right, and opens it.
+    private func open(_ body: String = body) throws -> CheckpointReader {
+        for part in Self.parts { try folder.write(Self.file(part), as: part.name) }
+        try folder.write([], as: "configuration.yaml")
+        try folder.write([], as: "tokenizer.json")
+        let line = "\"digest\": \"sha256:\(Self.sha256(Array(body.utf8)))\"}\n"
+        try folder.write(Array((body + line).utf8), as: "manifest.json")
+        return try CheckpointReader(path: folder.path)
+    }
+
+    @Test func sliceMajorMemoryBecomesLogicalOrder() throws {
+        let reader = try open()
+        try reader.verify()
+        #expect(try reader.loadTensor("w").array == (0..<8).map { Float($0) })
+        for first in 0..<8 {
+            for last in first...8 {
+                let buffer = Buffer(count: last - first)
+                let entry = try #require(reader.entry(named: "w"))
+                try reader.read(entry, elements: first..<last, into: buffer)
+                #expect(
+                    Tensor(buffer: buffer, shape: [buffer.count]).array
+                        == (first..<last).map { Float($0) })
+            }
+        }
+        let text = """
+            murmuration state 1
+            counter data.samples 4
+            counter loss_scale none
+            counter optimizer.updates 1
+            counter step 1
+            tensor w float32 [2, 4] \(Self.sha256(Self.bytes((0..<8).map { Float($0) })))
+
+            """
+        #expect(try reader.digest() == Self.sha256(Array(text.utf8)))
+    }
+
+    @Test(arguments: [
+        ("\"key\": \"w[0:3]\", ", "", "a part's file, key, digest and elements"),
+        ("\"w[0:3]\"", "\"w[0:4]\"", "expected 3 elements of F32, found none"),
+        ("[0, 3]", "[0, 4]", "parts that cover 8 elements"),
+        ("xxh64:", "sha256:", "expected a digest xxh64:"),
+        ("\"slices\": 2", "\"slices\": 0", "segments cover an axis"),
+        ("\"slices\": 2", "\"slices\": 1048577", "segments cover an axis"),
+        ("\"slices\": 2", "\"slices\": 1048576", "segments cover an axis"),
+        ("\"axis\": 1", "\"axis\": 2", "segments cover an axis"),
+        ("\"axis\": 1", "\"axis\": 0", "segments cover an axis"),
+        ("[2, 1]]", "[3, 1]]", "segments cover an axis"),
+        (
+            "\"shape\": [2, 4]", "\"shape\": [0, 4, 4611686018427387904, 4]",
+            "parts that cover 0 elements"
+        ),
+    ])
+    func aManifestThatLiesIsRefused(_ old: String, _ new: String, _ message: String) throws {
+        let changed = Self.body.split(separator: old, omittingEmptySubsequences: false)
+        try #require(changed.count > 1, "\(old) does not occur")
+        let first = changed[0] + new + changed.dropFirst().joined(separator: old)
+        let error = checkpointError { _ = try open(String(first)) }
+        #expect(error?.message.contains(message) == true, "\(error?.message ?? "accepted")")
+        guard case .unusable = error?.kind else {
+            Issue.record("expected unusable, found \(String(describing: error))")
+            return
+        }
+    }
+}

@@ -1,0 +1,223 @@
+import Checkpointing
+import Communication
+import Foundation
+import Layers
+import Synchronization
+import Tensors
+import TestSupport
+import Testing
+import Training
+
+/// A disk that a test can stop or break for one rank.
+private final class Disk: Sendable {
+    enum State: Sendable { case works, hangs, fails }
+
+    private let states: Mutex<[State]>
+
+    init(_ states: [State]) { self.states = Mutex(states) }
+
+    func set(_ state: State, rank: Int) { states.withLock { $0[rank] = state } }
+
+    func operations(of rank: Int) -> FileOperations {
+        FileOperations { [self] (operation, path) throws(CheckpointError) in
+            guard operation == .write, path.contains("/shard-") else { return }
+            while states.withLock({ $0[rank] }) == .hangs { usleep(1000) }
+            if states.withLock({ $0[rank] }) == .fails {
+                throw CheckpointError(.io, "\(path): no space")
+            }
+        }
+    }
+}
+
+/// A rank of a run that saves one tensor of `count` elements, all of one value.
+private final class SavingRank {
+    static let count = 1000
+    let checkpoints: RunCheckpoints
+    let communicator: any Communicator
+    private let buffer: Buffer
+    private let range: Range<Int>
+    private(set) var notes: [String] = []
+
+    init(_ folder: TemporaryFolder, _ disk: Disk, _ communicator: any Communicator) {
+        let (rank, size) = (communicator.rank, communicator.size)
+        range = Self.count * rank / size..<Self.count * (rank + 1) / size
+        buffer = Buffer(count: range.count)
+        self.communicator = communicator
+        let writer = CheckpointWriter(
+            runDirectory: folder.path, keep: 9, operations: disk.operations(of: rank))
+        let told = Told()
+        self.told = told
+        checkpoints = RunCheckpoints(writer, communicator: communicator) { told.lines.append($0) }
+    }
+
+    private final class Told { var lines: [String] = [] }
+    private let told: Told
+    var lines: [String] { told.lines }
+
+    func set(_ value: Float) { for index in 0..<buffer.count { buffer.floats[index] = value } }
+
+    func save(step: Int, value: Float? = nil, isLast: Bool = false, run: String = "r") throws {
+        set(value ?? Float(step))
+        let state = StateTensor(
+            name: "w", spec: ShardSpec(replicated: [Self.count]),
+            pieces: [.init(range: range, buffer: buffer)])
+        try checkpoints.save(
+            [state],
+            progress: TrainingProgress(
+                step: step, optimizerUpdates: step, samples: step,
+                identity: .init(
+                    run: run, configuration: "", configurationDigest: "", tokenizer: "",
+                    tokenizerDigest: "", datasetDigest: "", build: "", blas: "")), isLast: isLast)
+    }
+
+    /// What the agreement of a step does.
+    func advance() throws {
+        let statuses = try communicator.gatherAll([UInt8(checkpoints.status.rawValue)])
+        try checkpoints.advance(statuses.map { SaveStatus(rawValue: Int($0[0]))! })
+    }
+
+    /// Steps until this rank's part has ended.
+    func advanceUntilWritten() throws {
+        while checkpoints.status == .writing { usleep(500) }
+        try communicator.barrier().wait()
+        try advance()
+    }
+}
+
+@Suite struct RunCheckpointsTests {
+    private func steps(_ folder: TemporaryFolder) -> [Int] {
+        ((try? folder.names(in: "checkpoints")) ?? []).compactMap {
+            $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil
+        }.sorted()
+    }
+
+    private func values(_ folder: TemporaryFolder, step: Int) throws -> Set<Float> {
+        let name = String(format: "checkpoints/step-%010d", step)
+        let reader = try CheckpointReader(path: folder.file(name))
+        try reader.verify()
+        return Set(try reader.loadTensor("w").array)
+    }
+
+    /// One rank's disk hangs: steps go on, nothing is committed; then it is, with the state as it was.
+    @Test(arguments: [(1, 0), (2, 0), (2, 1), (4, 3)])
+    func trainingGoesOnWhileASaveIsWritten(ranks: Int, slow: Int) throws {
+        let folder = try TemporaryFolder()
+        var states = [Disk.State](repeating: .works, count: ranks)
+        states[slow] = .hangs
+        let disk = Disk(states)
+        try InProcess.run(ranks: ranks) { communicator in
+            let rank = SavingRank(folder, disk, communicator)
+            try rank.save(step: 10)
+            for _ in 0..<20 {
+                rank.set(-1)
+                try rank.advance()
+            }
+            #expect(steps(folder) == [])
+            if communicator.rank == slow { #expect(rank.checkpoints.status == .writing) }
+            try communicator.barrier().wait()
+            disk.set(.works, rank: slow)
+            try rank.advanceUntilWritten()
+            #expect(rank.checkpoints.status == .none && steps(folder) == [10])
+            #expect(rank.lines.contains { $0.hasPrefix("saved ") })
+        }
+        #expect(try values(folder, step: 10) == [10])
+    }
+
+    /// A save that is due while another is written waits for it.
+    @Test func twoSavesAreNeverUnderWay() throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk([.works, .hangs])
+        try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, disk, communicator)
+            try rank.save(step: 10)
+            if communicator.rank == 0 {
+                #expect(steps(folder) == [])
+                Thread.detachNewThread {
+                    usleep(100_000)
+                    #expect(self.steps(folder) == [])
+                    disk.set(.works, rank: 1)
+                }
+            }
+            try rank.save(step: 20)
+            #expect(steps(folder).contains(10))
+            try rank.checkpoints.settle()
+        }
+        #expect(steps(folder) == [10, 20])
+        #expect(try values(folder, step: 10) == [10])
+        #expect(try values(folder, step: 20) == [20])
+    }
+
+    @Test(arguments: [(1, 0), (2, 0), (2, 1)])
+    func threeFailuresInARowEndTheRun(ranks: Int, broken: Int) throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk(.init(repeating: .works, count: ranks))
+        let errors = try InProcess.run(ranks: ranks) { communicator in
+            let rank = SavingRank(folder, disk, communicator)
+            func save(_ step: Int, _ state: Disk.State) throws {
+                try communicator.barrier().wait()
+                disk.set(state, rank: broken)
+                try communicator.barrier().wait()
+                try rank.save(step: step)
+                try rank.advanceUntilWritten()
+            }
+            // A success between failures starts the count anew.
+            for (step, state) in [(1, .fails), (2, .fails), (3, .works), (4, .fails), (5, .fails)]
+                as [(Int, Disk.State)]
+            {
+                try save(step, state)
+            }
+            let warnings = rank.lines.filter { $0.hasPrefix("warning: step ") }
+            #expect(warnings.count == 4 && warnings[0].contains("no space"), "\(rank.lines)")
+            #expect(steps(folder) == [3])
+            do {
+                try save(6, .fails)
+                return "none"
+            } catch let error as RunError {
+                #expect(error.exitCode == 5 && error.isShared && error.step == 6)
+                return error.message
+            }
+        }
+        #expect(errors[0].contains("no space; 3 saves in a row have failed"), "\(errors)")
+        #expect(Set(errors).count == 1)
+        #expect(try folder.names(in: "checkpoints") == ["step-0000000003"])
+        #expect(try values(folder, step: 3) == [3])
+    }
+
+    @Test func aLastSaveThatFailsEndsTheRun() throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk([.works, .fails])
+        let codes = try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, disk, communicator)
+            do {
+                try rank.save(step: 10, isLast: true)
+                return 0 as Int32
+            } catch let error as RunError {
+                return error.exitCode
+            }
+        }
+        #expect(codes == [5, 5] && steps(folder) == [])
+        // The control: a disk that works.
+        disk.set(.works, rank: 1)
+        try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, disk, communicator)
+            try rank.save(step: 10, isLast: true)
+            #expect(steps(folder) == [10])
+        }
+    }
+
+    /// No later attempt will mend this one.
+    @Test func aStepOfAnotherRunEndsTheRunAtOnce() throws {
+        let folder = try TemporaryFolder()
+        let codes = try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, Disk([.works, .works]), communicator)
+            try rank.save(step: 10, isLast: true)
+            do {
+                try rank.save(step: 10, run: "another")
+                return 0 as Int32
+            } catch let error as RunError {
+                return error.exitCode
+            }
+        }
+        #expect(codes == [4, 4])
+    }
+}
