@@ -10,7 +10,7 @@ struct JSONReader {
     private let subject: String
     private let refill: () throws(CheckpointError) -> [UInt8]
     private var block: [UInt8] = []
-    private var position = 0
+    var position = 0
     private var bytesBefore = 0
 
     /// `subject` names the file in messages; `refill` gives the next block, an empty one at the end.
@@ -197,13 +197,13 @@ struct JSONReader {
         return byte
     }
 
-    private mutating func skipSpace() throws(CheckpointError) {
+    mutating func skipSpace() throws(CheckpointError) {
         while let byte = try peek(), byte == 0x20 || (0x09...0x0a).contains(byte) || byte == 0x0d {
             position += 1
         }
     }
 
-    private mutating func peek() throws(CheckpointError) -> UInt8? {
+    mutating func peek() throws(CheckpointError) -> UInt8? {
         if position == block.count {
             bytesBefore += block.count
             (block, position) = (try refill(), 0)
@@ -211,7 +211,7 @@ struct JSONReader {
         return position < block.count ? block[position] : nil
     }
 
-    private mutating func describeNext() throws(CheckpointError) -> String {
+    mutating func describeNext() throws(CheckpointError) -> String {
         guard let byte = try peek() else { return "the end" }
         let place = "at byte \(bytesBefore + position)"
         guard (0x21..<0x7f).contains(byte) else {

@@ -18,6 +18,9 @@ public struct CommunicationOptions: Sendable {
     /// The largest message tag used, where the library's own limit is higher.
     package var tagLimit = Int(Int32.max)
 
+    /// How groups use the memory that they share.
+    package var sharedMemory = SharedMemoryOptions()
+
     /// Bytes of rings that one reduce-scatter may take, however many ranks there are.
     static let scratchBytes = 8 << 20
 

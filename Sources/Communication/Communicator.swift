@@ -49,13 +49,28 @@ public protocol Communicator: AnyObject, Sendable {
 
     /// The ranks that give the same `color`, ordered by `key`, then by rank here (MPI 4.1 § 7.4.2).
     /// Operations of the new group are independent of this one's. Blocks.
-    func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator
+    ///
+    /// With `sharesMemory`, members on one host reduce and gather through memory that they share: on the
+    /// thread that submits and waits, so that nothing of it goes on while that thread computes. It is for
+    /// sums that are waited for at once. The bits are the same. Where memory cannot be shared (`path` says
+    /// why), messages do it all.
+    func split(
+        color: Int, key: Int, sharesMemory: Bool
+    ) throws(CommunicationError) -> any Communicator
+
+    /// What the group's collectives go through, in words for a log.
+    var path: String { get }
 
     /// Seconds the calling threads have spent in `wait()` so far, over all groups of this rank.
     var secondsWaited: Double { get }
 }
 
 extension Communicator {
+    /// The ranks that give the same `color`, by messages. Blocks.
+    public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+        try split(color: color, key: key, sharesMemory: false)
+    }
+
     /// Sums over the ranks what travels as Float32.
     public func reduceScatter(_ buffer: Buffer, counts: [Int]) -> PendingOperation {
         reduceScatter(buffer, counts: counts, wire: .float32)

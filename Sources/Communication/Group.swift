@@ -4,17 +4,22 @@ import Tensors
 /// A group of ranks over an engine, whatever the transport.
 final class Group: Communicator {
     let rank: Int
-    private let engine: Engine
+    let engine: Engine
+    /// What its collectives go through, in words.
+    let path: String
     /// World ranks by rank in the group.
     private let members: [Int]
     /// Differs from that of every other group that shares a member.
-    private let identifier: Int
+    let identifier: Int
     private let tags: TagSpace
     private let sequence = Atomic(0)
 
-    init(engine: Engine, members: [Int], rank: Int, identifier: Int, tags: TagSpace) {
+    init(
+        engine: Engine, members: [Int], rank: Int, identifier: Int, tags: TagSpace,
+        path: String = "messages"
+    ) {
         (self.engine, self.members, self.rank) = (engine, members, rank)
-        (self.identifier, self.tags) = (identifier, tags)
+        (self.identifier, self.tags, self.path) = (identifier, tags, path)
     }
 
     /// All ranks of a world that the engine has entered.
@@ -73,16 +78,22 @@ final class Group: Communicator {
     private func collective(
         _ name: String, _ buffer: Buffer?, _ make: (ExchangeContext) -> any Exchange
     ) -> PendingOperation {
-        let number = sequence.add(1, ordering: .relaxed).oldValue
         if size == 1 { return .completed }
+        return engine.submit(ticket(name, buffer, make))
+    }
+
+    /// The group's next operation.
+    func ticket(
+        _ name: String, _ buffer: Buffer?, _ make: (ExchangeContext) -> any Exchange
+    ) -> Ticket {
+        let number = sequence.add(1, ordering: .relaxed).oldValue
         let tag = tags.collective(group: identifier, sequence: number)
         let context = ExchangeContext(
             members: members, rank: rank, tag: tag, options: engine.options)
         let bytes = buffer.map { ", \($0.byteCount) bytes" } ?? ""
-        return engine.submit(
-            Ticket(
-                name: "\(name) \(number) of group \(identifier)\(bytes)", exchange: make(context),
-                exclusiveTag: tag))
+        return Ticket(
+            name: "\(name) \(number) of group \(identifier)\(bytes)", exchange: make(context),
+            exclusiveTag: tag)
     }
 
     // MARK: Point to point
@@ -116,32 +127,62 @@ final class Group: Communicator {
 
     // MARK: Groups
 
-    func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
+    func split(
+        color: Int, key: Int, sharesMemory: Bool
+    ) throws(CommunicationError) -> any Communicator {
         let answers = try gatherAll(encoded([color, key, engine.freeGroupIdentifier])).map(decoded)
         let identifier = answers.map { $0[2] }.max() ?? 0
-        guard identifier < tags.groupCount else {
+        let wantsMemory = sharesMemory && engine.options.sharedMemory.isEnabled
+        // A group that shares memory has a second number, for what passes between its hosts.
+        let last = wantsMemory ? identifier + 1 : identifier
+        guard last < tags.groupCount else {
             throw CommunicationError(
                 .setUp,
                 "split: expected at most \(tags.groupCount) groups a rank, found one more")
         }
-        engine.reserve(groupIdentifier: identifier)
+        engine.reserve(groupIdentifier: last)
         let mine = answers.indices.filter { answers[$0][0] == color }
             .sorted { (answers[$0][1], $0) < (answers[$1][1], $1) }
-        return Group(
+        let group = Group(
             engine: engine, members: mine.map { members[$0] }, rank: mine.firstIndex(of: rank)!,
             identifier: identifier, tags: tags)
+        return wantsMemory && group.size > 1 ? try group.sharingMemory() : group
+    }
+
+    /// The same group through shared memory, where its members can have it. Collective and blocking; the
+    /// first operation of the group.
+    private func sharingMemory() throws(CommunicationError) -> any Communicator {
+        let number = sequence.add(1, ordering: .relaxed).oldValue
+        let wish = SharedMemoryWish(
+            members: members, rank: rank,
+            tag: tags.collective(group: identifier, sequence: number),
+            options: engine.options.sharedMemory)
+        let offer = try engine.perform("shared memory of group \(identifier)") {
+            transport throws(CommunicationError) in try transport.shareMemory(wish)
+        }
+        switch offer {
+        case .refusal(let refusal):
+            return Group(
+                engine: engine, members: members, rank: rank, identifier: identifier, tags: tags,
+                path: "messages, because of \(refusal)")
+        case .memory(let memory):
+            let column = Group(
+                engine: engine, members: memory.grid.column.map { members[$0] },
+                rank: memory.grid.host, identifier: identifier + 1, tags: tags)
+            return SharedGroup(self, column: column, memory: memory)
+        }
     }
 
     // MARK: Our own invariants
 
-    private func check(_ name: String, _ buffer: Buffer, counts: [Int]) {
+    func check(_ name: String, _ buffer: Buffer, counts: [Int]) {
         precondition(
             counts.count == size && counts.allSatisfy { $0 >= 0 }
                 && counts.reduce(0, +) == buffer.count,
             "\(name): expected \(size) counts with a sum of \(buffer.count), got \(counts)")
     }
 
-    private func check(_ name: String, isFloat32 buffer: Buffer) {
+    func check(_ name: String, isFloat32 buffer: Buffer) {
         precondition(
             buffer.dtype == .float32, "\(name): expected float32, got \(buffer.dtype)")
     }

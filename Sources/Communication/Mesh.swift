@@ -1,5 +1,6 @@
 /// How the ranks of a run are arranged: data × tensor. The tensor dimension is the inner one, so that ranks
-/// which exchange most are neighbours, on one host where hosts have room for them.
+/// which exchange most are neighbours, on one host where hosts have room for them. A pipeline's dimension
+/// would be the outermost.
 ///
 /// | rank | 0 | 1 | 2 | 3 |
 /// | --- | --- | --- | --- | --- |
@@ -32,7 +33,8 @@ public struct Mesh: Sendable {
     public let world: any Communicator
     /// The ranks that hold the same part of the model as this one, one of each copy.
     public let data: any Communicator
-    /// The ranks that hold one copy of the model together with this one.
+    /// The ranks that hold one copy of the model together with this one. They share memory where they can:
+    /// their sums are many, and each is waited for.
     public let tensor: any Communicator
 
     /// Collective over `world`, and blocking. `tensor` divides the number of ranks.
@@ -46,7 +48,8 @@ public struct Mesh: Sendable {
         self.world = world
         data = tensor == 1 ? world : try world.split(color: column, key: row)
         self.tensor =
-            tensor == 1 ? InProcess.alone() : try world.split(color: row, key: column)
+            tensor == 1
+            ? InProcess.alone() : try world.split(color: row, key: column, sharesMemory: true)
     }
 
     /// Data parallelism alone.

@@ -47,6 +47,20 @@ enum Reduction {
         }
     }
 
+    /// c = a and b; `c` may be either. `copy`, which may not, gets the same.
+    func combine(
+        _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
+        copy: UnsafeMutablePointer<Float>? = nil, count: Int
+    ) {
+        switch (self, copy) {
+        case (.sum, nil): add(a, b, into: c, count: count)
+        case (.sum, let copy?): add(a, b, into: c, and: copy, count: count)
+        case (.maximum, let copy):
+            largest(a, b, into: c, count: count)
+            copy?.update(from: c, count: count)
+        }
+    }
+
     /// Elements handled at a time: a block of each part stays in the first-level cache.
     private static let block = 1024
 }
@@ -85,14 +99,11 @@ private struct ReductionTree {
         _ a: UnsafeMutablePointer<Float>, _ b: UnsafeMutablePointer<Float>,
         into c: UnsafeMutablePointer<Float>
     ) {
-        switch reduction {
-        case .sum: add(a, b, into: c, count: count)
-        case .maximum: maximum(a, b, into: c, count: count)
-        }
+        reduction.combine(a, b, into: c, count: count)
     }
 }
 
-private func maximum(
+private func largest(
     _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into c: UnsafeMutablePointer<Float>,
     count: Int
 ) {

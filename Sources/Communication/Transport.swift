@@ -24,6 +24,10 @@ protocol Transport: AnyObject {
     /// Lets the request make progress; true means that it is complete and forgotten.
     func isComplete(_ request: TransportRequest) throws(CommunicationError) -> Bool
 
+    /// Memory that the members of a group on this host have in common. Collective over the members; may
+    /// block until all have asked. It stays until the world is left.
+    func shareMemory(_ wish: SharedMemoryWish) throws(CommunicationError) -> SharedMemoryOffer
+
     /// Leaves the world.
     func close() throws(CommunicationError)
 

@@ -1,11 +1,16 @@
 // Softmax cross-entropy over logits whose vocabulary (columns) is cut into slices, so that ranks may
 // hold a part of them each.
 //
-//   mᵢ = max of slice i,  sᵢ = Σ exp(x − mᵢ)           softmaxStatistics
-//   M = max mᵢ                                          maximaOverSlices      (exchange of maxima)
-//   s = tree of sᵢ·exp(mᵢ − M)                          rescaleSums, treeAdd  (exchange of sums)
-//   L = M + ln s                                        logSumExp
+//   mᵢ = max of slice i,  sᵢ = Σ exp(x − mᵢ),  tᵢ = Σ x   softmaxStatistics
+//   M = max mᵢ                                            maximaOverSlices      (exchange of maxima)
+//   s = tree of sᵢ·exp(mᵢ − M),  t = tree of tᵢ           rescaleSums, treeAdd  (exchange of sums)
+//   L = M + ln s                                          logSumExp
 //   loss = L − x[target],  dx[c] = (exp(x[c] − L) − [c = target])·w
+//
+// With labels smoothed by ε over V classes (only then is t made) the target distribution is
+// q[c] = (1 − ε)·[c = target] + ε/V:
+//
+//   loss = L − (1 − ε)·x[target] − (ε/V)·t,  dx[c] = (exp(x[c] − L) − q[c])·w
 //
 // Logits and their gradient are stored elements, whose gradient is computed in Float32 and rounded once;
 // all else is Float32. Per-slice values are laid out [slices × rows]. A row whose target is negative is ignored: its
@@ -13,20 +18,55 @@
 
 import Glibc
 
-/// Maximum and Σ exp(x − maximum) of every row of every column slice.
+/// Label smoothing (Szegedy et al. 2016): the distribution that softmax is compared with gives
+/// (1 − ε) + ε/V to the target and ε/V to each other class.
+package struct LabelSmoothing: Sendable {
+    /// ε, at least 0 and below 1.
+    package let amount: Double
+    /// V: classes of the whole vocabulary, wherever its slices lie. With those of one rank the
+    /// probabilities of all ranks would sum to more than 1.
+    package let classes: Int
+
+    /// The target alone.
+    package static let none = LabelSmoothing(0, classes: 1)
+
+    package init(_ amount: Double, classes: Int) {
+        precondition(
+            amount >= 0 && amount < 1 && classes > 0,
+            "LabelSmoothing: expected at least 0 and below 1 over some classes, "
+                + "got \(amount) over \(classes)")
+        (self.amount, self.classes) = (amount, classes)
+    }
+
+    package var isNone: Bool { amount == 0 }
+
+    /// What each class has, and what the target has: 0 and 1 where nothing is smoothed.
+    var floor: Float { Float(amount / Double(classes)) }
+    var peak: Float { Float(1 - amount + amount / Double(classes)) }
+
+    /// The loss of a token, from log Σ exp of its logits, the target's logit and Σ of all of them.
+    package func loss(logSumExp: Float, targetLogit: Float, total: Float) -> Double {
+        guard !isNone else { return Double(logSumExp - targetLogit) }
+        return Double(logSumExp) - (1 - amount) * Double(targetLogit)
+            - amount / Double(classes) * Double(total)
+    }
+}
+
+/// Maximum and Σ exp(x − maximum) of every row of every column slice; Σ x too where it is asked for.
 ///
 /// The pattern of a sum is fixed by the slice's own extent, wherever the slice stands.
 /// - Parameters:
 ///   - logits: rows `stride` elements apart; the slices are columns of it.
-///   - maxima, sums: `[slices × rows]`, overwritten; an empty slice gives −∞ and 0.
+///   - maxima, sums, totals: `[slices × rows]`, overwritten; an empty slice gives −∞, 0 and 0.
 package func softmaxStatistics(
     _ logits: Elements, rows: Int, stride: Int, columnSlices: [Range<Int>],
-    into maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>
+    into maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>,
+    totals: UnsafeMutablePointer<Float>? = nil
 ) {
     func run<Element: StoredElement>(_ type: Element.Type) {
         softmaxStatistics(
             UnsafePointer(logits.pointer(to: type)), rows: rows, stride: stride,
-            columnSlices: columnSlices, into: maxima, sums: sums)
+            columnSlices: columnSlices, into: maxima, sums: sums, totals: totals)
     }
     switch logits.type {
     case .float32: run(Float.self)
@@ -36,7 +76,8 @@ package func softmaxStatistics(
 
 private func softmaxStatistics<Element: StoredElement>(
     _ logits: UnsafePointer<Element>, rows: Int, stride: Int, columnSlices: [Range<Int>],
-    into maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>
+    into maxima: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>,
+    totals: UnsafeMutablePointer<Float>?
 ) {
     let width = columnSlices.reduce(0) { $0 + $1.count }
     parallelRows(rows, width: width) { block in
@@ -46,6 +87,7 @@ private func softmaxStatistics<Element: StoredElement>(
                 let maximum = largest(x, slice.count)
                 maxima[index * rows + row] = maximum
                 sums[index * rows + row] = sumOfExponentials(x, slice.count, maximum: maximum)
+                if let totals { totals[index * rows + row] = sum(x, slice.count) }
             }
         }
     }
@@ -106,7 +148,8 @@ package func targetLogits(
     }
 }
 
-/// Turns logits into their gradient in place: (exp(x − logSumExp) − [column is the target])·rowScale.
+/// Turns logits into their gradient in place: (exp(x − logSumExp) − q)·rowScale, where q is 1 for the
+/// target and 0 elsewhere, or that smoothed.
 ///
 /// - Parameters:
 ///   - rowScales: weight times upstream gradient of each row; a row of scale 0 becomes exact zeros.
@@ -114,13 +157,13 @@ package func targetLogits(
 package func crossEntropyBackward(
     _ logits: Elements, targets: UnsafePointer<Int32>,
     logSumExp: UnsafePointer<Float>, rowScales: UnsafePointer<Float>, rows: Int, stride: Int,
-    columns: Int, firstColumn: Int = 0
+    columns: Int, firstColumn: Int = 0, smoothing: LabelSmoothing = .none
 ) {
     func run<Element: StoredElement>(_ type: Element.Type) {
         crossEntropyBackward(
             logits.pointer(to: type), targets: targets, logSumExp: logSumExp,
             rowScales: rowScales, rows: rows, stride: stride, columns: columns,
-            firstColumn: firstColumn)
+            firstColumn: firstColumn, smoothing: smoothing)
     }
     switch logits.type {
     case .float32: run(Float.self)
@@ -131,8 +174,9 @@ package func crossEntropyBackward(
 private func crossEntropyBackward<Element: StoredElement>(
     _ logits: UnsafeMutablePointer<Element>, targets: UnsafePointer<Int32>,
     logSumExp: UnsafePointer<Float>, rowScales: UnsafePointer<Float>, rows: Int, stride: Int,
-    columns: Int, firstColumn: Int = 0
+    columns: Int, firstColumn: Int, smoothing: LabelSmoothing
 ) {
+    let (floor, peak) = (smoothing.floor, smoothing.peak)
     parallelRows(rows, width: columns) { block in
         for row in block {
             let x = logits + row * stride
@@ -145,30 +189,34 @@ private func crossEntropyBackward<Element: StoredElement>(
             let target = Int(targets[row]) - firstColumn
             let held = targets[row] >= 0 && target >= 0 && target < columns
             let targetLogit = held ? x[target].float : 0
-            scaledSoftmax(x, columns, offset: offset, scale: scale)
+            // −0 leaves every product its bits, also a zero its sign.
+            let base = floor == 0 ? -0.0 : -floor * scale
+            scaledSoftmax(x, columns, offset: offset, scale: scale, base: base)
             if held {
                 let probability = totalExponential(Vector(repeating: targetLogit - offset))[0]
-                x[target] = Element((probability - 1) * scale)
+                x[target] = Element((probability - peak) * scale)
             }
         }
     }
 }
 
-/// x = exp(x − offset)·scale, in place.
+/// x = exp(x − offset)·scale + base, rounded once, in place.
 @inline(__always)
 private func scaledSoftmax<Element: StoredElement>(
-    _ x: UnsafeMutablePointer<Element>, _ count: Int, offset: Float, scale: Float
+    _ x: UnsafeMutablePointer<Element>, _ count: Int, offset: Float, scale: Float, base: Float
 ) {
+    let (scale, base) = (Vector(repeating: scale), Vector(repeating: base))
     var index = 0
     while index + 32 <= count {
-        let a = totalExponential(x.vector(at: index) - offset) * scale
-        let b = totalExponential(x.vector(at: index + 16) - offset) * scale
+        let a = base.addingProduct(totalExponential(x.vector(at: index) - offset), scale)
+        let b = base.addingProduct(totalExponential(x.vector(at: index + 16) - offset), scale)
         x.store(a, at: index)
         x.store(b, at: index + 16)
         index += 32
     }
     forEachVector(count - index) { rest, count in
-        let a = totalExponential(x.part(at: index + rest, count: count) - offset) * scale
+        let part = x.part(at: index + rest, count: count)
+        let a = base.addingProduct(totalExponential(part - offset), scale)
         x.storePart(a, at: index + rest, count: count)
     }
 }
@@ -215,6 +263,23 @@ private func sumOfExponentials<Element: StoredElement>(
     while index < count {
         let part = x.part(at: index, count: min(16, count - index), fill: -.infinity)
         a += totalExponential(part - maximum)
+        index += 16
+    }
+    return (a + b).treeSum()
+}
+
+/// Σ x over `count` elements.
+@inline(__always)
+private func sum<Element: StoredElement>(_ x: UnsafePointer<Element>, _ count: Int) -> Float {
+    var (a, b) = (Vector.zero, Vector.zero)
+    var index = 0
+    while index + 32 <= count {
+        a += x.vector(at: index)
+        b += x.vector(at: index + 16)
+        index += 32
+    }
+    while index < count {
+        a += x.part(at: index, count: min(16, count - index))
         index += 16
     }
     return (a + b).treeSum()

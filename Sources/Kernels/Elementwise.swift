@@ -8,6 +8,27 @@ package func add(
     map(a, b, into: out, count) { $0 + $1 }
 }
 
+/// out = copy = a + b; `out` may be either operand.
+package func add(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into out: UnsafeMutablePointer<Float>,
+    and copy: UnsafeMutablePointer<Float>, count: Int
+) {
+    let whole = count & ~(lanes - 1)
+    var index = 0
+    while index < whole {
+        let sum = a.vector(at: index) + b.vector(at: index)
+        out.store(sum, at: index)
+        copy.store(sum, at: index)
+        index += lanes
+    }
+    let rest = count - whole
+    if rest > 0 {
+        let sum = a.vector(at: whole, count: rest) + b.vector(at: whole, count: rest)
+        out.store(sum, at: whole, count: rest)
+        copy.store(sum, at: whole, count: rest)
+    }
+}
+
 /// out = a + b, all of one type; `out` may be either operand.
 package func add(_ a: Elements, _ b: Elements, into out: Elements, count: Int) {
     precondition(

@@ -31,6 +31,9 @@ public struct Pass {
         self.scatteredTokens = scatteredTokens
     }
 
+    /// Whether the pass belongs to a training step, also where it looks for a fault without a tape.
+    public var isTraining: Bool { tape != nil || randomness != nil }
+
     /// The tokens of the micro-batch as an axis to sum over.
     package func tokens(_ numerics: Numerics) -> TokenSlices {
         scatteredTokens ?? TokenSlices(numerics.slices)

@@ -46,8 +46,8 @@ public struct Linear: Layer {
         residual: Tensor? = nil
     ) -> Tensor {
         precondition(
-            dropout == nil || weight.spec.axis == 1,
-            "Linear: dropout where the outputs are split, which has no place in the whole tensor")
+            dropout == nil || weight.spec.axis != 0,
+            "Linear: dropout on outputs that may be split, whose places in the whole are not known")
         let outputShape = Shape(x.shape.extents.dropLast() + [weight.spec.shape[0]])
         return linear(
             x, weight: weight.leaf,

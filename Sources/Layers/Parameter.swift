@@ -22,7 +22,10 @@ public final class Parameter {
         sum = LocalSliceSum(slices: spec.sliceCount)
     }
 
-    /// From now on this process holds only the slices of `sum`. Before memory is bound.
+    /// Whether other ranks hold a part of it.
+    package var isSplit: Bool { sum.localSlices.count < sum.sliceCount }
+
+    /// From now on this process holds only the slices of `sum`. Its memory is bound afterwards.
     package func hold(_ sum: any SliceSum) {
         guard let axis = spec.axis else {
             preconditionFailure("Parameter: \(name) has no axis that could be split")
@@ -30,6 +33,12 @@ public final class Parameter {
         precondition(
             sum.sliceCount == spec.sliceCount,
             "Parameter: \(name) has \(spec.sliceCount) slices, the sum \(sum.sliceCount)")
+        let ranks = sum.sliceCount / sum.localSlices.count
+        for segment in spec.segments where segment.unitSize > 1 {
+            precondition(
+                segment.units.isMultiple(of: ranks),
+                "Parameter: \(ranks) ranks do not divide the \(segment.units) heads of \(name)")
+        }
         self.sum = sum
         var extents = spec.shape.extents
         extents[axis] = slices.held.count

@@ -82,12 +82,17 @@ public final class GPT: Generative {
     package let blocks: [GPTBlock]
     let finalNorm: LayerNorm
     private let numerics: Numerics
+    private let labelSmoothing: Double
 
-    /// - Parameter recompute: what training keeps no activations of.
+    /// - Parameters:
+    ///   - recompute: what training keeps no activations of.
+    ///   - labelSmoothing: ε of the training loss, over the whole vocabulary.
     public init(
-        _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none
+        _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none,
+        labelSmoothing: Double = 0
     ) {
         (self.configuration, self.numerics) = (configuration, numerics)
+        self.labelSmoothing = labelSmoothing
         let width = configuration.width
         tokens = Embedding(
             "wte", count: configuration.vocabulary, width: width, deviation: 0.02, isSharded: true,
@@ -124,11 +129,13 @@ public final class GPT: Generative {
         blocks[index](value, pass)
     }
 
+    /// Labels are smoothed in training; an evaluation reports the plain cross-entropy.
     public func loss(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
         linearCrossEntropy(
             finalNorm(value, pass), table: tokens.weight.leaf, vocabulary: tokens.weight.slices,
             targets: input["targets"], weights: input.weights,
-            tokens: pass.tokens(numerics), tape: pass.tape)
+            tokens: pass.tokens(numerics), smoothing: pass.isTraining ? labelSmoothing : 0,
+            tape: pass.tape)
     }
 
     public func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor {
@@ -144,8 +151,11 @@ public final class GPT: Generative {
             buffer: hidden.buffer[last..<last + vocabularySize], shape: [vocabularySize])
     }
 
-    /// Logits at every position, [sequences, tokens, vocabulary]; no gradient is kept.
+    /// Logits at every position, [sequences, tokens, vocabulary]; no gradient is kept. For a model that
+    /// this process holds whole.
     public func logits(_ input: ModelInput) -> Tensor {
+        precondition(
+            !tokens.weight.isSplit, "GPT: logits of a vocabulary of which other ranks hold a part")
         let pass = Pass()
         let hidden = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, pass) }
         return linear(

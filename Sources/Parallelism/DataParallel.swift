@@ -1,4 +1,5 @@
-// Data parallelism with sharded optimizer state (ZeRO stage 1, Rajbhandari et al. 2020): gradients are
+// A rank's part of a model in training. Over the ranks that hold the same part: data parallelism with sharded
+// optimizer state (ZeRO stage 1, Rajbhandari et al. 2020): gradients are
 // reduce-scattered bucket by bucket while the backward pass goes on, each rank updates its pieces, and
 // working weights are gathered.
 
@@ -159,9 +160,17 @@ public final class DataParallel<Network: Model> {
 
     /// The sum of the losses without a gradient. Collective over the tensor dimension.
     public func loss(of input: ModelInput) throws(CommunicationError) -> Double {
-        let loss = model.loss(of: input, Pass()).buffer.doubles[0]
+        try withModel { $0.loss(of: input, Pass()).buffer.doubles[0] }
+    }
+
+    /// Runs passes through the model that keep nothing. Collective over the tensor dimension: its ranks do
+    /// the same.
+    package func withModel<Result>(
+        _ body: (Network) -> Result
+    ) throws(CommunicationError) -> Result {
+        let result = body(model)
         try tensorGroup?.requireSound()
-        return loss
+        return result
     }
 
     /// Waits for the reductions and agrees with the other ranks. Collective over all of them.
@@ -222,9 +231,13 @@ public final class DataParallel<Network: Model> {
         updates += 1
     }
 
-    /// Bytes that this rank's weights take: in the storage type, and as Float32 masters apart from those.
-    package var memory: (working: Int, masters: Int) {
-        (weights.working.byteCount, weights.masterBytes)
+    /// Bytes that this rank's weights take, in the storage type and as Float32 masters apart from those; that
+    /// the optimizer's moments take, and the gradient buffers so far.
+    package var memory: (working: Int, masters: Int, moments: Int, gradients: Int) {
+        (
+            weights.working.byteCount, weights.masterBytes,
+            moments.reduce(0) { $0 + $1.byteCount }, tree.byteCount
+        )
     }
 
     // MARK: State
@@ -252,9 +265,9 @@ public final class DataParallel<Network: Model> {
         owned.reverse()
         for (index, entry) in layout.entries.enumerated() {
             let (name, spec) = (entry.parameter.name, entry.parameter.spec)
-            let isIn = entry.parameter.heldRange.count < entry.parameter.count || takes(index)
+            let isIn = entry.parameter.isSplit || takes(index)
             guard entry.parameter.leaf.isTrainable else {
-                // A frozen parameter has no moments; the first rank answers for it.
+                // A frozen parameter has no moments; the first of its data-parallel ranks answers for it.
                 let master = isIn ? weights.frozenMasters[index] : nil
                 tensors.append(
                     StateTensor(

@@ -65,7 +65,7 @@ package struct FlatLayout {
                     blocks += new
                     numbers += number..<number + new.count
                     isTold += Array(
-                        repeating: tensorRank == 0 || held.count < slices.count, count: new.count)
+                        repeating: tensorRank == 0 || parameter.isSplit, count: new.count)
                 }
                 number += new.count
             }
@@ -141,7 +141,7 @@ extension Parameter {
     /// The slices that a rank of the tensor dimension holds, as many as this process does.
     fileprivate func slices(ofTensorRank rank: Int) -> Range<Int> {
         let count = sum.localSlices.count
-        return count == sum.sliceCount ? 0..<count : rank * count..<(rank + 1) * count
+        return isSplit ? rank * count..<(rank + 1) * count : 0..<count
     }
 }
 

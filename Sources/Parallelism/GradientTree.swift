@@ -14,6 +14,11 @@ package final class GradientTree {
 
     package init(count: Int) { self.count = count }
 
+    /// Of all buffers: none goes back.
+    package var byteCount: Int {
+        (open.map(\.buffer) + spare).reduce(0) { $0 + $1.byteCount }
+    }
+
     /// The buffer of the newest group.
     package var current: Buffer { open[open.count - 1].buffer }
 

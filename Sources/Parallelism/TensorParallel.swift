@@ -17,8 +17,9 @@ public func parallelize<Network: TensorParallelizable>(
 ) -> TensorGroup? {
     guard mesh.shape.tensor > 1 else { return nil }
     let parameters = Network.tensorPlan.parameters(model)
-    guard let slices = parameters.first?.spec.sliceCount else { return nil }
-    let group = TensorGroup(mesh.tensor, slices: slices, scattersTokens: scattersTokens)
+    precondition(!parameters.isEmpty, "parallelize: the plan of \(Network.self) splits nothing")
+    let group = TensorGroup(
+        mesh.tensor, slices: parameters[0].spec.sliceCount, scattersTokens: scattersTokens)
     for parameter in parameters { parameter.hold(group) }
     return group
 }
@@ -54,10 +55,12 @@ public final class TensorGroup: SliceSum {
 
     // MARK: What primitives ask for
 
-    public func finishSum(_ root: Buffer) { finish { $0.allReduce(root) } }
-
-    public func finishSum(_ root: Buffer, scatteredAt borders: [Int]) {
-        finish { $0.reduceScatter(root, counts: counts(borders)) }
+    public func beginSum(_ root: Buffer, scatteredAt borders: [Int]?) -> () -> Void {
+        guard failure == nil else { return {} }
+        let operation =
+            borders.map { communicator.reduceScatter(root, counts: counts($0)) }
+            ?? communicator.allReduce(root)
+        return { [self] in wait(for: operation) }
     }
 
     public func finishMaximum(_ root: Buffer) { finish { $0.allReduceMaximum(root) } }
@@ -95,10 +98,14 @@ public final class TensorGroup: SliceSum {
 
     private func finish(_ operation: (any Communicator) -> PendingOperation) {
         guard failure == nil else { return }
+        wait(for: operation(communicator))
+    }
+
+    private func wait(for operation: PendingOperation) {
         do throws(CommunicationError) {
-            try operation(communicator).wait()
+            try operation.wait()
         } catch {
-            failure = error
+            failure = failure ?? error
         }
     }
 }

@@ -6,7 +6,7 @@ import Models
 
 extension GPT: TensorParallelizable {
     public static var tensorPlan: TensorPlan<GPT> {
-        .tables((\.tokens, .vocabulary))
+        .vocabulary(\.tokens)
             + .blocks(
                 \.blocks,
                 (\.attention.projection, .columns),
@@ -24,12 +24,6 @@ public protocol TensorParallelizable: Model {
 /// How a model is split over the tensor dimension: which parts, and by what of their weights. Every
 /// parameter that is not named is whole on every rank.
 public struct TensorPlan<Network> {
-    /// What of a table of vectors a rank holds.
-    public enum TableSplit {
-        /// Its rows; where it is the output projection too, the logits of these symbols.
-        case vocabulary
-    }
-
     /// What of a linear map a rank holds.
     public enum LinearSplit {
         /// Outputs, and the bias with them.
@@ -38,12 +32,14 @@ public struct TensorPlan<Network> {
         case rows
     }
 
-    let parameters: (Network) -> [Parameter]
+    package let parameters: (Network) -> [Parameter]
 
     private init(parameters: @escaping (Network) -> [Parameter]) { self.parameters = parameters }
 
-    public static func tables(_ entries: (KeyPath<Network, Embedding>, TableSplit)...) -> Self {
-        TensorPlan { model in entries.map { model[keyPath: $0.0].weight } }
+    /// Tables of vectors, split by their rows; where one is the output projection too, a rank makes the
+    /// logits of its symbols.
+    public static func vocabulary(_ tables: KeyPath<Network, Embedding>...) -> Self {
+        TensorPlan { model in tables.map { model[keyPath: $0].weight } }
     }
 
     /// The maps of each block.

@@ -13,8 +13,8 @@ struct Weights {
     let working: Buffer
     /// The masters of each piece that this rank owns, in the order of the buckets.
     let masters: [Buffer]
-    /// The masters of frozen parameters, which are in no piece: the first rank answers for them, and the
-    /// other ranks have none.
+    /// The masters of frozen parameters, which are in no piece: the first data-parallel rank answers for
+    /// them, and the others have none.
     let frozenMasters: [Int: Buffer]
 
     /// - Parameter pieces: the ranges of flat memory that this rank owns.

@@ -6,17 +6,19 @@
 ///
 /// A primitive adds the slices that it holds itself, as one subtree, block by block while they are in
 /// cache; `finishSum` makes the whole tree of it. The default holds all slices, so the subtree is the
-/// tree. Every method that finishes something is collective over the slices' group.
+/// tree. Every method is collective over the slices' group; all ranks of it call the same ones in the same
+/// order.
 public protocol SliceSum: AnyObject {
     /// S, over all ranks: a power of two.
     var sliceCount: Int { get }
     /// The slices of this process: a whole subtree.
     var localSlices: Range<Int> { get }
-    /// Replaces the local subtree's root by the whole tree's, in place.
-    func finishSum(_ root: Buffer)
-    /// The same where only a part of the sum is wanted here: elements from `borders[i]` on, for the slices i
-    /// of this process. The others are undefined afterwards.
-    func finishSum(_ root: Buffer, scatteredAt borders: [Int])
+    /// Begins to replace the local subtree's root by the whole tree's, in place; what is returned ends it.
+    /// Until then the buffer belongs to the sum, and the caller computes what does not depend on it.
+    ///
+    /// - Parameter borders: where only a part of the sum is wanted here: elements from `borders[i]` on, for
+    ///   the slices i of this process; the others are undefined afterwards. nil: all.
+    func beginSum(_ root: Buffer, scatteredAt borders: [Int]?) -> () -> Void
     /// Replaces the maxima over the local slices by those over all.
     func finishMaximum(_ root: Buffer)
     /// Fills the rows that another process holds: row r is with the holder of slice `slice(r)`. Rows are no
@@ -28,7 +30,10 @@ public protocol SliceSum: AnyObject {
 
 extension SliceSum {
     /// Whether this process holds every slice, so that an epilogue may follow at once, block by block.
-    var isLocal: Bool { localSlices.count == sliceCount }
+    package var isLocal: Bool { localSlices.count == sliceCount }
+
+    /// The whole tree's root in the place of the local subtree's.
+    func finishSum(_ root: Buffer) { beginSum(root, scatteredAt: nil)() }
 }
 
 /// All slices in one process.
@@ -43,8 +48,7 @@ public final class LocalSliceSum: SliceSum {
     }
 
     public var localSlices: Range<Int> { 0..<sliceCount }
-    public func finishSum(_ root: Buffer) {}
-    public func finishSum(_ root: Buffer, scatteredAt borders: [Int]) {}
+    public func beginSum(_ root: Buffer, scatteredAt borders: [Int]?) -> () -> Void { {} }
     public func finishMaximum(_ root: Buffer) {}
     public func finishRows(_ rows: Buffer, width: Int, slice: (Int) -> Int) {}
     public func gather(_ elements: Buffer, borders: [Int]) {}
@@ -63,6 +67,9 @@ public struct Slices {
         (self.borders, self.sum) = (borders, sum)
     }
 
+    /// The elements of the whole axis, wherever they are.
+    var extent: Int { borders[sum.sliceCount] }
+
     /// The elements of the axis that are here.
     public var held: Range<Int> {
         borders[sum.localSlices.lowerBound]..<borders[sum.localSlices.upperBound]
@@ -74,7 +81,7 @@ public struct Slices {
     }
 
     /// The slice that holds an element of the axis.
-    func slice(of element: Int) -> Int {
+    package func slice(of element: Int) -> Int {
         (0..<sum.sliceCount).first { element < borders[$0 + 1] } ?? sum.sliceCount - 1
     }
 }

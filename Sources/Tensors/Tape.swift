@@ -107,7 +107,7 @@ public final class Tape {
         return wanted.map { tensor in
             precondition(tensor.slot != nil, "Tape: the gradient of a tensor that is not watched")
             return pass.take(tensor.slot!)?.gradient
-                ?? Tensor(zeros: tensor.shape, dtype: tensor.dtype)
+                ?? Tensor(zerosLike: tensor)
         }
     }
 

@@ -38,6 +38,12 @@ public struct Tensor {
         self.init(uninitialized: other.shape, dtype: other.dtype, rows: other.heldRows)
     }
 
+    /// The same, of zeros.
+    package init(zerosLike other: Tensor) {
+        self.init(like: other)
+        buffer.clear()
+    }
+
     public init(zeros shape: Shape, dtype: DType = .float32) {
         self.init(uninitialized: shape, dtype: dtype)
         buffer.clear()

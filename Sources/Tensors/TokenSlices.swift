@@ -5,7 +5,7 @@
 //
 //                                    every rank has every token    each has its own tokens
 //   into a column-parallel product   forward   copy                gather
-//                                    backward  reduce              reduce-scatter
+//                                    backward  reduce              reduce-scatter, and gather again
 //   out of a row-parallel product    forward   reduce              reduce-scatter
 //                                    backward  copy                gather
 //   out of an embedding              forward   copy                split
@@ -27,7 +27,7 @@ public struct TokenSlices {
     public init(scatteredOver sum: any SliceSum) { self.sum = sum }
 
     /// Whether every token is here.
-    var isLocal: Bool { sum.isLocal }
+    package var isLocal: Bool { sum.isLocal }
 
     /// Of the whole axis of `count` tokens.
     private func borders(_ count: Int, width: Int = 1) -> [Int] {
@@ -35,14 +35,15 @@ public struct TokenSlices {
     }
 
     /// Those of `count` tokens that are here.
-    func held(of count: Int) -> Range<Int> {
+    package func held(of count: Int) -> Range<Int> {
         let borders = borders(count)
         return borders[sum.localSlices.lowerBound]..<borders[sum.localSlices.upperBound]
     }
 
-    /// The slices that are here, counted from the first token that is. `isWhole`: of a tensor which has every
-    /// token whatever this process holds between regions.
-    func ranges(of count: Int, isWhole: Bool) -> [Range<Int>] {
+    /// The slices of `count` tokens that are here, counted from the first token that is.
+    ///
+    /// - Parameter isWhole: for a tensor inside a region with split weights: all slices are.
+    package func ranges(of count: Int, isWhole: Bool) -> [Range<Int>] {
         let borders = borders(count)
         let slices = isWhole ? 0..<sum.sliceCount : sum.localSlices
         let first = borders[slices.lowerBound]
@@ -52,8 +53,10 @@ public struct TokenSlices {
     /// Adds up, over the tokens of all ranks, the root of a tree over those that are here.
     func finishSum(_ root: Buffer) { sum.finishSum(root) }
 
-    /// *Gather*: every token, on every rank. A tensor that has them all is itself.
-    func gathered(_ tensor: Tensor) -> Tensor {
+    /// *Gather*: every token, on every rank; where nothing is scattered, the tensor itself. Forward into a
+    /// column-parallel product, and once more backward for its weight's gradient; backward out of a
+    /// row-parallel product and of an embedding. Collective over the group.
+    package func gathered(_ tensor: Tensor) -> Tensor {
         guard !isLocal else { return tensor }
         let (rows, width) = (tensor.shape.rows, tensor.shape.width)
         let whole = Tensor(uninitialized: tensor.shape, dtype: tensor.dtype)
@@ -64,8 +67,9 @@ public struct TokenSlices {
         return whole
     }
 
-    /// *Split*: the tokens that belong here, of a tensor that has them all. Nothing crosses ranks.
-    func scattered(_ tensor: Tensor) -> Tensor {
+    /// *Split*: the tokens that belong here, of a tensor that has them all. Forward out of an embedding, whose
+    /// backward is *gather*. Nothing crosses ranks.
+    package func scattered(_ tensor: Tensor) -> Tensor {
         guard !isLocal else { return tensor }
         let width = tensor.shape.width
         let held = held(of: tensor.shape.rows)
@@ -75,14 +79,12 @@ public struct TokenSlices {
         return part
     }
 
-    /// *Reduce*, or *reduce-scatter*: finishes partial sums over `slices`, [tokens, width], for the tokens that
-    /// belong here, and returns which those are.
-    func finish(_ root: Buffer, over slices: any SliceSum, rows: Int, width: Int) -> Range<Int> {
-        if isLocal {
-            slices.finishSum(root)
-        } else {
-            slices.finishSum(root, scatteredAt: borders(rows, width: width))
-        }
-        return held(of: rows)
+    /// *Reduce*, or *reduce-scatter*: begins to sum partial results over `slices`, [tokens, width], for the
+    /// tokens that belong here; what is returned ends it. Forward out of a row-parallel product, backward
+    /// into a column-parallel one; the other way it is *copy*, or *gather*. Collective over the group.
+    package func beginSum(
+        _ root: Buffer, over slices: any SliceSum, rows: Int, width: Int
+    ) -> () -> Void {
+        slices.beginSum(root, scatteredAt: isLocal ? nil : borders(rows, width: width))
     }
 }

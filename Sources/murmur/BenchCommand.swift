@@ -30,7 +30,11 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let configuration = try arguments.load(readsData: false)
         try withWorld(
-            timeout: configuration.run.communicationTimeout, configuration: configuration
+            timeout: configuration.run.communicationTimeout,
+            options: [
+                SharedValue("command", "bench"), SharedValue("--steps", "\(steps)"),
+                SharedValue("--profile", "\(profile)"),
+            ], configuration: configuration
         ) { world throws(RunError) in
             let result = try bench(
                 configuration, steps: steps, profiles: profile, world: world)
@@ -56,7 +60,7 @@ struct BenchCommand: ParsableCommand {
             ratio          \(Self.number(result.ratio))
             communication  \(Self.number(100 * result.communicationShare)) % of a step
             memory         \(Self.number(Double(result.peakRssBytes) / 1_073_741_824)) GiB a rank
-            layout         \(result.worldSize) ranks of \(result.threads) threads
+            layout         \(result.data) × \(result.tensor) ranks of \(result.threads) threads (data × tensor)
             """)
     }
 

@@ -15,7 +15,11 @@ struct EvaluateCommand: ParsableCommand {
 
     func run() throws {
         let timeout = RunConfiguration.Run(directory: "", steps: 1).communicationTimeout
-        try withWorld(timeout: timeout) { world throws(RunError) in
+        let options = [
+            SharedValue("command", "evaluate"), SharedValue("--checkpoint", checkpoint),
+            SharedValue("--set", overrides.assignments.joined(separator: ", ")),
+        ]
+        try withWorld(timeout: timeout, options: options) { world throws(RunError) in
             let trained = try TrainedModel(
                 path: checkpoint, overrides: overrides.assignments, world: world)
             let result = try trained.evaluate(world: world)

@@ -4,17 +4,17 @@ import Training
 /// Enters the world of ranks, does the work and leaves; an error ends the processes of all ranks with
 /// its exit code.
 ///
-/// Ranks that were started with other options, or read another configuration, are found first.
+/// Ranks that run another program, were started with other options, or read another configuration, are
+/// found first. `options` are those of the command line that the configuration does not hold, the
+/// command first.
 func withWorld(
-    timeout: Double, configuration: RunConfiguration? = nil,
+    timeout: Double, options: [SharedValue],
+    configuration: RunConfiguration? = nil,
     _ body: (World) throws(RunError) -> Void
 ) throws(RunError) {
     let world = try World.enter(timeout: timeout)
     do throws(RunError) {
-        let lines = configuration?.yaml.split(separator: "\n") ?? []
-        try world.requireEqual(
-            [("command line", CommandLine.arguments.dropFirst().joined(separator: " "))]
-                + lines.map { ("configuration", $0.trimmingCharacters(in: .whitespaces)) })
+        try world.requireEqualRanks(options: options, configuration: configuration)
         try body(world)
     } catch {
         // All ranks have stopped in the same place, and nothing is on its way.

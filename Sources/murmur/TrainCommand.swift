@@ -38,7 +38,12 @@ struct TrainCommand: ParsableCommand {
         let options = TrainOptions(resume: resume, stopAt: stopAt, overrides: overriddenKeys)
         StopSignal.install()
         try withWorld(
-            timeout: configuration.run.communicationTimeout, configuration: configuration
+            timeout: configuration.run.communicationTimeout,
+            options: [
+                SharedValue("command", "train"), SharedValue("--resume", "\(resume)"),
+                SharedValue("--stop-at", stopAt.map { "\($0)" } ?? "none"),
+                SharedValue("--override", overriddenKeys.joined(separator: ", ")),
+            ], configuration: configuration
         ) { world throws(RunError) in
             try train(configuration, options: options, world: world)
         }

@@ -76,7 +76,7 @@ extension CommunicationTests {
                 kill(running.process, SIGKILL)
                 return true
             }
-            expectGone(ranks)
+            expectGone(ranks, count: 2)
         }
 
         /// Not even SIGSTOP keeps a rank: the others name it, and the end of the job ends it.
@@ -84,20 +84,7 @@ extension CommunicationTests {
             let launch = try launch(.mpi, ranks: 2, ["--deadline", "2", "freezes"], timeout: 60)
             #expect(launch.exitCode == 8 && !launch.timedOut, "\(launch.summary)")
             #expect(launch.errors.contains("outstanding from rank 1"), "\(launch.summary)")
-            expectGone(processes(in: launch.output))
-        }
-
-        private func processes(in output: String) -> [pid_t] {
-            output.split(separator: "\n").compactMap { line in
-                line.hasPrefix("PROCESS ") ? pid_t(line.dropFirst("PROCESS ".count)) : nil
-            }
-        }
-
-        private func expectGone(_ processes: [pid_t]) {
-            #expect(processes.count == 2)
-            #expect(
-                waitUntil { !processes.contains(where: isAlive) },
-                "processes \(processes) are still there")
+            expectGone(processes(in: launch.output), count: 2)
         }
     }
 }

@@ -1,18 +1,24 @@
-"""Writes gpt_reference.safetensors: a small GPT-2 in PyTorch, computed in Float64, for ModelsTests.
+"""Writes a small GPT-2 in PyTorch, computed in Float64, for ModelsTests.
 
-usage: python gpt_reference.py   (needs torch, safetensors; rerun only when the reference changes)
+usage: python gpt_reference.py [three | four]   (needs torch, safetensors; rerun only when it changes)
 
-The sizes are odd on purpose: 3 heads in 4 slices, a vocabulary of 61, 13 of 16 positions used.
+The sizes are odd on purpose: a vocabulary of 61, 13 of 16 positions used, and
+gpt_reference.safetensors             (three)  3 heads in 4 slices, 2 blocks
+gpt_reference_four_heads.safetensors  (four)   4 heads of 5 features, which 4 ranks can split, 53 features of
+                                               feed-forward, one block
 Weights are Float32 values; logits, loss and gradients are those of these weights in Float64. The
 losses of ten AdamW steps on the one batch follow (decay on tensors of two axes alone, clipping at 1).
 """
 
 import os
+import sys
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-LAYERS, HEADS, WIDTH, VOCABULARY, CONTEXT, INNER = 2, 3, 24, 61, 16, 96
+FOUR = sys.argv[1:] == ["four"]
+LAYERS, HEADS, WIDTH, INNER = (1, 4, 20, 53) if FOUR else (2, 3, 24, 96)
+VOCABULARY, CONTEXT = 61, 16
 SEQUENCES, LENGTH, STEPS = 3, 13, 10
 
 generator = torch.Generator().manual_seed(20240521)
@@ -102,7 +108,8 @@ def main():
         optimizer.step()
         losses.append(loss.detach())
     fixture["losses"] = torch.stack(losses)
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gpt_reference.safetensors")
+    name = "gpt_reference_four_heads.safetensors" if FOUR else "gpt_reference.safetensors"
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
     save_file({name: value.contiguous() for name, value in fixture.items()}, path)
     print(path, os.path.getsize(path), "bytes; losses", [f"{x:.6f}" for x in fixture["losses"]])
 

@@ -8,12 +8,16 @@ private struct Run {
     let columns: Int
     let stride: Int
     let type: ElementType
+    var smoothing: LabelSmoothing
     var logits: [Float]
     var targets: [Int32]
     var scales: [Float]
 
-    init(_ rows: Int, _ columns: Int, _ type: ElementType = .float32) {
+    init(
+        _ rows: Int, _ columns: Int, _ type: ElementType = .float32, smoothing: Double = 0
+    ) {
         self.type = type
+        self.smoothing = LabelSmoothing(smoothing, classes: columns)
         self.rows = rows
         self.columns = columns
         stride = columns + 3
@@ -29,10 +33,14 @@ private struct Run {
     var slices: [Range<Int>] { canonicalSlices(columns) }
 
     /// ln Σ exp of the rows as `ranks` ranks would have it, each holding 4/ranks slices in its own memory.
-    func logSumExps(ranks: Int = 1) -> [Float] {
+    func logSumExps(ranks: Int = 1) -> [Float] { statistics(ranks: ranks).logSumExps }
+
+    /// The same, and the sums of the rows' logits.
+    func statistics(ranks: Int = 1) -> (logSumExps: [Float], totals: [Float]) {
         withMemory { memory in
             let maxima = memory.unset(4 * rows)
             let sums = memory.unset(4 * rows)
+            let totals = memory.unset(4 * rows)
             let global = memory.unset(rows)
             let out = memory.unset(rows)
             let held = 4 / ranks
@@ -46,7 +54,8 @@ private struct Run {
                 softmaxStatistics(
                     memory.elements(part, type), rows: rows, stride: width,
                     columnSlices: own.map { $0.lowerBound - first..<$0.upperBound - first },
-                    into: maxima + rank * held * rows, sums: sums + rank * held * rows)
+                    into: maxima + rank * held * rows, sums: sums + rank * held * rows,
+                    totals: totals + rank * held * rows)
             }
             maximaOverSlices(maxima, slices: 4, rows: rows, into: global)
             for rank in 0..<ranks {
@@ -56,16 +65,22 @@ private struct Run {
                     rows: rows)
             }
             treeAdd(sums, slices: 4, stride: rows, count: rows)
+            treeAdd(totals, slices: 4, stride: rows, count: rows)
             logSumExp(maxima: global, sums: sums, into: out, rows: rows)
-            return array(out, rows)
+            return (array(out, rows), array(totals, rows))
         }
     }
 
     func losses() -> [Float] {
         let hits = targetValues(0..<columns)
-        return zip(logSumExps(), hits).enumerated().map { row, values in
-            targets[row] < 0 ? 0 : values.0 - values.1
+        let (logSumExps, totals) = statistics()
+        return (0..<rows).map { row in
+            targets[row] < 0 ? 0 : loss(logSumExps[row], hits[row], totals[row])
         }
+    }
+
+    func loss(_ logSumExp: Float, _ hit: Float, _ total: Float) -> Float {
+        Float(smoothing.loss(logSumExp: logSumExp, targetLogit: hit, total: total))
     }
 
     func targetValues(_ range: Range<Int>) -> [Float] {
@@ -87,7 +102,8 @@ private struct Run {
             crossEntropyBackward(
                 x + range.lowerBound, targets: memory.copy(targets),
                 logSumExp: memory.copy(logSumExps()), rowScales: memory.copy(scales), rows: rows,
-                stride: stride, columns: range.count, firstColumn: range.lowerBound)
+                stride: stride, columns: range.count, firstColumn: range.lowerBound,
+                smoothing: smoothing)
             return array(x, rows * stride)
         }
     }
@@ -97,7 +113,16 @@ private struct Run {
             let x = logits[row * stride..<row * stride + columns]
             let maximum = x.max() ?? 0
             let total = maximum + log(x.reduce(0) { $0 + exp($1 - maximum) })
-            return targets[row] < 0 ? 0 : total - logits[row * stride + Int(targets[row])]
+            guard targets[row] >= 0 else { return 0 }
+            return total - zip(x, wanted(row)).reduce(0) { $0 + $1.0 * $1.1 }
+        }
+    }
+
+    /// What softmax is compared with.
+    func wanted(_ row: Int) -> [Double] {
+        (0..<columns).map {
+            (Int(targets[row]) == $0 ? 1 - smoothing.amount : 0)
+                + smoothing.amount / Double(smoothing.classes)
         }
     }
 
@@ -108,23 +133,27 @@ private struct Run {
             let x = result[row * stride..<row * stride + columns].map { $0 }
             let maximum = x.max() ?? 0
             let sum = x.reduce(0) { $0 + exp($1 - maximum) }
-            for column in 0..<columns {
-                let hit = Int(targets[row]) == column ? 1.0 : 0
+            for (column, wanted) in wanted(row).enumerated() {
                 result[row * stride + column] =
-                    (exp(x[column] - maximum) / sum - hit) * Double(scales[row])
+                    (exp(x[column] - maximum) / sum - wanted) * Double(scales[row])
             }
         }
         return result
     }
 }
 
+/// Types of logits and label smoothing.
+private let kinds: [(ElementType, Double)] = elementTypes.flatMap {
+    [($0, 0), ($0, 0.1), ($0, 0.75)]
+}
+
 private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 1009), (2, 20_011)]
 
 @Suite struct CrossEntropyTests {
-    @Test(arguments: shapes, elementTypes)
-    func agreesWithFloat64(shape: (Int, Int), type: ElementType) {
-        let (rows, columns) = shape
-        let run = Run(rows, columns, type)
+    @Test(arguments: shapes, kinds)
+    func agreesWithFloat64(shape: (Int, Int), kind: (ElementType, Double)) {
+        let ((rows, columns), (type, smoothing)) = (shape, kind)
+        let run = Run(rows, columns, type, smoothing: smoothing)
         let expected = run.referenceLosses(run.logits.map(Double.init))
         #expect(close(run.losses(), expected, absolute: 3e-6, relative: 1e-6))
         let gradient = run.referenceGradient()
@@ -141,8 +170,57 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
         }
     }
 
-    @Test func referenceAgreesWithCentralDifferences() {
-        let run = Run(3, 5)
+    /// A rank that smooths over the classes that it holds, not over all, gets another loss and gradient.
+    @Test(arguments: shapes.filter { $0.1 > 1 }, elementTypes)
+    func classesAreThoseOfTheWholeVocabulary(shape: (Int, Int), type: ElementType) {
+        let run = Run(shape.0, shape.1, type, smoothing: 0.1)
+        var local = run
+        local.smoothing = LabelSmoothing(0.1, classes: (shape.1 + 1) / 2)
+        let expected = run.referenceLosses(run.logits.map(Double.init))
+        #expect(!close(local.losses(), expected, absolute: 3e-6, relative: 1e-6))
+        // In rows that count a gradient sums to 0: the distributions have one weight.
+        func sums(_ run: Run) -> [Double] {
+            let gradient = run.backward()
+            return (0..<run.rows).map { row in
+                (0..<run.columns).reduce(0) { $0 + Double(gradient[row * run.stride + $1]) }
+            }
+        }
+        let tolerance = type == .float16 ? 4e-3 : 1e-5
+        #expect(sums(run).allSatisfy { abs($0) < tolerance })
+        #expect(!sums(local).allSatisfy { abs($0) < tolerance })
+    }
+
+    @Test(arguments: shapes, elementTypes)
+    func noSmoothingIsTheSameBits(shape: (Int, Int), type: ElementType) {
+        let run = Run(shape.0, shape.1, type)
+        var plain = run
+        plain.smoothing = .none
+        #expect(same(run.losses(), plain.losses()))
+        #expect(same(run.backward(), plain.backward()))
+        plain.smoothing = LabelSmoothing(1e-3, classes: shape.1)
+        #expect(shape.1 == 1 || !same(run.losses(), plain.losses()))
+        #expect(shape.1 == 1 || !same(run.backward(), plain.backward()))
+    }
+
+    /// Without smoothing nothing is added to a product: not even to a zero, whose sign would show it.
+    @Test func zerosKeepTheirSign() {
+        var run = Run(2, 40)
+        run.targets = [3, 3]
+        run.scales = [-2, 2]
+        for row in 0..<2 {
+            for column in [5, 39] { run.logits[row * run.stride + column] = -1_000 }
+        }
+        for (row, zero) in [(0, -Float.zero), (1, Float.zero)] {
+            for column in [5, 39] {
+                #expect(
+                    run.backward()[row * run.stride + column].bitPattern == zero.bitPattern)
+            }
+        }
+    }
+
+    @Test(arguments: [0, 0.1, 0.75])
+    func referenceAgreesWithCentralDifferences(smoothing: Double) {
+        let run = Run(3, 5, smoothing: smoothing)
         let x = run.logits.map(Double.init)
         func loss(_ index: Int, _ step: Double) -> Double {
             var moved = x
@@ -160,11 +238,16 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
         }
     }
 
-    @Test(arguments: shapes)
-    func ranksGiveTheBitsOfOneProcess(rows: Int, columns: Int) {
-        let run = Run(rows, columns)
-        let whole = bits(run.logSumExps())
-        for ranks in [2, 4] { #expect(bits(run.logSumExps(ranks: ranks)) == whole) }
+    @Test(arguments: shapes, kinds)
+    func ranksGiveTheBitsOfOneProcess(shape: (Int, Int), kind: (ElementType, Double)) {
+        let ((rows, columns), (type, smoothing)) = (shape, kind)
+        let run = Run(rows, columns, type, smoothing: smoothing)
+        let whole = run.statistics()
+        for ranks in [2, 4] {
+            let parts = run.statistics(ranks: ranks)
+            #expect(same(parts.logSumExps, whole.logSumExps))
+            #expect(same(parts.totals, whole.totals))
+        }
         // Parts of the vocabulary: one rank gives each row's target, and the gradients fit together.
         let halves = [0..<columns / 2, columns / 2..<columns]
         let targets = halves.map { run.targetValues($0) }
@@ -174,8 +257,8 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
         for row in 0..<rows {
             #expect(targets[0][row] == 0 || targets[1][row] == 0)
             if run.targets[row] >= 0 {
-                #expect(
-                    run.logSumExps()[row] - (targets[0][row] + targets[1][row]) == loss[row])
+                let hit = targets[0][row] + targets[1][row]
+                #expect(run.loss(whole.logSumExps[row], hit, whole.totals[row]) == loss[row])
             }
             for column in 0..<columns {
                 let index = row * run.stride + column
@@ -201,8 +284,9 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
         #expect(!close(early, exact, absolute: 0, relative: 2e-5, storedAs: .float16))
     }
 
-    @Test func ignoredRowsGiveExactZerosAndNothingElseIsTouched() {
-        var run = Run(4, 37)
+    @Test(arguments: kinds)
+    func ignoredRowsGiveExactZerosAndNothingElseIsTouched(type: ElementType, smoothing: Double) {
+        var run = Run(4, 37, type, smoothing: smoothing)
         run.logits[run.stride + 5] = .nan
         let gradient = run.backward()
         #expect(run.losses()[1] == 0)
@@ -230,8 +314,9 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
 extension ThreadedTests {
     @Suite(.serialized)
     struct CrossEntropyThreadsTests {
-        @Test func bitsDoNotDependOnThreads() {
-            let run = Run(40, 2_003)
+        @Test(arguments: kinds)
+        func bitsDoNotDependOnThreads(type: ElementType, smoothing: Double) {
+            let run = Run(40, 2_003, type, smoothing: smoothing)
             Threads.start(1)
             let losses = bits(run.losses())
             let gradient = bits(run.backward())

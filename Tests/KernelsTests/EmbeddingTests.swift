@@ -78,18 +78,50 @@ private func scatter(
     }
 }
 
+extension EmbeddingTests {
+    /// Canonical slices of the table's rows, each on a rank of its own.
+    @Test(arguments: [1, 7, 64], elementTypes)
+    func ranksGiveTheBitsOfOneProcess(width: Int, type: ElementType) {
+        let table = rounded(values(31 * width, seed: 1), to: type)
+        let gradient = rounded(values(tokens.count * width, seed: 2), to: type)
+        let sum = values(31 * width, seed: 3)
+        let slices = canonicalSlices(31)
+        let gathered = slices.map { rows in
+            gather(
+                Array(table[rows.lowerBound * width..<rows.upperBound * width]), tokens,
+                width: width, firstRow: rows.lowerBound, type)
+        }
+        // A row is its owner's, not the sum of all: −0 + 0 would be 0.
+        let taken = tokens.enumerated().flatMap { token, id in
+            let owner = slices.firstIndex { $0.contains(Int(id)) }!
+            return gathered[owner][token * width..<(token + 1) * width]
+        }
+        #expect(same(taken, gather(table, tokens, width: width, type)))
+        let scattered = slices.flatMap { rows in
+            scatter(
+                gradient, tokens,
+                onto: Array(sum[rows.lowerBound * width..<rows.upperBound * width]), width: width,
+                firstRow: rows.lowerBound, type)
+        }
+        let whole = scatter(gradient, tokens, onto: sum, width: width, type)
+        #expect(same(scattered, whole))
+        #expect(!same(scatter(gradient, tokens.reversed(), onto: sum, width: width, type), whole))
+    }
+}
+
 extension ThreadedTests {
     @Suite(.serialized)
     struct EmbeddingThreadsTests {
-        @Test func bitsDoNotDependOnThreads() {
+        @Test(arguments: elementTypes)
+        func bitsDoNotDependOnThreads(type: ElementType) {
             let ids = values(3_000, seed: 2).map { Int32(abs($0) * 500) }
-            let gradient = values(3_000 * 48, seed: 3)
+            let gradient = rounded(values(3_000 * 48, seed: 3), to: type)
             let table = values(500 * 48, seed: 4)
             Threads.start(1)
-            let expected = bits(scatter(gradient, ids, onto: table, width: 48))
+            let expected = bits(scatter(gradient, ids, onto: table, width: 48, type))
             for threads in 2...3 {
                 Threads.start(threads)
-                #expect(bits(scatter(gradient, ids, onto: table, width: 48)) == expected)
+                #expect(bits(scatter(gradient, ids, onto: table, width: 48, type)) == expected)
             }
         }
     }

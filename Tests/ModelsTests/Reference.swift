@@ -4,19 +4,24 @@ import Layers
 import Models
 import Tensors
 
-/// Tests/Fixtures/gpt_reference.safetensors: a small GPT-2 in PyTorch, computed in Float64.
-struct Reference {
+/// A file of Tests/Fixtures: a small GPT-2 in PyTorch, computed in Float64.
+struct Reference: Sendable {
     let reader: SafetensorsReader
 
-    init() throws {
+    /// - Parameter file: of Tests/Fixtures, without its extension.
+    init(_ file: String = "gpt_reference") throws {
         let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent()
         reader = try SafetensorsReader(
-            path: folder.appendingPathComponent("Fixtures/gpt_reference.safetensors").path)
+            path: folder.appendingPathComponent("Fixtures/\(file).safetensors").path)
     }
 
     static let shape = GPTConfiguration(
         vocabulary: 61, contextLength: 16, layers: 2, heads: 3, width: 24)
+
+    /// Of `gpt_reference_four_heads`, which four ranks can split.
+    static let fourHeads = GPTConfiguration(
+        vocabulary: 61, contextLength: 16, layers: 1, heads: 4, width: 20, inner: 53)
 
     func doubles(_ name: String) throws -> [Double] {
         let buffer = try load(name, .float64)
@@ -42,14 +47,15 @@ struct Reference {
             ], weights: Tensor([Float](repeating: 1, count: 39), shape: [39]))
     }
 
-    /// Binds memory where there is none, and fills it with the fixture's weights.
+    /// Binds memory where there is none, and fills it with the fixture's weights, as far as they belong here.
     func fill(_ model: some Model, bind: Bool) throws {
         for parameter in model.parameters {
             if bind { parameter.leaf.bind(Tensor(uninitialized: parameter.leaf.shape)) }
             let logical = try load("weight.\(parameter.name)", .float32)
+            let held = parameter.heldRange
             for run in parameter.spec.runs {
-                for index in 0..<run.count {
-                    parameter.leaf.value.floats[run.memoryOffset + index] =
+                for index in 0..<run.count where held.contains(run.memoryOffset + index) {
+                    parameter.leaf.value.floats[run.memoryOffset + index - held.lowerBound] =
                         logical.floats[run.logicalOffset + index]
                 }
             }

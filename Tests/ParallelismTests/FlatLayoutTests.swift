@@ -117,4 +117,82 @@ import Testing
         let share = bucket.range.count / 4
         #expect(bucket.counts.allSatisfy { abs($0 - share) <= 4096 + 16 }, "\(bucket.counts)")
     }
+
+    // MARK: Where the tensor dimension splits parameters
+
+    /// What rank `rank` of `tensor` holds, in the layout of every rank of its data dimension.
+    private static func layout(ranks: Int, tensorRank: Int, of tensor: Int) -> FlatLayout {
+        let parameters = parameters()
+        for parameter in parameters where parameter.spec.axis != nil {
+            let count = parameter.spec.sliceCount / tensor
+            parameter.hold(
+                HeldSlices(
+                    sliceCount: parameter.spec.sliceCount,
+                    localSlices: tensorRank * count..<(tensorRank + 1) * count))
+        }
+        return FlatLayout(
+            parameters: parameters, ranks: ranks, bucketBytes: 16_384, tensorRank: tensorRank)
+    }
+
+    @Test(arguments: [1, 2, 3, 4])
+    func everyNormBlockIsToldOnce(ranks: Int) {
+        let (whole, tensor) = (Self.layout(ranks: 1, bucketBytes: 1024), 2)
+        #expect(whole.blockNumbers == Array(whole.blocks.indices))
+        var told: [Int] = []
+        var held: [Int] = []
+        for tensorRank in 0..<tensor {
+            let layout = Self.layout(ranks: ranks, tensorRank: tensorRank, of: tensor)
+            #expect(layout.normBlockCount == whole.blocks.count)
+            #expect(layout.entries.map(\.normBlocks) == whole.entries.map(\.normBlocks))
+            for (block, number) in zip(layout.blocks, layout.blockNumbers) {
+                #expect(block.count == whole.blocks[number].count)
+            }
+            let own = (0..<ranks).flatMap { layout.toldBlocks(of: $0) }
+            #expect(Set(own).count == own.count)
+            told += own.map { layout.blockNumbers[$0] }
+            held += layout.blockNumbers
+        }
+        #expect(told.sorted() == Array(whole.blocks.indices))
+        #expect(held.count > told.count, "control: both ranks hold what is replicated")
+    }
+
+    /// Blocks of the ranks lie where the whole model has them.
+    @Test func tensorRanksCoverTheModelOnce() {
+        let (whole, tensor) = (Self.layout(ranks: 1, bucketBytes: 1024), 2)
+        let layouts = (0..<tensor).map { Self.layout(ranks: 1, tensorRank: $0, of: tensor) }
+        for (index, entry) in whole.entries.enumerated() {
+            let held = layouts.map { $0.entries[index].parameter.heldRange }
+            if entry.parameter.spec.axis == nil {
+                #expect(held == Array(repeating: 0..<entry.parameter.count, count: tensor))
+            } else {
+                #expect(held[0].lowerBound == 0 && held[0].upperBound == held[1].lowerBound)
+                #expect(held[1].upperBound == entry.parameter.count)
+            }
+            for (layout, held) in zip(layouts, held) {
+                let own = layout.entries[index]
+                #expect(own.range.count == held.count)
+                // From flat memory of a rank to that of one process.
+                let shift = entry.range.lowerBound + held.lowerBound - own.range.lowerBound
+                for (block, number) in zip(layout.blocks, layout.blockNumbers)
+                where own.range.contains(block.lowerBound) {
+                    #expect(whole.blocks[number].lowerBound == block.lowerBound + shift)
+                }
+            }
+        }
+    }
+}
+
+/// Slices that a rank holds; nothing is ever added.
+private final class HeldSlices: SliceSum {
+    let sliceCount: Int
+    let localSlices: Range<Int>
+
+    init(sliceCount: Int, localSlices: Range<Int>) {
+        (self.sliceCount, self.localSlices) = (sliceCount, localSlices)
+    }
+
+    func beginSum(_ root: Buffer, scatteredAt borders: [Int]?) -> () -> Void { {} }
+    func finishMaximum(_ root: Buffer) {}
+    func finishRows(_ rows: Buffer, width: Int, slice: (Int) -> Int) {}
+    func gather(_ elements: Buffer, borders: [Int]) {}
 }

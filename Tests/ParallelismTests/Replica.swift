@@ -17,6 +17,8 @@ struct Replica: Sendable {
     var ranks = 1
     var tensor = 1
     var scattersTokens = false
+    /// In which the ranks of the tensor dimension add; nil: as the communicator does.
+    var order: SumOrder?
     var bucketBytes = 1 << 16
     var microBatches = 8
     var groups = 4
@@ -39,7 +41,9 @@ struct Replica: Sendable {
     /// Trains steps `steps`, from `start` or from initial weights.
     func train(_ steps: Range<Int>, from start: StateBits? = nil) throws -> Outcome {
         let outcomes = try InProcess.run(ranks: ranks * tensor) { communicator in
-            let replica = makeReplica(try Mesh(communicator, tensor: tensor))
+            let world: any Communicator =
+                order.map { Reordered(communicator, $0) } ?? communicator
+            let replica = makeReplica(try Mesh(world, tensor: tensor))
             if let start {
                 fill(replica.state, from: start)
                 try replica.restore(updates: steps.lowerBound)

@@ -14,7 +14,8 @@ let allScenarios: [String: Scenario] = [
     "differ-gather": differInGather, "differ-reduce": differInReduction,
     "differ-none": differByNothing, "differ-large": differInLarge,
     "huge": huge,
-    "leaves": leaves,
+    "leaves": leaves, "same-as-messages": sameAsMessages, "crossing": crossing,
+    "differ-kind": differInKind, "differ-pieces": differInPieces,
     "speed": speed,
 ]
 

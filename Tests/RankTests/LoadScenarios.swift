@@ -161,14 +161,14 @@ private func expectSame(_ text: String, _ world: any Communicator) throws {
 }
 
 /// Scenarios about processes and their launcher.
-let launchedScenarios: [String: @Sendable (MPIEnvironment) throws -> Void] = [
+let launchedScenarios: [String: @Sendable (any Communicator, MPIEnvironment) throws -> Void] = [
     "placement": placement, "abort": abort, "exits": exits, "stays": stays,
-    "freezes": freezes,
+    "freezes": freezes, "compare": compare,
 ]
 
 /// All ranks are on this host, and each knows its place there.
-@Sendable func placement(_ ranks: MPIEnvironment) throws {
-    let (world, found) = (ranks.world, ranks.placement)
+@Sendable func placement(_ group: any Communicator, _ ranks: MPIEnvironment) throws {
+    let (world, found) = (group, ranks.placement)
     try expect(
         found.localRank == world.rank && found.localSize == world.size,
         "placement: expected \(world.rank) of \(world.size), found \(found)")
@@ -177,36 +177,36 @@ let launchedScenarios: [String: @Sendable (MPIEnvironment) throws -> Void] = [
 }
 
 /// One rank ends the job with a code of its own while the others wait.
-@Sendable func abort(_ ranks: MPIEnvironment) throws {
-    try ranks.world.barrier().wait()
-    if ranks.world.rank == ranks.world.size - 1 { ranks.abort(code: 75) }
-    try ranks.world.barrier().wait()
+@Sendable func abort(_ group: any Communicator, _ ranks: MPIEnvironment) throws {
+    try group.barrier().wait()
+    if group.rank == group.size - 1 { ranks.abort(code: 75) }
+    try group.barrier().wait()
 }
 
 /// One process is gone from one moment to the next.
-@Sendable func exits(_ ranks: MPIEnvironment) throws {
-    try ranks.world.barrier().wait()
-    if ranks.world.rank == ranks.world.size - 1 { _exit(3) }
-    try ranks.world.barrier().wait()
+@Sendable func exits(_ group: any Communicator, _ ranks: MPIEnvironment) throws {
+    try group.barrier().wait()
+    if group.rank == group.size - 1 { _exit(3) }
+    try group.barrier().wait()
 }
 
 /// Says which processes they are, and waits for a minute to be ended.
-@Sendable func stays(_ ranks: MPIEnvironment) throws {
+@Sendable func stays(_ group: any Communicator, _ ranks: MPIEnvironment) throws {
     print("PROCESS \(getpid())")
     fflush(nil)
-    if ranks.world.rank == 0 {
-        try ranks.world.barrier().wait()
+    if group.rank == 0 {
+        try group.barrier().wait()
     } else {
         sleep(60)
-        try ranks.world.barrier().wait()
+        try group.barrier().wait()
     }
 }
 
 /// One process is stopped in the middle of the run, as by a debugger or a memory thrashing host.
-@Sendable func freezes(_ ranks: MPIEnvironment) throws {
+@Sendable func freezes(_ group: any Communicator, _ ranks: MPIEnvironment) throws {
     print("PROCESS \(getpid())")
     fflush(nil)
-    try ranks.world.barrier().wait()
-    if ranks.world.rank == ranks.world.size - 1 { kill(getpid(), SIGSTOP) }
-    try ranks.world.barrier().wait()
+    try group.barrier().wait()
+    if group.rank == group.size - 1 { kill(getpid(), SIGSTOP) }
+    try group.barrier().wait()
 }

@@ -61,6 +61,8 @@ struct RankTests {
 struct Command: Sendable {
     var inProcessRanks: Int?
     var options = CommunicationOptions()
+    /// Scenarios run on a group that shares memory, and say through what it goes.
+    var sharesMemory = false
     var scenarios: [String] = []
 
     init(_ arguments: [String]) throws {
@@ -79,18 +81,30 @@ struct Command: Sendable {
             case "--direct": options.directBytes = value
             case "--deadline": options.deadline = .seconds(value)
             case "--tag-limit": options.tagLimit = value
+            case "--shared": sharesMemory = value != 0
+            case "--shared-chunk": options.sharedMemory.chunkBytes = value
+            case "--shared-direct":
+                options.sharedMemory.directBytes = value
+                options.sharedMemory.directBytesOfTwo = value
+            case "--host-size": options.sharedMemory.pretendedHostSize = value
+            case "--room": options.sharedMemory.pretendedRoom = value
             default: throw ScenarioFailure("expected a known option, found \(argument)")
             }
         }
     }
 
     /// All scenarios in order; `ranks` where there is a launcher to see.
-    func run(_ communicator: any Communicator, _ ranks: MPIEnvironment? = nil) throws {
+    func run(_ world: any Communicator, _ ranks: MPIEnvironment? = nil) throws {
+        var communicator = world
+        if sharesMemory {
+            communicator = try world.split(color: 0, key: world.rank, sharesMemory: true)
+            if world.rank == 0 { print("PATH \(communicator.path)") }
+        }
         for name in scenarios {
             if let scenario = allScenarios[name] {
                 try scenario(communicator)
             } else if let scenario = launchedScenarios[name], let ranks {
-                try scenario(ranks)
+                try scenario(communicator, ranks)
             } else {
                 throw ScenarioFailure("expected a known scenario, found \(name)")
             }

@@ -37,6 +37,9 @@ package struct Program: Sendable {
         path = try firstExecutable(name, in: folders + builds)
     }
 
+    /// One that is somewhere else.
+    package init(path: String) { self.path = path }
+
     /// Runs it and waits, at most `timeout` seconds: after that it is killed.
     ///
     /// - Parameters:
@@ -47,16 +50,50 @@ package struct Program: Sendable {
         _ arguments: [String], ranks: Int? = nil, in folder: String? = nil, timeout: Double = 120,
         whileRunning: (Running) -> Bool = { _ in true }
     ) throws -> Launch {
+        let mpirun = try ranks.map {
+            [try Program.mpirun()] + Program.mpirunArguments + ["-n", "\($0)"]
+        }
+        return try Program.launch(
+            (mpirun ?? []) + [path] + arguments, in: folder ?? packageRoot, timeout: timeout,
+            whileRunning: whileRunning)
+    }
+
+    /// One rank of a job whose ranks are not all started alike.
+    package struct Rank: Sendable {
+        let program: String
+        let arguments: [String]
+        let environment: [String: String]
+
+        package init(_ program: String, _ arguments: [String], environment: [String: String] = [:])
+        {
+            (self.program, self.arguments, self.environment) = (program, arguments, environment)
+        }
+    }
+
+    /// Runs ranks together under mpirun, in the package's root.
+    package static func run(_ ranks: [Rank], timeout: Double = 120) throws -> Launch {
+        let contexts = ranks.map { rank in
+            let variables = rank.environment.sorted { $0.key < $1.key }
+                .flatMap { ["-x", "\($0.key)=\($0.value)"] }
+            return ["-n", "1"] + variables + [rank.program] + rank.arguments
+        }
+        let arguments = mpirunArguments + contexts.joined(separator: [":"])
+        return try launch(
+            [try mpirun()] + arguments, in: packageRoot, timeout: timeout,
+            whileRunning: { _ in true })
+    }
+
+    private static func launch(
+        _ words: [String], in folder: String, timeout: Double, whileRunning: (Running) -> Bool
+    ) throws -> Launch {
         let files = try TemporaryFolder()
         let (output, errors) = (files.file("out"), files.file("err"))
         for file in [output, errors] { try Data().write(to: URL(fileURLWithPath: file)) }
 
         let process = Process()
-        process.executableURL = URL(
-            fileURLWithPath: ranks == nil ? path : try Program.mpirun())
-        process.arguments =
-            (ranks.map { Program.mpirunArguments(ranks: $0) + [path] } ?? []) + arguments
-        process.currentDirectoryURL = URL(fileURLWithPath: folder ?? packageRoot)
+        process.executableURL = URL(fileURLWithPath: words[0])
+        process.arguments = Array(words.dropFirst())
+        process.currentDirectoryURL = URL(fileURLWithPath: folder)
         process.environment = ProcessInfo.processInfo.environment.merging([
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         ]) { $1 }
@@ -95,9 +132,7 @@ package struct Program: Sendable {
         package var output: String { contents(of: outputFile) }
     }
 
-    private static func mpirunArguments(ranks: Int) -> [String] {
-        ["-q", "--bind-to", "none", "--oversubscribe", "-n", "\(ranks)"]
-    }
+    private static let mpirunArguments = ["-q", "--bind-to", "none", "--oversubscribe"]
 
     private static func mpirun() throws -> String {
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""

@@ -92,13 +92,14 @@ import Testing
             let sliceCount = 8
             let localSlices = 0..<4
             var sums = 0
-            func finishSum(_ root: Buffer) {
-                sums += 1
-                for index in 0..<root.count { root.floats[index] *= 2 }
+            func beginSum(_ root: Buffer, scatteredAt borders: [Int]?) -> () -> Void {
+                {
+                    self.sums += 1
+                    for index in 0..<root.count { root.floats[index] *= 2 }
+                }
             }
             func finishMaximum(_ root: Buffer) {}
             func finishRows(_ rows: Buffer, width: Int, slice: (Int) -> Int) {}
-            func finishSum(_ root: Buffer, scatteredAt borders: [Int]) {}
             func gather(_ elements: Buffer, borders: [Int]) {}
         }
         let sum = Doubling()

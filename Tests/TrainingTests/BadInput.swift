@@ -55,8 +55,26 @@ struct BadInput: Sendable, CustomTestStringConvertible {
             [["batch.sequences: expected a multiple of batch.micro_batch (5), found 24"]]
         ) { train($0, ["batch.micro_batch=5"]) },
         BadInput(
+            "a tensor degree that divides neither slices nor heads", 2,
+            [
+                [
+                    "parallelism.tensor: expected a divisor of numerics.slices (4) and model.heads (4), "
+                        + "found 8; use 1, 2, 4"
+                ]
+            ]
+        ) { train($0, ["parallelism.tensor=8"]) },
+        BadInput(
+            "fewer ranks than a copy of the model takes", 2,
+            [
+                [
+                    "parallelism.tensor: expected a divisor of the number of ranks (",
+                    "), found 4; use 4, 8, 16, 32 ranks or change the degree",
+                ]
+            ]
+        ) { train($0, ["parallelism.tensor=4"]) },
+        BadInput(
             "a vocabulary below the tokenizer's", 2,
-            [["model.vocabulary: expected at least the tokenizer's 44, found 20"]]
+            [["model.vocabulary: expected at least the tokenizer's 45, found 20"]]
         ) { train($0, ["model.vocabulary=20"]) },
     ]
 
@@ -113,7 +131,7 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         },
         BadInput(
             "a shard of another vocabulary", 3,
-            [["@/shards/train-00000.tokens: tokenizer: expected", "44 tokens", "300 tokens"]]
+            [["@/shards/train-00000.tokens: tokenizer: expected", "45 tokens", "300 tokens"]]
         ) { run in
             try damaged(run) { try $0.rewrite($0.tokens() + [299], vocabulary: 300) }
         },
@@ -140,7 +158,7 @@ struct BadInput: Sendable, CustomTestStringConvertible {
                 [
                     "step ",
                     "@/shards/train-00000.tokens: token 777: expected an id below the vocabulary",
-                    "of 44, found 200",
+                    "of 45, found 200",
                 ]
             ],
             isInMidRun: true

@@ -19,10 +19,12 @@ import Testing
         for key in [
             "tokens_per_second", "model_flops_per_second", "sgemm_flops_per_second", "ratio",
             "skipped_steps", "peak_rss_bytes", "communication_share", "world_size", "threads",
+            "data", "tensor",
         ] {
             #expect(figures[key] != nil, "\(key)")
         }
         #expect(figures["world_size"] == Double(ranks ?? 1) && figures["threads"] == 1)
+        #expect(figures["data"] == Double(ranks ?? 1) && figures["tensor"] == 1)
         #expect(figures["steady_allocations"] == 0, "\(figures)")
         let ratio = try #require(figures["ratio"])
         #expect(ratio > 0 && ratio < 2, "\(figures)")
@@ -109,6 +111,37 @@ import Testing
         let ratio = try bytes(half) / bytes(single)
         #expect(ratio > 0.4 && ratio <= 0.55, "\(half) \(single)")
         #expect(single["master_bytes"] == 0 && (half["master_bytes"] ?? 0) > 0)
+    }
+
+    /// Two ranks that share a model hold half of its weights, moments and gradients each.
+    @Test func ranksThatShareAModelHoldHalfOfIt() throws {
+        func figures(ranks: Int?, _ settings: String...) throws -> [String: Double] {
+            let all =
+                settings + [
+                    "model.vocabulary=256", "model.width=128", "model.feed_forward=512",
+                    "run.threads=1",
+                ]
+            let launch = try murmur(
+                ["bench", RunFolder.configuration, "--json", "--steps", "1"]
+                    + all.flatMap { ["--set", $0] }, ranks: ranks)
+            #expect(launch.exitCode == 0, "\(launch.summary)")
+            let object = try JSONSerialization.jsonObject(with: Data(launch.output.utf8))
+            return try #require(object as? [String: Double])
+        }
+        let one = try figures(ranks: nil)
+        let two = try figures(ranks: 2, "parallelism.tensor=2")
+        #expect(two["world_size"] == 2 && two["data"] == 1 && two["tensor"] == 2, "\(two)")
+        for key in ["working_weight_bytes", "moment_bytes", "gradient_bytes"] {
+            let ratio = try #require(two[key]) / #require(one[key])
+            #expect(ratio > 0.5 && ratio <= 0.55, "\(key): \(ratio)")
+        }
+        let weights = try #require(one["working_weight_bytes"])
+        #expect(one["moment_bytes"] == 2 * weights, "\(one)")
+        // Four groups: three levels of the tree are open at once.
+        #expect(one["gradient_bytes"] == 3 * weights, "\(one)")
+        // The control: data-parallel ranks share the moments alone.
+        let data = try figures(ranks: 2)
+        #expect(data["working_weight_bytes"] == weights, "\(data)")
     }
 
     @Test func aModelWithoutVocabularyIsRefused() throws {

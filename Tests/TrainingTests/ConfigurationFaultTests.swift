@@ -38,6 +38,7 @@ private let outOfBounds: [String: [String]] = [
     "batch.micro_batch": ["0", "-3", "1e300"],
     "numerics.slices": ["0", "3", "-4", "512"],
     "numerics.groups": ["0", "3", "-2", "2097152"],
+    "objective.label_smoothing": ["1", "-0.1", "1e300", ".nan", "10%"],
     "optimizer.name": ["sgd", "~"],
     "optimizer.learning_rate": ["0", "-0.001", "1e300", ".inf", "1e", "\"0.1\""],
     "optimizer.beta1": ["1", "-0.1", "1e300"],
@@ -52,7 +53,8 @@ private let outOfBounds: [String: [String]] = [
     "precision.storage": ["bfloat16", "float8", "16"],
     "precision.loss_scale": ["fixed", "65536"],
     "precision.static_scale": ["0", "65535", "33554432", "auto"],
-    "parallelism.tensor": ["0", "-1", "2", "1e300"],
+    "parallelism.tensor": ["0", "-1", "3", "512", "1e300"],
+    "parallelism.sequence": ["1", "yes", "True", "\"true\"", "~"],
     "parallelism.bucket_bytes": ["0", "-1", "1e300", "25 MiB"],
     "parallelism.reduce_dtype": ["bfloat16", "float64", "16"],
     "memory.recompute": ["feed_forward", "true", "1"],
@@ -165,10 +167,44 @@ private let outOfBounds: [String: [String]] = [
         ("schedule.final_ratio", ["schedule.decay=exponential", "schedule.final_ratio=0"]),
         ("data.text", ["data.train=[a]", "data.validation=[b]"]),
         ("data.train", ["data.text=[]", "data.train=[a]"]),
-        ("parallelism.tensor", ["parallelism.tensor=2"]),
+        ("parallelism.tensor", ["parallelism.tensor=8"]),
+        ("parallelism.tensor", ["parallelism.tensor=4", "numerics.slices=2"]),
+        ("parallelism.tensor", ["parallelism.tensor=4", "model.feed_forward=3"]),
+        ("parallelism.tensor", ["parallelism.tensor=4", "model.vocabulary=3"]),
     ])
     func conditionsBetweenKeys(key: String, overrides: [String]) {
         #expect(problems(completeConfiguration, overrides).map(\.key) == [key])
+    }
+
+    /// Four heads, eight slices.
+    @Test(arguments: [
+        (["parallelism.tensor=1"], nil), (["parallelism.tensor=4"], nil),
+        (["parallelism.tensor=1", "parallelism.sequence=true"], nil),
+        (["parallelism.tensor=8"], "expected a divisor of model.heads (4), found 8; use 1, 2, 4"),
+        (
+            ["parallelism.tensor=4", "model.heads=6", "model.width=126"],
+            "expected a divisor of model.heads (6), found 4; use 1, 2"
+        ),
+        (
+            ["parallelism.tensor=4", "numerics.slices=2"],
+            "expected a divisor of numerics.slices (2), found 4; use 1, 2"
+        ),
+        (
+            ["parallelism.tensor=16"],
+            "expected a divisor of numerics.slices (8) and model.heads (4), found 16; use 1, 2, 4"
+        ),
+        (
+            ["parallelism.tensor=4", "model.feed_forward=3"],
+            "expected at most model.feed_forward (3), found 4"
+        ),
+        (
+            ["parallelism.tensor=4", "model.vocabulary=3"],
+            "expected at most model.vocabulary (3), found 4"
+        ),
+    ])
+    func tensorDegreesSayWhatFits(overrides: [String], message: String?) {
+        let found = problems(completeConfiguration, overrides)
+        #expect(found.map(\.message) == [message].compactMap(\.self))
     }
 
     @Test(arguments: [

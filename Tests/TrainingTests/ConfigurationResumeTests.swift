@@ -11,11 +11,13 @@ import Training
         "model.vocabulary": "66", "model.activation": "gelu_tanh", "model.feed_forward": "512",
         "data.text": "[c.txt]", "data.tokenizer": "byte", "data.validation_fraction": "0.3",
         "data.cache": "here", "batch.sequences": "24", "batch.micro_batch": "6",
-        "numerics.slices": "4", "numerics.groups": "4", "optimizer.learning_rate": "0.002",
+        "numerics.slices": "4", "numerics.groups": "4", "objective.label_smoothing": "0",
+        "optimizer.learning_rate": "0.002",
         "optimizer.beta1": "0.9", "optimizer.beta2": "0.95", "optimizer.epsilon": "1e-8",
         "optimizer.weight_decay": "0", "optimizer.clip_norm": "1", "schedule.warmup_steps": "10",
         "schedule.decay": "linear", "schedule.decay_steps": "1800", "schedule.final_ratio": "0",
         "precision.loss_scale": "none", "precision.static_scale": "1024",
+        "parallelism.tensor": "2", "parallelism.sequence": "false",
         "parallelism.bucket_bytes": "2048", "parallelism.reduce_dtype": "float32",
         "memory.recompute": "block",
         "evaluation.every": "51", "evaluation.micro_batch": "5", "checkpoint.every": "61",
@@ -23,8 +25,7 @@ import Training
     ]
     /// These have one value in this version, or none beside `data.text`.
     private static let fixed: Set = [
-        "model.family", "optimizer.name", "precision.storage", "parallelism.tensor", "data.train",
-        "data.validation",
+        "model.family", "optimizer.name", "precision.storage", "data.train", "data.validation",
     ]
 
     @Test func everyKeyIsTried() {
@@ -64,7 +65,7 @@ import Training
             "run": .free, "checkpoint": .free, "evaluation": .free, "parallelism": .free,
             "precision": .free, "memory": .free, "data": .override, "batch": .override,
             "schedule": .override,
-            "optimizer": .override, "numerics": .override, "model": .never,
+            "objective": .override, "optimizer": .override, "numerics": .override, "model": .never,
         ]
         let exceptions: [String: ResumeRule] = ["data.tokenizer": .never, "data.cache": .free]
         for key in ConfigurationKey.all {

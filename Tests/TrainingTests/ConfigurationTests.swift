@@ -23,6 +23,7 @@ import Training
         expected.data.cache = "elsewhere"
         expected.numerics.slices = 8
         expected.numerics.groups = 2
+        expected.objective.labelSmoothing = 0.1
         expected.optimizer.beta1 = 0.8
         expected.optimizer.beta2 = 0.99
         expected.optimizer.epsilon = 1e-7
@@ -34,6 +35,7 @@ import Training
         expected.schedule.finalRatio = 0.2
         expected.precision.lossScale = .dynamic
         expected.precision.staticScale = 2048
+        expected.parallelism.sequence = true
         expected.parallelism.bucketBytes = 1_048_576
         expected.parallelism.reduceDType = .float16
         expected.evaluation.every = 50
@@ -121,6 +123,35 @@ import Training
         configuration.data = .init()
         #expect(throws: ConfigurationError.self) { try configuration.check(ranks: 1) }
         #expect(try configuration.check(ranks: 1, readsData: false) == [])
+    }
+
+    /// Four micro-batches in two groups, two ranks for each copy of the model.
+    @Test(arguments: [
+        (2, nil), (4, nil), (8, nil),
+        (
+            3,
+            "parallelism.tensor: expected a divisor of the number of ranks (3), found 2; "
+                + "use 2, 4, 8 ranks or change the degree"
+        ),
+        (
+            6,
+            "batch.micro_batch: expected a number of data-parallel ranks that divides the 4 "
+                + "micro-batches (12 sequences / 3), found 6 / 2 = 3; use 2, 4, 8 ranks or "
+                + "change the batch"
+        ),
+    ])
+    func ranksAreAsManyTensorRanksAsDivideTheMicroBatches(ranks: Int, problem: String?) throws {
+        let configuration = try RunConfiguration.parse(
+            yaml: completeConfiguration,
+            overrides: ["parallelism.tensor=2", "parallelism.reduce_dtype=float32"])
+        do {
+            let warnings = try configuration.check(ranks: ranks)
+            #expect(problem == nil)
+            let warning = "4 data-parallel ranks do not divide 2 groups"
+            #expect(warnings.map { $0.contains(warning) } == (ranks == 8 ? [true] : []))
+        } catch {
+            #expect(error.problems.map { "\($0.key): \($0.message)" } == [problem])
+        }
     }
 
     @Test func aFloat16WireIsWarnedOf() throws {

@@ -6,10 +6,11 @@ let completeConfiguration = """
     data:        { text: ["a *.txt", b.txt], tokenizer: character, validation_fraction: 0.2, cache: elsewhere }
     batch:       { sequences: 12, micro_batch: 3 }
     numerics:    { slices: 8, groups: 2 }
+    objective:   { label_smoothing: 0.1 }
     optimizer:   { name: adamw, learning_rate: 1.0e-3, beta1: 0.8, beta2: 0.99, epsilon: 1e-7, weight_decay: 0.2, clip_norm: 0 }
     schedule:    { warmup_steps: 100, decay: cosine, decay_steps: 1900, final_ratio: 0.2 }
     precision:   { storage: float32, loss_scale: dynamic, static_scale: 2048 }
-    parallelism: { tensor: 1, bucket_bytes: 1_048_576, reduce_dtype: float16 }
+    parallelism: { tensor: 1, sequence: true, bucket_bytes: 1_048_576, reduce_dtype: float16 }
     evaluation:  { every: 50, micro_batch: 4 }
     checkpoint:  { every: 60, keep: 5 }
     """

@@ -7,9 +7,18 @@ import Testing
     private static let run = Result { try makeRun("float32") }
     private static let halfRun = Result { try makeRun("float16") }
 
-    private static func makeRun(_ storage: String) throws -> RunFolder {
+    /// Two ranks that hold one copy of the model together.
+    private static let splitRun = Result {
+        try makeRun("float32", ranks: 2, settings: ["parallelism.tensor=2"])
+    }
+
+    private static func makeRun(
+        _ storage: String, ranks: Int? = nil, settings: [String] = []
+    ) throws -> RunFolder {
         let run = try RunFolder()
-        let launch = try run.train(settings: ["run.steps=10", "precision.storage=\(storage)"])
+        let launch = try run.train(
+            ranks: ranks,
+            settings: ["run.steps=10", "precision.storage=\(storage)"] + settings)
         #expect(launch.exitCode == 0, "\(launch.summary)")
         return run
     }
@@ -60,7 +69,21 @@ import Testing
     /// The figure of the last metrics row, on any number of ranks.
     @Test(arguments: [nil, 2, 3], ["float32", "float16"])
     func evaluationGivesTheFigureOfTheRun(ranks: Int?, storage: String) throws {
-        let run = try (storage == "float16" ? Self.halfRun : Self.run).get()
+        try expectFigure(of: (storage == "float16" ? Self.halfRun : Self.run).get(), ranks: ranks)
+    }
+
+    /// Each process holds the whole model, however many ranks held it together while it learned.
+    @Test(arguments: [nil, 1, 2])
+    func aModelThatRanksHeldTogetherIsWholeHere(ranks: Int?) throws {
+        let run = try Self.splitRun.get()
+        try expectFigure(of: run, ranks: ranks)
+        let text = try murmur(
+            ["generate", "--checkpoint", run.directory, "--tokens", "5"], ranks: ranks)
+        #expect(text.exitCode == 0 && text.errors == "", "\(text.summary)")
+        #expect(try text.output == generate(["--tokens", "5"]))
+    }
+
+    private func expectFigure(of run: RunFolder, ranks: Int?) throws {
         let launch = try murmur(["evaluate", "--checkpoint", run.directory], ranks: ranks)
         let row = try #require(run.metrics.last)
         let value = try #require(

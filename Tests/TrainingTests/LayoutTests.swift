@@ -5,23 +5,32 @@ import Testing
 
 /// One configuration, one result: whatever the ranks and threads, whatever ended the run on its way.
 @Suite(.serialized) struct LayoutTests {
-    /// So many ranks under mpirun (none: a process alone) of so many threads.
+    /// So many ranks under mpirun (none: a process alone) of so many threads, and how they share the work.
     struct Layout: Sendable, CustomTestStringConvertible {
-        let ranks: Int?
-        let threads: Int
+        var ranks: Int?
+        var threads = 1
+        var tensor = 1
+        var sequence = false
 
-        var testDescription: String { "\(ranks.map { "mpirun -n \($0)" } ?? "alone"), \(threads)" }
+        var testDescription: String {
+            "\(ranks.map { "mpirun -n \($0)" } ?? "alone"), \(threads)"
+                + (tensor == 1 ? "" : ", tensor \(tensor)\(sequence ? ", sequence" : "")")
+        }
+
+        var settings: [String] {
+            [
+                "run.threads=\(threads)", "parallelism.tensor=\(tensor)",
+                "parallelism.sequence=\(sequence)",
+            ]
+        }
     }
 
     /// The undisturbed run of one process with one thread.
     static let reference = Result { try run(Layout(ranks: nil, threads: 1)) }
 
-    private static func run(
-        _ layout: Layout, settings: [String] = []
-    ) throws -> RunOutcome {
+    static func run(_ layout: Layout, settings: [String] = []) throws -> RunOutcome {
         let run = try RunFolder()
-        let launch = try run.train(
-            ranks: layout.ranks, settings: ["run.threads=\(layout.threads)"] + settings)
+        let launch = try run.train(ranks: layout.ranks, settings: layout.settings + settings)
         #expect(launch.exitCode == 0, "\(launch.summary)")
         let outcome = try RunOutcome(run)
         #expect(outcome.isWhole, "\(outcome) \(launch.summary)")

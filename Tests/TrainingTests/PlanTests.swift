@@ -30,6 +30,25 @@ private struct PlannedShape: CustomTestStringConvertible {
         name: "wide on 2 ranks", settings: wide.settings + ["parallelism.bucket_bytes=4194304"],
         ranks: 2)
 
+    /// Mostly activations; of the vocabulary and the inner width a rank may have more than another.
+    static let split = PlannedShape(
+        name: "dropout, large micro-batch, odd vocabulary and inner width",
+        settings: [
+            "model.width=128", "model.heads=4", "model.feed_forward=511", "model.layers=4",
+            "model.context_length=128", "model.vocabulary=1501", "batch.sequences=16",
+            "batch.micro_batch=8", "numerics.groups=2",
+        ])
+
+    /// The same on so many ranks, `tensor` of which hold one copy.
+    func on(ranks: Int, tensor: Int, sequence: Bool) -> PlannedShape {
+        PlannedShape(
+            name: "\(name), \(ranks / tensor) × \(tensor) ranks\(sequence ? ", tokens split" : "")",
+            settings: settings + [
+                "parallelism.tensor=\(tensor)", "parallelism.sequence=\(sequence)",
+            ],
+            ranks: ranks)
+    }
+
     /// The configuration file with these settings.
     var arguments: [String] {
         [RunFolder.configuration]
@@ -59,6 +78,16 @@ private struct PlannedRun: CustomTestStringConvertible {
             }
         }
     }
+
+    /// Every tensor degree, with and without sequence parallelism, storage type and recomputation.
+    static let split = [
+        (PlannedShape.wide.on(ranks: 2, tensor: 2, sequence: false), "float16", "none"),
+        (PlannedShape.split.on(ranks: 2, tensor: 2, sequence: false), "float32", "none"),
+        (PlannedShape.split.on(ranks: 2, tensor: 2, sequence: true), "float32", "attention"),
+        (PlannedShape.split.on(ranks: 4, tensor: 4, sequence: false), "float16", "block"),
+        (PlannedShape.split.on(ranks: 4, tensor: 4, sequence: true), "float32", "none"),
+        (PlannedShape.split.on(ranks: 4, tensor: 2, sequence: true), "float16", "none"),
+    ].map { PlannedRun(shape: $0.0, storage: $0.1, recompute: $0.2) }
 
     var settings: [String] {
         shape.settings
@@ -108,6 +137,64 @@ private struct PlannedRun: CustomTestStringConvertible {
         #expect(abs(other.pool / measured.pool - 1) > 0.1)
     }
 
+    @Test(arguments: PlannedRun.split)
+    private func memoryOfRanksThatShareAModelIsWithinTenPercent(run: PlannedRun) throws {
+        let (plan, measured) = (try run.planned(), try run.measured())
+        #expect(abs(plan.total / measured.total - 1) < 0.1, "\(plan), measured \(measured)")
+        // Messages between ranks lie in the pool too.
+        #expect(abs(plan.pool / measured.pool - 1) < 0.1, "\(plan), measured \(measured)")
+        // The controls: one rank alone, and tokens that are split where they are not and the reverse.
+        func other(
+            _ changes: [String], ranks: Int?
+        ) throws -> (total: Double, pool: Double) {
+            let shape = PlannedShape(
+                name: "control", settings: run.shape.settings + changes, ranks: ranks)
+            return try PlannedRun(shape: shape, storage: run.storage, recompute: run.recompute)
+                .planned()
+        }
+        let alone = try other(["parallelism.tensor=1"], ranks: nil)
+        #expect(alone.pool / measured.pool > 1.1, "\(alone)")
+        if run.shape.name.hasPrefix(PlannedShape.split.name) && run.recompute == "none" {
+            let isSplit = run.shape.settings.contains("parallelism.sequence=true")
+            let reverse = try other(
+                ["parallelism.sequence=\(!isSplit)"], ranks: run.shape.ranks)
+            #expect(abs(reverse.pool / measured.pool - 1) > 0.1, "\(reverse)")
+        }
+    }
+
+    /// Of GPT-2's smallest model two ranks hold half, but for positions, norms and biases, which are whole.
+    @Test(arguments: [(1, 2), (2, 2), (1, 4)])
+    func ranksThatShareAModelHoldAPartOfIt(data: Int, tensor: Int) throws {
+        func plan(_ ranks: Int, _ overrides: [String]) throws -> Plan {
+            let configuration = try RunConfiguration.load(
+                file: "\(packageRoot)/configs/gpt2-124m.yaml", overrides: overrides)
+            return Plan(configuration, vocabulary: 50257, ranks: ranks, threads: 1)
+        }
+        let halves = ["batch.micro_batch=2", "precision.storage=float16"]
+        let one = try plan(data, halves)
+        let shared = try plan(data * tensor, halves + ["parallelism.tensor=\(tensor)"])
+        let scattered = try plan(
+            data * tensor,
+            halves + ["parallelism.tensor=\(tensor)", "parallelism.sequence=true"])
+        #expect(one.data == data && one.tensor == 1 && one.heldParameters == one.parameters)
+        #expect(shared.data == data && shared.tensor == tensor && !shared.sequence)
+        #expect(scattered.sequence)
+        #expect(shared.parameters == one.parameters)
+        let whole = one.parameters.positions + one.parameters.norms + 12 * 2 * 768
+        let split = one.parameters.total - whole
+        let held = whole + (split + tensor - 1) / tensor
+        #expect(abs(shared.heldParameters.total - held) < 768 * tensor)
+        let kinds: [KeyPath<Plan.Memory, Int>] = [\.weights, \.masters, \.moments, \.gradients]
+        for kind in kinds {
+            let ratio = Double(shared.memory[keyPath: kind]) / Double(one.memory[keyPath: kind])
+            #expect(abs(ratio * Double(tensor) - 1) < 0.1, "\(kind): \(ratio)")
+            #expect(shared.memory[keyPath: kind] == scattered.memory[keyPath: kind])
+        }
+        #expect(shared.memory.logits < one.memory.logits)
+        #expect(scattered.memory.activations < shared.memory.activations)
+        #expect(shared.memory.activations < one.memory.activations)
+    }
+
     /// What storage and recomputation change, and what they do not.
     @Test(arguments: [1, 2]) func kindsFollowStorageAndRecomputation(ranks: Int) throws {
         func memory(_ settings: String...) throws -> Plan.Memory {
@@ -148,6 +235,8 @@ private struct PlannedRun: CustomTestStringConvertible {
         let parts = parameters.filter { $0.key != "total" }.values.reduce(0, +)
         #expect(parts == parameters["total"])
         #expect(plan["gradient_buffers"] as? Int == 3)
+        #expect(plan["data"] as? Int == 1 && plan["tensor"] as? Int == 1)
+        #expect(plan["held_parameters"] as? [String: Double] == parameters)
         let memory = try #require(plan["memory"] as? [String: Double])
         for key in [
             "weights", "masters", "moments", "gradients", "activations", "logits", "backward",

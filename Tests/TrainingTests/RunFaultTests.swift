@@ -28,11 +28,12 @@ import Testing
         try resume(run, ranks: nil)
     }
 
-    /// mpirun passes SIGUSR1 on to its ranks.
-    @Test func aSignalToTheLauncherReachesEveryRank() throws {
+    /// mpirun passes SIGUSR1 on to its ranks: two copies of the model, or one that both hold.
+    @Test(arguments: [1, 2]) func aSignalToTheLauncherReachesEveryRank(tensor: Int) throws {
         let run = try RunFolder()
         let launch = try run.train(
-            ranks: 2, whileRunning: signal(SIGUSR1, after: 5, in: run) { [$0.process] })
+            ranks: 2, settings: ["parallelism.tensor=\(tensor)"],
+            whileRunning: signal(SIGUSR1, after: 5, in: run) { [$0.process] })
         try expectPreempted(run, launch)
         try resume(run, ranks: 1)
     }
@@ -65,10 +66,11 @@ import Testing
 
     // MARK: A rank that dies
 
-    @Test(arguments: [0, 1])
-    func aRankThatIsKilledEndsAll(rank: Int) throws {
+    @Test(arguments: [0, 1], [1, 2])
+    func aRankThatIsKilledEndsAll(rank: Int, tensor: Int) throws {
         let run = try RunFolder()
-        let launch = try run.train(ranks: 2, settings: ["run.steps=100000"]) { _ in
+        let settings = ["run.steps=100000", "parallelism.tensor=\(tensor)"]
+        let launch = try run.train(ranks: 2, settings: settings) { _ in
             let ranks = run.ranks
             guard run.metrics.count >= 5, ranks.count == 2 else { return false }
             return kill(ranks[rank], SIGKILL) == 0
@@ -78,9 +80,11 @@ import Testing
     }
 
     /// A rank that stops is named with its host, and so is the step that the others have reached.
-    @Test func aRankThatFreezesIsNamedWithHostAndStep() throws {
+    @Test(arguments: [1, 2]) func aRankThatFreezesIsNamedWithHostAndStep(tensor: Int) throws {
         let run = try RunFolder()
-        let settings = ["run.steps=100000", "run.communication_timeout=2"]
+        let settings = [
+            "run.steps=100000", "run.communication_timeout=2", "parallelism.tensor=\(tensor)",
+        ]
         let launch = try run.train(ranks: 2, settings: settings) { _ in
             let ranks = run.ranks
             guard run.metrics.count >= 5, ranks.count == 2 else { return false }
@@ -112,8 +116,8 @@ import Testing
 
     /// Blocks that have not been read yet are overwritten under a run: 32,000 of them, of which a step
     /// reads some 50.
-    @Test(arguments: [nil, 2])
-    func aShardThatIsDamagedMeanwhileEndsAllRanks(ranks: Int?) throws {
+    @Test(arguments: [(nil, 1), (2, 1), (2, 2)] as [(Int?, Int)])
+    func aShardThatIsDamagedMeanwhileEndsAllRanks(ranks: Int?, tensor: Int) throws {
         let run = try RunFolder()
         let shards = try ShardFiles(run)
         let tokens = try shards.tokens()
@@ -121,8 +125,9 @@ import Testing
         var bytes = try shards.bytes()
         let end = ShardFiles.headerByteCount + 2_000_000
         for index in ShardFiles.headerByteCount..<end { bytes[index] ^= 1 }
-        let launch = try run.train(ranks: ranks, settings: shards.settings + ["run.steps=100000"]) {
-            _ in
+        let settings =
+            shards.settings + ["run.steps=100000", "parallelism.tensor=\(tensor)"]
+        let launch = try run.train(ranks: ranks, settings: settings) { _ in
             guard run.metrics.count >= 1 else { return false }
             // In place: the file stays the one that was opened.
             let file = FileHandle(forUpdatingAtPath: shards.train)
@@ -140,14 +145,15 @@ import Testing
     // MARK: Divergence
 
     /// A weight decay that multiplies weights by −9,999 a step.
-    @Test(arguments: [nil, 2])
-    func aRunThatDivergesStops(ranks: Int?) throws {
+    @Test(arguments: [(nil, 1), (2, 1), (2, 2)] as [(Int?, Int)])
+    func aRunThatDivergesStops(ranks: Int?, tensor: Int) throws {
         let run = try RunFolder()
         let launch = try run.train(
             ranks: ranks,
             settings: [
                 "optimizer.learning_rate=100", "optimizer.weight_decay=100",
                 "schedule.warmup_steps=0", "schedule.decay=constant", "evaluation.every=0",
+                "parallelism.tensor=\(tensor)",
             ])
         #expect(launch.exitCode == 6 && launch.seconds < 60, "\(launch.summary)")
         let errors = launch.errorLines.filter { $0.hasPrefix("error:") }

@@ -6,7 +6,7 @@ import TestSupport
 struct ShardFiles {
     /// Bytes of a shard before its tokens.
     static let headerByteCount = 128
-    static let vocabulary = 44
+    static let vocabulary = 45
 
     let folder: TemporaryFolder
 

@@ -11,7 +11,10 @@ import Training
 
 /// A run of some steps, in this process.
 struct StepRun: Sendable {
+    /// In all: copies of the model, each held by `tensor` of them.
     var ranks = 1
+    var tensor = 1
+    var scattersTokens = false
     var seed: UInt64 = 1
     var storage = DType.float32
     var policy = LossScale.Policy.none
@@ -20,6 +23,8 @@ struct StepRun: Sendable {
     var plantWeights: @Sendable (_ rank: Int, GPT) -> Void = { _, _ in }
     /// The weight of the first target of a micro-batch: rank, step.
     var targetWeight: @Sendable (_ rank: Int, _ step: Int) -> Float = { _, _ in 1 }
+    /// What a rank meets in place of its last micro-batch of a step: rank, step.
+    var dataError: @Sendable (_ rank: Int, _ step: Int) -> RunError? = { _, _ in nil }
     /// Whether every rank is given the micro-batches of the first one.
     var repeatsBatches = false
     /// The dynamic scale to begin with.
@@ -42,8 +47,11 @@ struct StepRun: Sendable {
     func take(_ count: Int) throws -> [Seen] {
         try InProcess.run(ranks: ranks) { communicator in
             let configuration = configuration
+            let mesh = try Mesh(communicator, tensor: tensor)
+            let model = model()
+            let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
             let replica = DataParallel(
-                model(), optimizer: AdamW(), communicator: communicator, bucketBytes: 4096,
+                model, optimizer: AdamW(), mesh: mesh, tensorGroup: group, bucketBytes: 4096,
                 storage: storage)
             try replica.initialize(seed: seed)
             plantWeights(communicator.rank, replica.model)
@@ -76,7 +84,7 @@ struct StepRun: Sendable {
     private var configuration: RunConfiguration {
         var configuration = RunConfiguration(
             run: .init(directory: "none", steps: 100),
-            model: .init(layers: 2, heads: 3, width: 24, contextLength: StepRun.context),
+            model: .init(layers: 2, heads: 4, width: 24, contextLength: StepRun.context),
             batch: .init(sequences: 8, microBatch: 2), optimizer: .init(learningRate: 1e-2))
         configuration.run.seed = seed
         configuration.precision.lossScale = policy
@@ -86,7 +94,7 @@ struct StepRun: Sendable {
 
     private func model() -> GPT {
         var shape = GPTConfiguration(
-            vocabulary: StepRun.vocabulary, contextLength: StepRun.context, layers: 2, heads: 3,
+            vocabulary: StepRun.vocabulary, contextLength: StepRun.context, layers: 2, heads: 4,
             width: 24)
         shape.dropout = 0.1
         return GPT(shape, numerics: Numerics(slices: 4))
@@ -99,10 +107,12 @@ struct StepRun: Sendable {
             sampleLength: StepRun.context, vocabularySize: StepRun.vocabulary,
             layout: BatchLayout(sequences: 8, microBatch: 2), seed: seed)
         let (number, position) = (steps.step, steps.step * 8)
+        let last = steps.microBatches.upperBound - 1
         var microBatch = repeatsBatches ? 0 : steps.microBatches.lowerBound
         return try steps.take(targets: source.targetWeight(position: position)) {
             () throws(RunError) in
             defer { microBatch += 1 }
+            if microBatch == last, let error = dataError(rank, number) { throw error }
             let batch: Batch
             do throws(DatasetError) {
                 batch = try source.trainingBatch(position: position, microBatch: microBatch)
@@ -125,4 +135,23 @@ private func bits(of state: [StateTensor]) -> [String: [UInt32]] {
             }
             return (tensor.name, bits)
         })
+}
+
+/// Sets one element, by its place in logical order, where it is here.
+func set(_ element: Int, of name: String, in model: GPT, to value: Float) {
+    guard let parameter = model.parameters.first(where: { $0.name == name }),
+        let run = parameter.spec.runs.first(where: {
+            ($0.logicalOffset..<$0.logicalOffset + $0.count).contains(element)
+        })
+    else {
+        preconditionFailure("no element \(element) of \(name)")
+    }
+    let place = run.memoryOffset + element - run.logicalOffset
+    guard parameter.heldRange.contains(place) else { return }
+    let buffer = parameter.leaf.value.buffer
+    let index = place - parameter.heldRange.lowerBound
+    switch buffer.dtype {
+    case .float16: buffer.halves[index] = Float16(value)
+    default: buffer.floats[index] = value
+    }
 }

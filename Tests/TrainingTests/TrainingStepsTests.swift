@@ -221,19 +221,3 @@ import Training
         }
     }
 }
-
-/// Sets one element, by its place in logical order.
-private func set(_ element: Int, of name: String, in model: GPT, to value: Float) {
-    guard let parameter = model.parameters.first(where: { $0.name == name }),
-        let memory = (0..<parameter.count).first(where: {
-            parameter.logicalIndex(of: $0) == element
-        })
-    else {
-        preconditionFailure("no element \(element) of \(name)")
-    }
-    let buffer = parameter.leaf.value.buffer
-    switch buffer.dtype {
-    case .float16: buffer.halves[memory] = Float16(value)
-    default: buffer.floats[memory] = value
-    }
-}

@@ -20,20 +20,25 @@ final class Engine: @unchecked Sendable {
     let options: CommunicationOptions
 
     // Shared, under the monitor.
-    private let monitor = Monitor()
+    let monitor = Monitor()
     private var inbox: [Ticket] = []
     private var command = Command.run
     private var phase = Phase.opening
-    private var failure: CommunicationError?
-    private var world: World?
+    private(set) var failure: CommunicationError?
+    /// A fault that the rank's thread has met in shared memory.
+    var report: CommunicationError?
+    private(set) var world: World?
     private var nextGroupIdentifier = 1
     private var thread: NativeThread?
 
     // Shared, without it.
-    private let hasMail = Atomic(false)
-    private let awaitedCount = Atomic(0)
+    let hasMail = Atomic(false)
+    let awaitedCount = Atomic(0)
+    let hasFailed = Atomic(false)
+    let localSize = Atomic(1)
+    let sharedWork = SharedWork()
     private let turns = Atomic<UInt64>(0)
-    private let waitedNanoseconds = Atomic<UInt64>(0)
+    let waitedNanoseconds = Atomic<UInt64>(0)
 
     // The engine's thread only.
     private var active: [Ticket] = []
@@ -44,6 +49,8 @@ final class Engine: @unchecked Sendable {
         let size: Int
         let localRank: Int
         let localSize: Int
+        /// By rank in the world.
+        let hosts: [String]
         let tags: TagSpace
     }
 
@@ -71,6 +78,7 @@ final class Engine: @unchecked Sendable {
             return self.thread
         }
         guard let thread = started else { return }
+        refuseToLeaveSharedWork()
         order(.close)
         try reach(.closed, what: "leaving the world")
         thread.join()
@@ -128,16 +136,20 @@ final class Engine: @unchecked Sendable {
 
     var secondsWaited: Double { Double(waitedNanoseconds.load(ordering: .relaxed)) * 1e-9 }
 
-    func submit(_ ticket: Ticket) -> PendingOperation {
+    func enqueue(_ ticket: Ticket) {
         monitor.withLock {
             inbox.append(ticket)
             hasMail.store(true, ordering: .releasing)
             monitor.signal(.work)
         }
+    }
+
+    func submit(_ ticket: Ticket) -> PendingOperation {
+        enqueue(ticket)
         return PendingOperation { [self] () throws(CommunicationError) in try wait(ticket) }
     }
 
-    private func wait(_ ticket: Ticket) throws(CommunicationError) {
+    func wait(_ ticket: Ticket) throws(CommunicationError) {
         if !ticket.isDone.load(ordering: .acquiring) {
             let span = Trace.begin(.communication, "wait for communication")
             defer { span.end() }
@@ -149,6 +161,7 @@ final class Engine: @unchecked Sendable {
                 waitedNanoseconds.add(MonotonicClock.now - start, ordering: .relaxed)
             }
             monitor.withLock { monitor.signal(.work) }
+            progressSharedWork(until: ticket)
             try block(on: ticket)
         }
         if let error = ticket.error { throw error }
@@ -157,7 +170,6 @@ final class Engine: @unchecked Sendable {
     /// A short spin, for operations that are nearly there, then sleep until the engine has news.
     private func block(on ticket: Ticket) throws(CommunicationError) {
         for _ in 0..<200 where ticket.isDone.load(ordering: .acquiring) { return }
-        let patience = options.deadline.nanoseconds + 5_000_000_000
         let isStuck = monitor.withLock { () -> Bool in
             var (lastTurns, lastChange) = (turns.load(ordering: .relaxed), MonotonicClock.now)
             while !ticket.isDone.load(ordering: .acquiring) {
@@ -171,12 +183,7 @@ final class Engine: @unchecked Sendable {
             }
             return false
         }
-        if isStuck {
-            throw CommunicationError(
-                .deadline,
-                "\(ticket.name): expected the message library to return within \(options.deadline), "
-                    + "found it stuck inside a call")
-        }
+        if isStuck { throw stuck(ticket.name) }
     }
 
     // MARK: The thread
@@ -196,10 +203,11 @@ final class Engine: @unchecked Sendable {
     }
 
     private func enter(_ transport: any Transport) {
+        localSize.store(transport.localSize, ordering: .relaxed)
         monitor.withLock {
             world = World(
                 rank: transport.rank, size: transport.size, localRank: transport.localRank,
-                localSize: transport.localSize,
+                localSize: transport.localSize, hosts: transport.hosts,
                 tags: TagSpace(upperBound: min(transport.tagUpperBound, options.tagLimit)))
             phase = .running
             monitor.signal(.news)
@@ -227,10 +235,13 @@ final class Engine: @unchecked Sendable {
     }
 
     private func takeMail() -> Command {
-        monitor.withLock {
+        var reported: CommunicationError?
+        defer { if let reported, failure == nil { fail(reported) } }
+        return monitor.withLock {
             hasMail.store(false, ordering: .relaxed)
             queue += inbox
             inbox.removeAll(keepingCapacity: true)
+            reported = report
             return command
         }
     }
@@ -331,6 +342,7 @@ final class Engine: @unchecked Sendable {
         // memory even when this engine is gone.
         for ticket in active { _ = Unmanaged.passRetained(ticket) }
         monitor.withLock { failure = error }
+        hasFailed.store(true, ordering: .releasing)
         for ticket in active where !ticket.isDone.load(ordering: .relaxed) { finish(ticket, error) }
     }
 

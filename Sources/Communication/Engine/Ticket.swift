@@ -45,14 +45,27 @@ final class Ticket: @unchecked Sendable {
         let underWay = exchange?.lanes.filter(\.isUnderWay) ?? []
         let receives = underWay.filter { $0.direction == .receive }
         let lanes = receives.isEmpty ? underWay : receives
-        let peers = Set(lanes.map(\.peer)).sorted().map { "\($0) (host \(hosts[$0]))" }
-            .joined(separator: ", ")
         let bytes = lanes.reduce(0) { $0 + $1.outstandingBytes }
         let direction = receives.isEmpty ? "to" : "from"
-        return CommunicationError(
-            .deadline,
-            "\(name): expected progress within \(deadline), found \(bytes) bytes outstanding "
-                + "\(direction) rank \(peers); that process is stopped, stuck or cut off, "
-                + "or in another operation")
+        return .silence(
+            name, deadline, "\(bytes) bytes outstanding \(direction)",
+            describe(ranks: Set(lanes.map(\.peer)).sorted(), hosts: hosts))
     }
+}
+
+extension CommunicationError {
+    /// A wait that came to its deadline; `ranks` as `describe(ranks:hosts:)` has them.
+    static func silence(
+        _ name: String, _ deadline: Duration, _ missing: String, _ ranks: String
+    ) -> CommunicationError {
+        CommunicationError(
+            .deadline,
+            "\(name): expected progress within \(deadline), found \(missing) rank \(ranks); that "
+                + "process is stopped, stuck or cut off, or in another operation")
+    }
+}
+
+/// "1 (host a), 3 (host b)".
+func describe(ranks: [Int], hosts: [String]) -> String {
+    ranks.map { "\($0) (host \(hosts[$0]))" }.joined(separator: ", ")
 }

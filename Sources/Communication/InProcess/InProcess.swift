@@ -31,7 +31,11 @@ public enum InProcess {
             for rank in 0..<ranks {
                 let engine = Engine(options: options)
                 engines.append(engine)
-                let world = try engine.start { InProcessTransport(rank: rank, office: office) }
+                let world = try engine.start {
+                    InProcessTransport(
+                        rank: rank, office: office,
+                        hostSize: options.sharedMemory.pretendedHostSize)
+                }
                 let communicator = Group(engine: engine, world: world)
                 threads.append(
                     try NativeThread("rank \(rank)") {

@@ -6,6 +6,7 @@ final class PostOffice: Sendable {
     private let boxes: [Box]
     private let closure = Mutex<String?>(nil)
     private let isClosed = Atomic(false)
+    let sharedBlocks = Mutex<[SharedBlocks.Key: SharedBlocks]>([:])
 
     final class Box: Sendable {
         let shelves = Mutex<[Address: Shelf]>([:])
@@ -82,15 +83,19 @@ final class PostOffice: Sendable {
 /// One rank's door to the post office.
 final class InProcessTransport: Transport {
     let rank: Int
+    /// Ranks that take themselves to be on one host.
+    let hostSize: Int
     private let office: PostOffice
     private var underWay: [Int: PostOffice.Letter] = [:]
     private var nextNumber = 0
 
-    init(rank: Int, office: PostOffice) { (self.rank, self.office) = (rank, office) }
+    init(rank: Int, office: PostOffice, hostSize: Int? = nil) {
+        (self.rank, self.office, self.hostSize) = (rank, office, hostSize ?? office.size)
+    }
 
     var size: Int { office.size }
-    var localRank: Int { rank }
-    var localSize: Int { office.size }
+    var localRank: Int { rank % hostSize }
+    var localSize: Int { min(hostSize, office.size - rank / hostSize * hostSize) }
     var hosts: [String] { Array(repeating: HostPlacement.thisHost, count: office.size) }
     var tagUpperBound: Int { Int(Int32.max) }
 
@@ -135,6 +140,10 @@ final class InProcessTransport: Transport {
                     + "other side; the ranks' buffers or operations differ")
         }
         return true
+    }
+
+    func shareMemory(_ wish: SharedMemoryWish) throws(CommunicationError) -> SharedMemoryOffer {
+        office.shareMemory(wish, hostSize: hostSize)
     }
 
     func close() throws(CommunicationError) {}

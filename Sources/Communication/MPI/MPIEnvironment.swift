@@ -9,7 +9,7 @@ public final class MPIEnvironment: Sendable {
     /// All ranks of the job.
     public let world: any Communicator
     public let placement: HostPlacement
-    private let engine: Engine
+    let engine: Engine
     private static let hasStarted = Atomic(false)
 
     private init(engine: Engine, world: Engine.World, placement: HostPlacement) {

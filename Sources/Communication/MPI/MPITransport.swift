@@ -10,7 +10,9 @@ final class MPITransport: Transport {
     let localSize: Int
     let hosts: [String]
 
-    private let world: MPI_Comm
+    let world: MPI_Comm
+    /// Open ones, in the order in which they were opened.
+    var windows: [MPIWindow] = []
     private var slots: [Slot] = []
     private var freeSlots: [Int] = []
 
@@ -148,13 +150,16 @@ final class MPITransport: Transport {
             : "\(slot.count) bytes from rank \(slot.peer) to rank \(rank)"
     }
 
-    func close() throws(CommunicationError) { try check(MPI_Finalize(), "MPI_Finalize") }
+    func close() throws(CommunicationError) {
+        try closeWindows()
+        try check(MPI_Finalize(), "MPI_Finalize")
+    }
 
     func abort(code: Int32) { MPI_Abort(world, code) }
 }
 
 /// Throws what MPI says about `status`, unless that is success.
-private func check(_ status: Int32, _ call: String) throws(CommunicationError) {
+func check(_ status: Int32, _ call: String) throws(CommunicationError) {
     if status != MPI_SUCCESS { throw fault(status, call) }
 }
 

@@ -3,7 +3,8 @@
 
 import Kernels
 
-/// Summed cross-entropy of softmax(x·tableᵀ): Σ_t w_t·(log Σ_c exp z_tc − z_t,target(t)), with z = x·tableᵀ.
+/// Summed cross-entropy of softmax(x·tableᵀ): Σ_t w_t·(log Σ_c exp z_tc − Σ_c q_tc·z_tc), with z = x·tableᵀ
+/// and q 1 for the target, 0 elsewhere, or that smoothed.
 ///
 /// - Parameters:
 ///   - input: [tokens…, width].
@@ -12,6 +13,7 @@ import Kernels
 ///   - targets: Int32, one a token; negative where the weight is 0.
 ///   - weights: Float32, one a token.
 ///   - tokens: of which the input has those that are here; targets and weights are there for all.
+///   - smoothing: ε, the part of each target that is spread over the whole vocabulary.
 /// - Returns: a Float64 scalar, the sum over tokens in order.
 ///
 /// Logits are kept, in the input's storage type, until the backward pass, which turns them into their
@@ -19,12 +21,13 @@ import Kernels
 /// tenth of a GPT-2 124M step.) Saved: input, logits, log-sum-exp of each token.
 public func linearCrossEntropy(
     _ input: Tensor, table: Leaf, vocabulary: Slices, targets: Tensor, weights: Tensor,
-    tokens: TokenSlices, tape: Tape?
+    tokens: TokenSlices, smoothing: Double = 0, tape: Tape?
 ) -> Tensor {
     let span = Trace.begin(.forward)
     defer { span.end() }
     let rows = input.shape.rows
     let (columns, first) = (vocabulary.held.count, vocabulary.held.lowerBound)
+    let smoothing = LabelSmoothing(smoothing, classes: vocabulary.extent)
     precondition(
         targets.shape.count == rows && weights.shape.count == rows,
         "linearCrossEntropy: \(targets.shape.count) targets, \(weights.shape.count) weights for \(rows) tokens"
@@ -37,7 +40,8 @@ public func linearCrossEntropy(
     product.forward(wholeInput.elements, table.value.elements, finish: logits.store)
     withExtendedLifetime(wholeInput) {}
 
-    let logSumExp = logSumExp(of: logits, vocabulary: vocabulary)
+    let (logSumExp, totals) = statistics(
+        of: logits, vocabulary: vocabulary, withTotals: !smoothing.isNone)
     let hits = Tensor(uninitialized: [rows])
     targetLogits(
         logits.elements, targets: targets.buffer.integers, into: hits.floats, rows: rows,
@@ -49,7 +53,10 @@ public func linearCrossEntropy(
     output.buffer.doubles[0] = (0..<rows).reduce(into: 0.0) { total, token in
         let weight = weights.floats[token]
         guard weight != 0 else { return }
-        total += Double(weight) * Double(logSumExp.floats[token] - hits.floats[token])
+        let loss = smoothing.loss(
+            logSumExp: logSumExp.floats[token], targetLogit: hits.floats[token],
+            total: totals?.floats[token] ?? 0)
+        total += Double(weight) * loss
     }
 
     return tape.record(output, inputs: [input], leaves: [table]) { upstream, backward in
@@ -59,8 +66,13 @@ public func linearCrossEntropy(
         crossEntropyBackward(
             logits.elements, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
-            firstColumn: first)
+            firstColumn: first, smoothing: smoothing)
         backward.stored(logits)
+        let inputGradient = backward.wants(input) ? Tensor(like: input) : nil
+        // What crosses ranks is on its way while the table's gradient is made.
+        let finish = inputGradient.map {
+            product.beginInputGradient(logits.elements, table.value.elements, into: $0)
+        }
         if table.isTrainable {
             let wholeInput = tokens.gathered(input)
             table.contribute {
@@ -69,31 +81,37 @@ public func linearCrossEntropy(
             }
             withExtendedLifetime(wholeInput) {}
         }
-        if backward.wants(input) {
-            let gradient = Tensor(like: input)
-            product.inputGradient(logits.elements, table.value.elements, into: gradient)
-            backward.add(gradient, to: input)
-        }
+        finish?()
+        if let inputGradient { backward.add(inputGradient, to: input) }
     }
 }
 
-/// log Σ exp over the whole vocabulary, from each slice's maximum and sum: [rows].
-private func logSumExp(of logits: Tensor, vocabulary: Slices) -> Tensor {
+/// log Σ exp over the whole vocabulary, and Σ where it is asked for, from those of each slice: [rows].
+private func statistics(
+    of logits: Tensor, vocabulary: Slices, withTotals: Bool
+) -> (logSumExp: Tensor, totals: Buffer?) {
     let (rows, slices) = (logits.shape[0], vocabulary.ranges.count)
     let maxima = Tensor(uninitialized: [slices, rows])
-    let sums = Tensor(uninitialized: [slices, rows])
+    // Sums of exponentials, then totals: two trees, but one exchange.
+    let kinds = withTotals ? 2 : 1
+    let sums = Tensor(uninitialized: [kinds, slices, rows])
+    let totals = withTotals ? sums.floats + slices * rows : nil
     softmaxStatistics(
         logits.elements, rows: rows, stride: logits.shape[1], columnSlices: vocabulary.ranges,
-        into: maxima.floats, sums: sums.floats)
+        into: maxima.floats, sums: sums.floats, totals: totals)
     let maximum = Tensor(uninitialized: [rows])
     maximaOverSlices(maxima.floats, slices: slices, rows: rows, into: maximum.floats)
     vocabulary.sum.finishMaximum(maximum.buffer)
     rescaleSums(
         sums.floats, maxima: maxima.floats, global: maximum.floats, slices: slices, rows: rows)
     treeAdd(sums.floats, slices: slices, stride: rows, count: rows)
-    vocabulary.sum.finishSum(sums.buffer[0..<rows])
-    let result = Tensor(uninitialized: [rows])
+    if let totals {
+        treeAdd(totals, slices: slices, stride: rows, count: rows)
+        (sums.floats + rows).update(from: totals, count: rows)
+    }
+    vocabulary.sum.finishSum(sums.buffer[0..<kinds * rows])
+    let logSumExp = Tensor(uninitialized: [rows])
     Kernels.logSumExp(
-        maxima: maximum.floats, sums: sums.floats, into: result.floats, rows: rows)
-    return result
+        maxima: maximum.floats, sums: sums.floats, into: logSumExp.floats, rows: rows)
+    return (logSumExp, withTotals ? sums.buffer[rows..<2 * rows] : nil)
 }

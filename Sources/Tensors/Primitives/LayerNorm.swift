@@ -33,22 +33,29 @@ public func layerNorm(
             means: means.floats, reciprocalDeviations: reciprocals.floats, into: gradient.elements,
             gainPartials: gainPartials.floats, biasPartials: biasPartials.floats, rows: rows,
             width: width, tokenSlices: slices)
-        gain.contribute(sumOfSlices: gainPartials, over: tokens)
-        bias.contribute(sumOfSlices: biasPartials, over: tokens)
+        contribute([(gain, gainPartials), (bias, biasPartials)], over: tokens)
         backward.add(gradient, to: input)
     }
 }
 
-extension Leaf {
-    /// Adds the tree over the slices of a reduction over tokens, of which `partials` are those that are here,
-    /// [slices, width]; a frozen leaf ignores it.
-    ///
-    /// - Parameter tokens: nil where all slices are here.
-    func contribute(sumOfSlices partials: Tensor, over tokens: TokenSlices?) {
-        guard isTrainable else { return }
-        let (slices, width) = (partials.shape[0], partials.shape[1])
-        treeAdd(partials.floats, slices: slices, stride: width, count: width)
-        tokens?.finishSum(partials.buffer[0..<width])
-        contribute(adding: partials.buffer[0..<width])
+/// Adds to each leaf the tree over the slices of a reduction over tokens, of which `partials` are those that
+/// are here, [slices, width]; a frozen leaf ignores it.
+///
+/// - Parameter tokens: nil where all slices are here. Collective over its group otherwise: one exchange.
+func contribute(_ sums: [(leaf: Leaf, partials: Tensor)], over tokens: TokenSlices?) {
+    let wanted = sums.filter(\.leaf.isTrainable)
+    let widths = wanted.map { $0.partials.shape.width }
+    let roots = Buffer(count: widths.reduce(0, +))
+    var start = 0
+    for ((_, partials), width) in zip(wanted, widths) {
+        treeAdd(partials.floats, slices: partials.shape[0], stride: width, count: width)
+        roots[start..<start + width].copyBytes(from: partials.buffer[0..<width])
+        start += width
+    }
+    if let tokens, roots.count > 0 { tokens.finishSum(roots) }
+    start = 0
+    for ((leaf, _), width) in zip(wanted, widths) {
+        leaf.contribute(adding: roots[start..<start + width])
+        start += width
     }
 }

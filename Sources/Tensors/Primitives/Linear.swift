@@ -43,6 +43,8 @@ public struct Epilogue {
 ///     row-parallel one gets them.
 /// - Returns: […, outputs].
 ///
+/// Collective over the group of the split's slices, forward and backward, where other ranks hold some.
+///
 /// Saved: the input as it came; with an activation, the sum before it.
 public func linear(
     _ input: Tensor, weight: Leaf, split: WeightSplit, epilogue: Epilogue = Epilogue(),
@@ -76,6 +78,11 @@ public func linear(
             product.biasGradient(gradient, of: bias)
         }
         let wholeGradient = product.whole(gradient, of: .output)
+        let inputGradient = backward.wants(input) ? Tensor(like: input) : nil
+        // What crosses ranks is on its way while the weight's gradient is made.
+        let finish = inputGradient.map {
+            product.beginInputGradient(wholeGradient.elements, weight.value.elements, into: $0)
+        }
         if weight.isTrainable {
             let wholeInput = product.whole(input, of: .input)
             weight.contribute {
@@ -84,12 +91,8 @@ public func linear(
             }
             withExtendedLifetime(wholeInput) {}
         }
-        if backward.wants(input) {
-            let inputGradient = Tensor(like: input)
-            product.inputGradient(
-                wholeGradient.elements, weight.value.elements, into: inputGradient)
-            backward.add(inputGradient, to: input)
-        }
+        finish?()
+        if let inputGradient { backward.add(inputGradient, to: input) }
         withExtendedLifetime(wholeGradient) {}
         if let residual {
             backward.add(upstream.gradient, to: residual, shared: !upstream.isOwned)
@@ -156,9 +159,13 @@ struct LinearProduct {
         guard !tokens.isLocal else { return false }
         switch split {
         case .replicated: preconditionFailure("linear: a replicated weight on scattered tokens")
-        case .outputs: return side == .input
-        case .inputs: return side == .output
+        case .outputs(let slices), .inputs(let slices):
+            precondition(
+                !slices.sum.isLocal,
+                "linear: tokens are scattered, but the weight is whole; its plan leaves it out")
         }
+        if case .outputs = split { return side == .input }
+        return side == .output
     }
 
     /// The rows of the output that are made here.
@@ -177,7 +184,7 @@ struct LinearProduct {
         columnSums(
             gradient.elements, rows: gradient.heldRows.count, width: outputs, stride: outputs,
             into: partials.floats, tokenSlices: slices)
-        bias.contribute(sumOfSlices: partials, over: isScattered ? tokens : nil)
+        contribute([(bias, partials)], over: isScattered ? tokens : nil)
     }
 
     /// x[rows, inputs]·W[outputs, inputs]ᵀ, in finished blocks, disjoint and covering it.
@@ -199,12 +206,14 @@ struct LinearProduct {
                     b: Operand(
                         weight + part.lowerBound * outputs, stride: part.count, transposed: true))
             }
-            sum(parts, columns: outputs, over: slices.sum, finish)
+            beginSum(parts, columns: outputs, over: slices.sum, finish)()
         }
     }
 
-    /// dx[rows, inputs] = dy[rows, outputs]·W.
-    func inputGradient(_ dy: Elements, _ weight: Elements, into dx: Tensor) {
+    /// dx[rows, inputs] = dy[rows, outputs]·W. What is returned ends it: `dx` is set, and read by nobody before.
+    func beginInputGradient(
+        _ dy: Elements, _ weight: Elements, into dx: Tensor
+    ) -> () -> Void {
         let span = Trace.begin(.product, "input gradient", operations: 2 * rows * inputs * outputs)
         defer { span.end() }
         switch split {
@@ -219,7 +228,7 @@ struct LinearProduct {
                     inner: part.count, a: Operand(dy + part.lowerBound, stride: outputs),
                     b: Operand(weight + part.lowerBound * inputs, stride: inputs))
             }
-            sum(parts, columns: inputs, over: slices.sum, dx.store)
+            return beginSum(parts, columns: inputs, over: slices.sum, dx.store)
         case .inputs(let slices):
             products(
                 slices.ranges.map { part in
@@ -230,6 +239,7 @@ struct LinearProduct {
                     ) { dx.store($0, column: part.lowerBound) }
                 })
         }
+        return {}
     }
 
     /// dW = dyᵀ·x, added to dW where `accumulate`, in the weight's memory order. Always Float32.
@@ -257,26 +267,29 @@ struct LinearProduct {
     }
 
     /// A contraction over canonical slices: where other ranks hold some of them, the partial sums leave
-    /// the process as Float32, and blocks are finished once the whole sum is there.
-    private func sum(
+    /// the process as Float32, and blocks are finished, by what is returned, once the whole sum is there.
+    private func beginSum(
         _ parts: [ProductSlice], columns: Int, over sum: any SliceSum,
         _ finish: @escaping (ProductBlock) -> Void
-    ) {
+    ) -> () -> Void {
         guard !sum.isLocal else {
-            return sumOfProducts(
-                rows: rows, columns: columns, slices: parts,
-                epilogue: finish)
+            sumOfProducts(rows: rows, columns: columns, slices: parts, epilogue: finish)
+            return {}
         }
         let root = Buffer(count: rows * columns)
         sumOfProducts(
             rows: rows, columns: columns, slices: parts, into: root.floats, stride: columns)
-        let held = tokens.finish(root, over: sum, rows: rows, width: columns)
-        parallelRuns(of: held.count, length: 16) { run in
-            let rows = held.lowerBound + run.lowerBound..<held.lowerBound + run.upperBound
-            finish(
-                ProductBlock(
-                    rows: rows, columns: 0..<columns,
-                    values: root.floats + rows.lowerBound * columns, stride: columns))
+        let finishSum = tokens.beginSum(root, over: sum, rows: rows, width: columns)
+        let held = tokens.held(of: rows)
+        return {
+            finishSum()
+            parallelRuns(of: held.count, length: 16) { run in
+                let rows = held.lowerBound + run.lowerBound..<held.lowerBound + run.upperBound
+                finish(
+                    ProductBlock(
+                        rows: rows, columns: 0..<columns,
+                        values: root.floats + rows.lowerBound * columns, stride: columns))
+            }
         }
     }
 }

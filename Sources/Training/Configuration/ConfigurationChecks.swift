@@ -63,12 +63,40 @@ struct ConfigurationCheck: Sendable {
             return "expected data.train and data.validation together, found "
                 + (data.train.isEmpty ? "data.validation alone" : "data.train alone")
         },
-        ConfigurationCheck(["parallelism.tensor"]) { configuration in
-            guard configuration.parallelism.tensor != 1 else { return nil }
-            return "expected 1, found \(configuration.parallelism.tensor); "
-                + "this version is data parallel only"
+        // More ranks than heads, or than slices, do not divide them either.
+        ConfigurationCheck(["parallelism.tensor", "numerics.slices", "model.heads"]) {
+            let (tensor, slices, heads) =
+                ($0.parallelism.tensor, $0.numerics.slices, $0.model.heads)
+            var undivided: [String] = []
+            if !slices.isMultiple(of: tensor) { undivided.append("numerics.slices (\(slices))") }
+            if !heads.isMultiple(of: tensor) { undivided.append("model.heads (\(heads))") }
+            guard !undivided.isEmpty else { return nil }
+            let fitting = (1...min(slices, heads)).filter {
+                slices.isMultiple(of: $0) && heads.isMultiple(of: $0)
+            }
+            return
+                "expected a divisor of \(undivided.joined(separator: " and ")), found \(tensor); "
+                + "use \(fitting.listed)"
+        },
+        ConfigurationCheck(["parallelism.tensor", "model.feed_forward", "model.width"]) {
+            configuration in
+            let (tensor, features) =
+                (configuration.parallelism.tensor, configuration.model.feedForward)
+            guard tensor > features else { return nil }
+            return "expected at most model.feed_forward (\(features)), found \(tensor)"
+        },
+        ConfigurationCheck(["parallelism.tensor", "model.vocabulary"]) { configuration in
+            let tensor = configuration.parallelism.tensor
+            guard let vocabulary = configuration.model.vocabulary, tensor > vocabulary else {
+                return nil
+            }
+            return "expected at most model.vocabulary (\(vocabulary)), found \(tensor)"
         },
     ]
+}
+
+extension [Int] {
+    fileprivate var listed: String { map(String.init).joined(separator: ", ") }
 }
 
 extension RunConfiguration {
@@ -80,18 +108,7 @@ extension RunConfiguration {
         ranks: Int, readsData: Bool = true, file: String = "configuration"
     ) throws(ConfigurationError) -> [String] {
         var problems: [ConfigurationError.Problem] = []
-        let count = batch.microBatches
-        let replicas = ranks / parallelism.tensor
-        if !ranks.isMultiple(of: parallelism.tensor) || !count.isMultiple(of: replicas) {
-            let fitting = (1...min(count, 64)).filter { count.isMultiple(of: $0) }
-                .map { String($0 * parallelism.tensor) }
-            problems.append(
-                .init(
-                    key: "batch.micro_batch",
-                    message: "expected a number of ranks that divides the \(count) micro-batches "
-                        + "(\(batch.sequences) sequences / \(batch.microBatch)), found \(ranks); "
-                        + "use \(fitting.joined(separator: ", ")) ranks or change the batch"))
-        }
+        if let problem = problem(ranks: ranks) { problems.append(problem) }
         if readsData && data.isEmpty {
             problems.append(
                 .init(
@@ -101,6 +118,34 @@ extension RunConfiguration {
         guard problems.isEmpty else {
             throw ConfigurationError(file: file, problems: problems)
         }
+        return warnings(replicas: ranks / parallelism.tensor)
+    }
+
+    /// Why so many ranks do not fit, and how many do: as many times `parallelism.tensor` as divides the
+    /// micro-batches.
+    private func problem(ranks: Int) -> ConfigurationError.Problem? {
+        let (count, tensor) = (batch.microBatches, parallelism.tensor)
+        let fitting = (1...min(count, 64)).filter { count.isMultiple(of: $0) }.map { $0 * tensor }
+        let hint = "use \(fitting.listed) ranks or change"
+        guard ranks.isMultiple(of: tensor) else {
+            return .init(
+                key: "parallelism.tensor",
+                message: "expected a divisor of the number of ranks (\(ranks)), found \(tensor); "
+                    + "\(hint) the degree")
+        }
+        let replicas = ranks / tensor
+        guard !count.isMultiple(of: replicas) else { return nil }
+        let kind = tensor == 1 ? "ranks" : "data-parallel ranks"
+        let found = tensor == 1 ? "\(ranks)" : "\(ranks) / \(tensor) = \(replicas)"
+        return .init(
+            key: "batch.micro_batch",
+            message: "expected a number of \(kind) that divides the \(count) micro-batches "
+                + "(\(batch.sequences) sequences / \(batch.microBatch)), found \(found); "
+                + "\(hint) the batch")
+    }
+
+    /// - Parameter replicas: copies of the model, the data-parallel degree.
+    private func warnings(replicas: Int) -> [String] {
         var warnings: [String] = []
         if !numerics.groups.isMultiple(of: replicas) {
             warnings.append(

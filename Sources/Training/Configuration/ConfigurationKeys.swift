@@ -3,8 +3,8 @@ import Optimizers
 extension ConfigurationKey {
     /// Every key there is, in the order of the resolved file and of the documentation.
     package static let all: [ConfigurationKey] =
-        runKeys + modelKeys + dataKeys + batchKeys + optimizerKeys + scheduleKeys + machineKeys
-        + recordKeys
+        runKeys + modelKeys + dataKeys + batchKeys + objectiveKeys + optimizerKeys + scheduleKeys
+        + machineKeys + recordKeys
 
     /// The sections, in order.
     static let sections: [String] = all.reduce(into: []) { sections, key in
@@ -107,6 +107,14 @@ extension ConfigurationKey {
         ),
     ]
 
+    private static let objectiveKeys = [
+        ConfigurationKey(
+            "objective.label_smoothing", \.objective.labelSmoothing,
+            .number(from: .including(0), to: .excluding(1)), resume: .override,
+            "Part of each target that is spread evenly over the vocabulary in the training loss; evaluations do without."
+        )
+    ]
+
     private static let optimizerKeys = [
         ConfigurationKey(
             "optimizer.name", \.optimizer.name, .choice, resume: .override, "Update rule."),
@@ -169,8 +177,13 @@ extension ConfigurationKey {
             .powerOfTwo(upTo: LossScale.limit), resume: .free,
             "That factor where `precision.loss_scale` is static."),
         ConfigurationKey(
-            "parallelism.tensor", \.parallelism.tensor, .integer(1...256), resume: .free,
-            "Ranks that share one copy of the model; this version has 1."),
+            "parallelism.tensor", \.parallelism.tensor, .powerOfTwo(upTo: 256), resume: .free,
+            "Ranks that hold one copy of the model together: attention heads, feed-forward columns and vocabulary are split over them; divides `numerics.slices`, `model.heads` and the number of ranks, and changes no bit."
+        ),
+        ConfigurationKey(
+            "parallelism.sequence", \.parallelism.sequence, .boolean, resume: .free,
+            "Also splits what lies between those parts, norms, dropout and residual stream, by tokens; changes no bit."
+        ),
         ConfigurationKey(
             "parallelism.bucket_bytes", \.parallelism.bucketBytes, .integer(1024...4_294_967_296),
             resume: .free, "Bytes of gradients that are exchanged at once."),

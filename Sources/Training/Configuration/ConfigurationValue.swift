@@ -55,6 +55,18 @@ extension ValueFormat where Value == Int {
     }
 }
 
+extension ValueFormat where Value == Bool {
+    static var boolean: Self {
+        Self(
+            expected: "true or false",
+            parse: { value in
+                guard case .plain(let text) = value else { return nil }
+                return Bool(text)
+            },
+            text: { String($0) })
+    }
+}
+
 extension ValueFormat where Value == UInt64 {
     static var seed: Self {
         let whole = ValueFormat<Int>.integer(0...Int.max)

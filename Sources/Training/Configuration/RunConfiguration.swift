@@ -15,6 +15,7 @@ public struct RunConfiguration: Sendable, Equatable {
     public var data = DataSource()
     public var batch: Batch
     public var numerics: Numerics
+    public var objective = Objective()
     public var optimizer: Optimizer
     public var schedule: Schedule
     public var precision = Precision()
@@ -119,6 +120,14 @@ public struct RunConfiguration: Sendable, Equatable {
         public var groups: Int
 
         public init(groups: Int) { self.groups = groups }
+    }
+
+    /// What training minimises.
+    public struct Objective: Sendable, Equatable {
+        /// ε: part of each target that is spread evenly over the vocabulary.
+        public var labelSmoothing: Double = 0
+
+        public init() {}
     }
 
     public struct Optimizer: Sendable, Equatable {

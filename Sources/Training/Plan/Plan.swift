@@ -5,7 +5,7 @@ import Tensors
 
 /// Parameters, memory and work of a run.
 public struct Plan: Sendable, Equatable, Encodable {
-    /// Elements, by part of the model.
+    /// Elements, by part of the model; of the whole one, or of what a rank holds of it.
     public struct Parameters: Sendable, Equatable, Encodable {
         public let tokenTable: Int
         public let positions: Int
@@ -14,11 +14,12 @@ public struct Plan: Sendable, Equatable, Encodable {
         public let norms: Int
         public let total: Int
 
-        init(_ model: RunConfiguration.Model, vocabulary: Int) {
-            let (width, inner) = (model.width, model.feedForward)
-            tokenTable = vocabulary * width
+        init(_ model: RunConfiguration.Model, vocabulary: Int, share: TensorShare) {
+            let (width, inner) = (model.width, share.held(of: model.feedForward))
+            let heads = width / model.heads * share.held(of: model.heads)
+            tokenTable = share.held(of: vocabulary) * width
             positions = model.contextLength * width
-            attention = model.layers * (4 * width * width + 4 * width)
+            attention = model.layers * (4 * width * heads + 3 * heads + width)
             feedForward = model.layers * (2 * width * inner + inner + width)
             norms = (2 * model.layers + 1) * 2 * width
             total = tokenTable + positions + attention + feedForward + norms
@@ -75,10 +76,18 @@ public struct Plan: Sendable, Equatable, Encodable {
     }
 
     public let ranks: Int
+    /// Copies of the model, each of which trains on its own micro-batches.
+    public let data: Int
+    /// Ranks that hold one copy of the model together.
+    public let tensor: Int
+    /// Whether these ranks also split the tokens between the parts of which each holds a share.
+    public let sequence: Bool
     /// Of a rank.
     public let threads: Int
     public let vocabulary: Int
     public let parameters: Parameters
+    /// On the rank that takes most.
+    public let heldParameters: Parameters
     /// Of the rank that takes most.
     public let memory: Memory
     public let memoryTotal: Int
@@ -95,21 +104,26 @@ public struct Plan: Sendable, Equatable, Encodable {
 
     /// - Parameters:
     ///   - configuration: one that `load` has checked.
-    ///   - ranks: a number that divides its micro-batches (`check(ranks:)`).
+    ///   - ranks: of all dimensions, a number that `check(ranks:)` lets pass.
     ///   - threads: of a rank.
     public init(_ configuration: RunConfiguration, vocabulary: Int, ranks: Int, threads: Int) {
         (self.ranks, self.threads, self.vocabulary) = (ranks, threads, vocabulary)
-        parameters = Parameters(configuration.model, vocabulary: vocabulary)
-        gradientBuffers = Plan.gradientBuffers(configuration, ranks: ranks)
+        let share = TensorShare(configuration)
+        let mesh = MeshShape(data: max(1, ranks / share.degree), tensor: share.degree)
+        (data, tensor, sequence) = (mesh.data, mesh.tensor, share.scattersTokens)
+        parameters = Parameters(configuration.model, vocabulary: vocabulary, share: .whole)
+        heldParameters = Parameters(configuration.model, vocabulary: vocabulary, share: share)
+        gradientBuffers = Plan.gradientBuffers(configuration, replicas: mesh.data)
         steps = configuration.run.steps
         flopsPerToken = configuration.flopsPerToken(parameters: parameters.total)
         repeatedFlopsPerToken = parameters.repeatedFlops(configuration)
         tokensPerStep =
             Double(configuration.batch.sequences) * Double(configuration.model.contextLength)
 
-        let layout = FlatEstimate(configuration, parameters.total, ranks: ranks)
+        let layout = FlatEstimate(configuration, heldParameters.total, mesh)
         let shape = GPTMemory(
-            configuration, sequences: configuration.batch.microBatch, vocabulary: vocabulary)
+            configuration, sequences: configuration.batch.microBatch, vocabulary: vocabulary,
+            share: share)
         let workspace = Workspace(
             configuration, shape, layout, ranks: ranks, threads: threads)
         let element = configuration.storageType.size
@@ -129,7 +143,7 @@ public struct Plan: Sendable, Equatable, Encodable {
         if !configuration.data.isEmpty {
             GPTMemory(
                 configuration, sequences: configuration.evaluation.microBatch,
-                vocabulary: vocabulary
+                vocabulary: vocabulary, share: share.withWholeTokens
             ).evaluate(&pool)
             layout.save(&pool)
         }
@@ -145,10 +159,10 @@ public struct Plan: Sendable, Equatable, Encodable {
     }
 
     /// How many buffers `GradientTree` has open at once over a rank's groups.
-    private static func gradientBuffers(_ configuration: RunConfiguration, ranks: Int) -> Int {
+    private static func gradientBuffers(_ configuration: RunConfiguration, replicas: Int) -> Int {
         let groups = microBatchGroups(
             count: configuration.batch.microBatches, groups: configuration.numerics.groups, rank: 0,
-            ranks: ranks)
+            ranks: replicas)
         var (levels, most): ([Int], Int) = ([], 0)
         for _ in groups {
             while levels.count >= 2 && levels[levels.count - 1] == levels[levels.count - 2] {
@@ -164,35 +178,36 @@ public struct Plan: Sendable, Equatable, Encodable {
 
 /// Sizes of a rank's flat memory: `FlatLayout` to within a norm block a bucket and the padding.
 struct FlatEstimate {
-    /// Elements of all parameters.
+    /// Elements of the parameters that a rank holds.
     let count: Int
     /// Elements whose moments are here, at most.
     let owned: Int
     private let buckets: Int
-    private let ranks: Int
+    private let mesh: MeshShape
     private let piece: Int
     private let wire: DType
     private static let normBlock = 4096
 
-    init(_ configuration: RunConfiguration, _ parameters: Int, ranks: Int) {
-        (count, self.ranks) = (parameters, ranks)
+    init(_ configuration: RunConfiguration, _ parameters: Int, _ mesh: MeshShape) {
+        (count, self.mesh) = (parameters, mesh)
         wire = configuration.wire
         let bucket = max(1, configuration.parallelism.bucketBytes / 4)
         buckets = (parameters + bucket - 1) / bucket
-        piece = min(parameters, bucket) / ranks
+        piece = min(parameters, bucket) / mesh.data
         owned =
-            ranks == 1
-            ? parameters : min(parameters, parameters / ranks + buckets * FlatEstimate.normBlock)
+            mesh.data == 1
+            ? parameters
+            : min(parameters, parameters / mesh.data + buckets * FlatEstimate.normBlock)
     }
 
-    /// Rings of gradients that come from other ranks and, where they are rounded on their way, of those that
+    /// Rings of gradients that come from other data-parallel ranks and, where they are rounded on their way, of those that
     /// leave (`Communication/Exchanges/Reducing.swift`). Half of the buckets are taken to be under way at
     /// once: about what was found at most, on four ranks that share two cores.
     var arrivingBytes: Int {
-        let chunk = min(piece, CommunicationOptions().reductionChunk(size: ranks, wire: wire))
+        let chunk = min(piece, CommunicationOptions().reductionChunk(size: mesh.data, wire: wire))
         let sides: Double = wire == .float32 ? 1 : 2
         return plannedBytes(
-            3 * sides * Double(chunk) * Double((buckets + 1) / 2) * Double(ranks - 1),
+            3 * sides * Double(chunk) * Double((buckets + 1) / 2) * Double(mesh.data - 1),
             size: wire.size)
     }
 

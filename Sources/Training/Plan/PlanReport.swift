@@ -85,6 +85,7 @@ public struct PlanReport: Sendable, Encodable {
             ("  attention", "\(parameters.attention)"),
             ("  feed-forward", "\(parameters.feedForward)"),
             ("  norms", "\(parameters.norms)"),
+            ("parameters a rank", "\(plan.heldParameters.total)"),
             ("memory a rank", Self.mebibytes(plan.memoryTotal)),
         ]
         for part in plan.memory.parts {
@@ -97,7 +98,11 @@ public struct PlanReport: Sendable, Encodable {
             plan.repeatedFlopsPerToken > 0
             ? String(format: ", and %.4g made again", plan.repeatedFlopsPerToken) : ""
         rows += [
-            ("ranks × threads", "\(plan.ranks) × \(plan.threads)"),
+            (
+                "data × tensor",
+                "\(plan.data) × \(plan.tensor) ranks of \(plan.threads) threads"
+                    + (plan.sequence ? ", tokens split too" : "")
+            ),
             ("FLOPs a token", String(format: "%.4g", plan.flopsPerToken) + again),
             ("tokens a step", String(format: "%.0f", plan.tokensPerStep)),
             ("sgemm", String(format: "%.4g GFLOP/s, measured", speed.sgemmFlopsPerSecond / 1e9)),

@@ -1,3 +1,4 @@
+import Communication
 import Kernels
 
 /// Memory outside the pool, of one rank.
@@ -20,14 +21,25 @@ struct Workspace {
         _ configuration: RunConfiguration, _ shape: GPTMemory, _ layout: FlatEstimate, ranks: Int,
         threads: Int
     ) {
+        let library = Workspace.messageLibrary
         scratch = Workspace.scratchBytes(configuration, shape, threads: threads)
         matrixLibrary = Workspace.measurement + Workspace.packedBytes(threads: threads)
-        let library = Workspace.messageLibrary
         communication =
-            ranks == 1 ? 0 : library.rank + (ranks - 1) * library.peer + layout.arrivingBytes
+            ranks == 1
+            ? 0
+            : library.rank + (ranks - 1) * library.peer + layout.arrivingBytes
+                + Workspace.tensorSumBytes(shape)
     }
 
     // MARK: Parts
+
+    /// The memory that ranks of the tensor dimension share for their sums: a block of each, all of which count
+    /// as memory of every one. (Over several hosts: rings of chunks, about as many bytes.)
+    private static func tensorSumBytes(_ shape: GPTMemory) -> Int {
+        let degree = shape.share.degree
+        guard degree > 1 else { return 0 }
+        return CommunicationOptions().sharedMemory.mappedBytes(groupSize: degree)
+    }
 
     /// The largest block that each thread asks for, at each depth of nesting: the caller has a product's
     /// panel and, below it, rows of its own like the other threads.
@@ -38,12 +50,17 @@ struct Workspace {
             $0.union(ProductMemory($1, threads: threads))
         }
         let head = headCount(configuration, shape)
-        let tokenBlock = 64
-        let columns = max(3 * shape.width, shape.inner)
-        let sums = Double(shape.rows / tokenBlock + shape.slices) * Double(columns)
+        let sums = max(
+            tokenSums(shape, rows: shape.rows, columns: max(3 * shape.headWidth, shape.inner)),
+            tokenSums(shape, rows: shape.heldRows, columns: 2 * shape.width))
         let rows = block(Double(product.thread))
         let caller = block(max(Double(product.panel), sums, head)) + rows
         return caller + (threads - 1) * max(rows, block(head))
+    }
+
+    /// Floats of sums over tokens: a row for each block of 64 in each slice.
+    private static func tokenSums(_ shape: GPTMemory, rows: Int, columns: Int) -> Double {
+        Double(rows / 64 + shape.slices) * Double(columns)
     }
 
     /// Bytes of a block of so many floats: in whole huge pages where it has room for one.
@@ -57,7 +74,7 @@ struct Workspace {
         let length = configuration.model.contextLength
         let geometry = AttentionGeometry(
             batch: 1, queryHeads: shape.heads, keyHeads: shape.heads, queryLength: length,
-            keyLength: length, headDimension: shape.width / shape.heads, scale: 1)
+            keyLength: length, headDimension: shape.headWidth / shape.heads, scale: 1)
         return Double(
             max(attentionForwardScratch(geometry), attentionBackwardScratch(geometry)))
     }
@@ -78,7 +95,7 @@ struct Workspace {
 extension GPTMemory {
     /// The products of a micro-batch that are computed at once, in no order.
     fileprivate var products: [[ProductExtents]] {
-        columnParallel(outputs: 3 * width) + rowParallel(inputs: width)
+        columnParallel(outputs: 3 * headWidth) + rowParallel(inputs: headWidth)
             + columnParallel(outputs: inner) + rowParallel(inputs: inner)
             + columnParallel(outputs: vocabulary)
     }
@@ -89,7 +106,8 @@ extension GPTMemory {
             [ProductExtents(rows: rows, columns: outputs, inner: [width], keepsResult: false)],
             [
                 ProductExtents(
-                    rows: rows, columns: width, inner: sliced(outputs), keepsResult: false)
+                    rows: rows, columns: width, inner: sliced(outputs),
+                    keepsResult: share.isSplit)
             ],
             [ProductExtents(rows: outputs, columns: width, inner: [rows], keepsResult: true)],
         ]
@@ -100,7 +118,8 @@ extension GPTMemory {
         [
             [
                 ProductExtents(
-                    rows: rows, columns: width, inner: sliced(inputs), keepsResult: false)
+                    rows: rows, columns: width, inner: sliced(inputs),
+                    keepsResult: share.isSplit)
             ],
             sliced(inputs).map {
                 ProductExtents(rows: rows, columns: $0, inner: [width], keepsResult: false)
@@ -111,7 +130,9 @@ extension GPTMemory {
         ]
     }
 
+    /// What is here of an axis, cut into the slices that are.
     private func sliced(_ extent: Int) -> [Int] {
-        (0..<slices).map { ($0 + 1) * extent / slices - $0 * extent / slices }
+        let count = share.held(of: slices)
+        return (0..<count).map { ($0 + 1) * extent / count - $0 * extent / count }
     }
 }

@@ -21,6 +21,12 @@ extension RunConfiguration {
                 .usage,
                 "model.vocabulary: expected at least the tokenizer's \(vocabulary), found \(size)")
         }
+        guard size >= parallelism.tensor else {
+            throw RunError(
+                .usage,
+                "parallelism.tensor: expected at most the \(size) symbols of the vocabulary, found "
+                    + "\(parallelism.tensor)")
+        }
         switch model.family {
         case .gpt:
             var shape = GPTConfiguration(
@@ -30,11 +36,11 @@ extension RunConfiguration {
             shape.activation = model.activation
             return GPT(
                 shape, numerics: Layers.Numerics(slices: numerics.slices),
-                recompute: memory.recompute)
+                recompute: memory.recompute, labelSmoothing: objective.labelSmoothing)
         }
     }
 
-    /// This rank's part of a model, without memory for weights yet set. Collective over the world.
+    /// This rank's part of a model, whose weights are not set yet. Collective over the world.
     func makeReplica(of model: GPT, world: World) throws(RunError) -> DataParallel<GPT> {
         let mesh = try communicating { () throws(CommunicationError) in
             try Mesh(world.communicator, tensor: parallelism.tensor)

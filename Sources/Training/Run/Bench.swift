@@ -25,10 +25,14 @@ public struct BenchResult: Sendable, Encodable {
     public var peakRssBytes: Int
     /// The most that tensors held at once, on this rank.
     public var poolPeakBytes: Int
-    /// Weights as the model reads them, in the storage type; on this rank, as the next two.
+    /// Weights as the model reads them, in the storage type; on this rank, as the next four.
     public var workingWeightBytes: Int
     /// Float32 masters apart from those: none in Float32 storage.
     public var masterBytes: Int
+    /// Of the optimizer, for the part of the weights that this rank updates.
+    public var momentBytes: Int
+    /// Flat Float32 buffers, one for each open level of the tree of groups.
+    public var gradientBytes: Int
     /// The most that a step's passes hold at once beyond what stays from step to step: activations and
     /// their gradients.
     public var activationPeakBytes: Int
@@ -41,6 +45,10 @@ public struct BenchResult: Sendable, Encodable {
     /// Part of a step in which the training thread waits for communication.
     public var communicationShare: Double
     public var worldSize: Int
+    /// Copies of the model.
+    public var data: Int
+    /// Ranks that hold one copy together.
+    public var tensor: Int
     /// Of a rank.
     public var threads: Int
     public var stepSeconds: Double
@@ -188,16 +196,19 @@ private func assemble(
     let rate = median(times.rates)
     let peak = StoragePool.shared.counters.peakBytes
     let allocations = systemAllocations - times.allocations
+    let memory = replica.memory
     return BenchResult(
         tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
         sgemmFlopsPerSecond: rate, ratio: flops / rate,
         peakRssBytes: try world.communicator.gather(peakResidentBytes()).max() ?? 0,
         poolPeakBytes: peak,
-        workingWeightBytes: replica.memory.working, masterBytes: replica.memory.masters,
+        workingWeightBytes: memory.working, masterBytes: memory.masters,
+        momentBytes: memory.moments, gradientBytes: memory.gradients,
         activationPeakBytes: peak - times.heldBytes,
         steadyAllocations: try world.communicator.gather(allocations).max() ?? 0,
         skippedSteps: times.skipped, communicationShare: median(times.shares),
-        worldSize: world.size, threads: Threads.count, stepSeconds: stepSeconds,
+        worldSize: world.size, data: replica.mesh.shape.data, tensor: replica.mesh.shape.tensor,
+        threads: Threads.count, stepSeconds: stepSeconds,
         parameters: replica.model.parameterCount)
 }
 

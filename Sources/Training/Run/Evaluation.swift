@@ -31,14 +31,17 @@ func evaluate(
     let sums = Buffer(count: count, dtype: .float64)
     try mesh.world.together(host) { () throws(RunError) in
         for index in borders[rank]..<borders[rank + 1] {
-            // The ranks that hold one copy of the model go on, or stop, together.
-            let batch = try mesh.tensor.together(host) { () throws(RunError) in
-                do throws(DatasetError) {
-                    return try source.evaluationBatch(index)
-                } catch {
-                    throw RunError(error)
-                }
+            var batch: Batch?
+            var failure: RunError?
+            do throws(DatasetError) {
+                batch = try source.evaluationBatch(index)
+            } catch {
+                failure = RunError(error)
             }
+            // The ranks of one copy of the model go on, or stop, together.
+            let agreed = try mesh.whereAllHave(batch)
+            if let failure { throw failure }
+            guard let batch = agreed else { return }
             sums.doubles[index] = try communicating { () throws(CommunicationError) in
                 try loss(batch.modelInput)
             }

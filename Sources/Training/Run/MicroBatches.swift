@@ -47,9 +47,12 @@ extension DataParallel {
                     try accumulate(input, randomness: randomness, scale: scale, isLast: isLast)
                 }
                 losses.append(loss)
-                // The same on every rank of the tensor dimension, which look together.
-                if inspects && finding == nil && !loss.isFinite {
-                    finding = model.firstNonFinite(input, randomness)
+                // The loss is the same on every rank of the tensor dimension: they look together.
+                if inspects && !loss.isFinite {
+                    let found = try communicating(step: step) { () throws(CommunicationError) in
+                        try withModel { $0.firstNonFinite(input, randomness) }
+                    }
+                    finding = finding ?? found
                 }
             }
         }
@@ -66,5 +69,18 @@ extension Batch {
                     ($0.name, Tensor(integers: $0.values, shape: [$0.rows, $0.columns]))
                 }),
             weights: Tensor(weights, shape: [weights.count]))
+    }
+}
+
+extension Mesh {
+    /// The batch, where every rank that holds a part of this copy of the model has its own; nil on all of
+    /// them where one has none. Collective over the tensor dimension.
+    func whereAllHave(_ batch: Batch?) throws(RunError) -> Batch? {
+        guard shape.tensor > 1 else { return batch }
+        let missing = Tensor([batch == nil ? 1 : 0], shape: [1])
+        try communicating { () throws(CommunicationError) in
+            try tensor.allReduceMaximum(missing.buffer).wait()
+        }
+        return missing.scalar == 0 ? batch : nil
     }
 }

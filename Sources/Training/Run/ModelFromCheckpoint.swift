@@ -36,9 +36,12 @@ public struct TrainedModel {
         }
         let identity = reader.progress.identity
         do throws(ConfigurationError) {
-            configuration = try RunConfiguration.parse(
+            var configuration = try RunConfiguration.parse(
                 yaml: identity.configuration, file: "\(reader.path)/configuration.yaml",
                 overrides: overrides)
+            // Each process here holds the whole model, however the run has split it.
+            configuration.parallelism.tensor = 1
+            self.configuration = configuration
         } catch {
             throw RunError(error)
         }
@@ -46,7 +49,11 @@ public struct TrainedModel {
             tokenizer = try Tokenizer(
                 json: Array(identity.tokenizer.utf8), name: "\(reader.path)/tokenizer.json")
         } catch {
-            throw RunError(.checkpoint, error.message)
+            // A sound checkpoint has what was saved: another program's, where it was imported.
+            throw RunError(
+                .checkpoint,
+                "\(error.message); its run was imported with a tokenizer that this version does not "
+                    + "know")
         }
         Threads.start(configuration.run.threadCount(ranksOnHost: 1))
         step = reader.progress.step

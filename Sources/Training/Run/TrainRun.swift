@@ -93,7 +93,9 @@ public func train(
     let rate = try measuredProductRate(world)
     let flops = configuration.flopsPerToken(parameters: model.parameterCount)
     console.note(
-        describe(configuration, model, dataset, world, resumedAt: checkpoint?.reader.progress.step))
+        describe(
+            configuration, model, dataset, replica.mesh, resumedAt: checkpoint?.reader.progress.step
+        ))
     let last = min(configuration.run.steps, options.stopAt ?? .max)
     guard trainer.step < last else {
         return console.note("nothing to do: step \(trainer.step) of \(last) is complete")
@@ -152,13 +154,9 @@ extension RunConfiguration {
             run: run, configuration: yaml, configurationDigest: digest.hexadecimal(),
             tokenizer: String(decoding: dataset.tokenizer.json(), as: UTF8.self),
             tokenizerDigest: dataset.tokenizer.digest, datasetDigest: dataset.fingerprint,
-            build: "murmur \(version), \(HostFeatures.compiled)",
-            blas: "\(BLAS.configuration), \(BLAS.coreName)")
+            build: ProgramIdentity.build, blas: ProgramIdentity.blas)
     }
 }
-
-/// The version of this program.
-public let version = "0.1.0"
 
 /// The name of the run that goes on, or one that no other run has: the first rank's, on all. Collective.
 private func runName(
@@ -169,12 +167,10 @@ private func runName(
 }
 
 extension TrainingProgress.Identity {
-    /// What must be the same on every rank, by name.
-    fileprivate var digests: [(name: String, value: String)] {
-        [
-            ("configuration", configurationDigest), ("tokenizer", tokenizerDigest),
-            ("dataset", datasetDigest), ("build", build),
-        ]
+    /// What must be the same on every rank and is known only when the data is open; the rest was compared
+    /// when the ranks met.
+    fileprivate var digests: [SharedValue] {
+        [SharedValue("tokenizer", tokenizerDigest), SharedValue("dataset", datasetDigest)]
     }
 }
 
@@ -277,15 +273,20 @@ func measuredProductRate(_ world: World) throws(RunError) -> Double {
 }
 
 private func describe(
-    _ configuration: RunConfiguration, _ model: GPT, _ dataset: PreparedDataset, _ world: World,
+    _ configuration: RunConfiguration, _ model: GPT, _ dataset: PreparedDataset, _ mesh: Mesh,
     resumedAt step: Int?
 ) -> String {
     let tokens = configuration.batch.sequences * configuration.model.contextLength
+    let shape = mesh.shape
+    let layout =
+        shape.tensor > 1
+        ? "\(shape.data) × \(shape.tensor) ranks (data × tensor)"
+        : "\(shape.data) \(shape.data == 1 ? "rank" : "ranks")"
     let start = step.map { "resuming at step \($0)" } ?? "starting at step 0"
     return """
         \(configuration.run.directory): \(model.parameterCount) parameters, \
         \(dataset.train.count) training tokens, vocabulary \(dataset.tokenizer.vocabularySize), \
-        \(tokens) tokens a step; \(world.size) \(world.size == 1 ? "rank" : "ranks") of \
+        \(tokens) tokens a step; \(layout) of \
         \(Threads.count) \(Threads.count == 1 ? "thread" : "threads"); \(start)
         """
 }

@@ -78,14 +78,13 @@ package struct TrainingSteps<Network: Model> {
             groups, seed: configuration.run.seed, step: step, scale: Float(scale / targets),
             inspects: lossScale.isLastChance
         ) { () throws(RunError) in
-            do throws(RunError) {
-                return try next()
-            } catch {
-                failure = failure ?? error
-                return .nothing(
+            var batch: Batch?
+            do throws(RunError) { batch = try next() } catch { failure = failure ?? error }
+            // The ranks of one copy of the model go through the same tokens.
+            return try replica.mesh.whereAllHave(batch)
+                ?? .nothing(
                     rows: configuration.batch.microBatch,
                     columns: configuration.model.contextLength)
-            }
         }
 
         // Loss, gradient norm, errors, signals and findings, agreed at once.

@@ -52,23 +52,6 @@ public struct World: Sendable {
     /// Whether this rank writes to console and disk for all.
     public var isFirst: Bool { rank == 0 }
 
-    /// Throws where a rank has another value than the first one: ranks that were started with other
-    /// options, read another file or run another program. Collective, and safe as the first thing that
-    /// ranks do together: it has the same form whatever the values are.
-    public func requireEqual(_ values: [(name: String, value: String)]) throws(RunError) {
-        let given = try communicator.gather(
-            values.map { "\($0.name)\t\($0.value)" }.joined(separator: "\n"))
-        for (rank, text) in given.enumerated() where text != given[0] {
-            let pairs = zip(given[0].split(separator: "\n"), text.split(separator: "\n"))
-            let (first, other) = pairs.first { $0 != $1 } ?? (given[0][...], text[...])
-            let parts = [first, other].map { $0.split(separator: "\t", maxSplits: 1) }
-            throw RunError(
-                .usage,
-                "\(parts[0][0]): expected the same on every rank, found \(parts[0].last ?? "") on "
-                    + "rank 0 and \(parts[1].last ?? "") on rank \(rank)", isShared: true)
-        }
-    }
-
     /// Leaves MPI. Collective.
     public func leave() throws(RunError) {
         do throws(CommunicationError) {

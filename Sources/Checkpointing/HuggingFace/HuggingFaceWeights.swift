@@ -1,0 +1,156 @@
+import Layers
+import Tensors
+
+/// The weights of a Hugging Face folder, compared with the tensors of a model; not read yet.
+package struct HuggingFaceWeights: Sendable {
+    private let tensors: [HuggingFaceTensor]
+    /// By our names.
+    private let stored: [String: StoredTensor]
+    private let head: StoredTensor?
+
+    /// Throws `unusable` or `mismatch` with what is missing, of another shape or type, or too much.
+    ///
+    /// - Parameter isTied: whether the folder's configuration says that head and table are one.
+    package init(
+        in folder: HuggingFaceFolder, expecting tensors: [HuggingFaceTensor], isTied: Bool
+    ) throws(CheckpointError) {
+        var stored: [String: StoredTensor] = [:]
+        var head: StoredTensor?
+        let found = try folder.tensors()
+        for (name, tensor) in found.sorted(by: { $0.key < $1.key }) {
+            let isPrefixed = name.hasPrefix(HuggingFaceTensor.prefix)
+            let own = isPrefixed ? String(name.dropFirst(HuggingFaceTensor.prefix.count)) : name
+            if HuggingFaceTensor.isMask(own) { continue }
+            if name == HuggingFaceTensor.head {
+                head = tensor
+            } else if stored.updateValue(tensor, forKey: own) != nil {
+                throw CheckpointError(
+                    .unusable,
+                    "\(tensor.file.path.printable): tensor \(own.printable): expected it once, found it "
+                        + "with the prefix \(HuggingFaceTensor.prefix) and without")
+            }
+        }
+        (self.tensors, self.stored, self.head) = (tensors, stored, head)
+        var problems = tensors.compactMap { self.problem(with: $0) } + unexpected
+        if head == nil, !isTied {
+            problems.append(
+                "tensor \(HuggingFaceTensor.head): expected it where tie_word_embeddings is false, found "
+                    + "none of that name")
+        }
+        guard !problems.isEmpty else { return }
+        let more = problems.count > 8 ? "; and \(problems.count - 8) more" : ""
+        throw CheckpointError(
+            .mismatch,
+            "\(folder.path.printable): \(problems.prefix(8).joined(separator: "; "))\(more)")
+    }
+
+    private func problem(with tensor: HuggingFaceTensor) -> String? {
+        guard let found = stored[tensor.name] else {
+            return "tensor \(tensor.name): expected \(tensor.storedShape), found none of that name"
+        }
+        guard found.entry.shape == tensor.storedShape else {
+            return
+                "tensor \(tensor.name): expected \(tensor.storedShape), found \(found.entry.shape)"
+        }
+        guard found.isFloat else {
+            return
+                "tensor \(tensor.name): expected F32, F16 or BF16, found \(found.entry.type.rawValue)"
+        }
+        return nil
+    }
+
+    private var unexpected: [String] {
+        let wanted = Set(tensors.map(\.name))
+        return stored.filter { !wanted.contains($0.key) }.sorted { $0.key < $1.key }.map {
+            "tensor \($0.key.printable): expected none of that name, found \($0.value.entry.shape)"
+        }
+    }
+
+    /// The parameters as a state to save, Float32 and in logical order. They lie in a file without a name
+    /// in `folder`, which the system reads as it needs it, so that the size of a model is that of the
+    /// disk's free space, not of memory.
+    package func state(scratch folder: String) throws(CheckpointError) -> [StateTensor] {
+        try checkHead()
+        let scratch = try ScratchFile(in: folder)
+        for tensor in tensors {
+            try read(tensor) { (block) throws(CheckpointError) in try scratch.append(block) }
+        }
+        let storage = try scratch.storage()
+        var offset = 0
+        return tensors.map { tensor in
+            let count = tensor.shape.count
+            let buffer = Buffer(storage: storage, offset: offset, count: count)
+            offset += count
+            return StateTensor(
+                name: tensor.name, spec: ShardSpec(replicated: tensor.shape),
+                pieces: [.init(range: 0..<count, buffer: buffer)])
+        }
+    }
+
+    /// A tensor block by block, in our order.
+    private func read(
+        _ tensor: HuggingFaceTensor, _ take: (Buffer) throws(CheckpointError) -> Void
+    ) throws(CheckpointError) {
+        guard let source = stored[tensor.name] else {
+            preconditionFailure(
+                "HuggingFaceWeights: \(tensor.name) was looked for when it was made")
+        }
+        func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
+            try source.read(elements: range, into: buffer)
+        }
+        if tensor.isTransposed {
+            let stored = tensor.storedShape
+            try transposeBlocks(rows: stored[0], columns: stored[1], read: elements, take: take)
+        } else {
+            try forEachBlock(of: tensor.shape.count, read: elements, take: take)
+        }
+    }
+
+    /// Our head is the token table; a folder may have it twice, not two of them.
+    private func checkHead() throws(CheckpointError) {
+        guard let head, let table = stored[HuggingFaceTensor.table] else { return }
+        guard head.isFloat, head.entry.shape == table.entry.shape else {
+            throw CheckpointError(
+                .mismatch,
+                "\(head.file.path.printable): tensor \(HuggingFaceTensor.head): expected "
+                    + "\(table.entry.shape) as \(HuggingFaceTensor.table) has, found "
+                    + "\(head.entry.type.rawValue) \(head.entry.shape)")
+        }
+        let most = 1 << 22
+        let other = Buffer(count: min(most, head.entry.shape.count))
+        var position = 0
+        try forEachBlock(of: head.entry.shape.count, most: most) {
+            (range, block) throws(CheckpointError) in
+            try table.read(elements: range, into: block)
+        } take: { (block) throws(CheckpointError) in
+            try head.read(
+                elements: position..<position + block.count, into: other[0..<block.count])
+            for index in 0..<block.count
+            where block.floats[index].bitPattern != other.floats[index].bitPattern {
+                throw CheckpointError(
+                    .mismatch,
+                    "\(head.file.path.printable): tensor \(HuggingFaceTensor.head): expected the values "
+                        + "of \(HuggingFaceTensor.table), found another at element \(position + index); "
+                        + "a head of its own is not supported")
+            }
+            position += block.count
+        }
+    }
+}
+
+/// For each tensor one of zeros, of another name; all of them share the memory of one block.
+package func zeros(
+    like tensors: [StateTensor], named name: (String) -> String
+) -> [StateTensor] {
+    let most = 1 << 22
+    let block = Buffer(count: most)
+    block.clear()
+    return tensors.map { tensor in
+        let count = tensor.spec.shape.count
+        let pieces = stride(from: 0, to: count, by: most).map { start in
+            let range = start..<min(start + most, count)
+            return StateTensor.Piece(range: range, buffer: block[0..<range.count])
+        }
+        return StateTensor(name: name(tensor.name), spec: tensor.spec, pieces: pieces)
+    }
+}

@@ -1,0 +1,214 @@
+import Glibc
+import Tensors
+
+/// One pass of a collective through the memory of a host, chunk by chunk: a member gives a chunk, and takes
+/// from the others' when all have given theirs.
+protocol SharedPass: AnyObject {
+    /// At least 1: every pass brings the members together.
+    var chunkCount: Int { get }
+    /// Whether members combine their parts of a chunk in their slots before anybody takes it.
+    var combines: Bool { get }
+
+    func give(_ chunk: Int, in slots: SharedSlots)
+    func combine(_ chunk: Int, in slots: SharedSlots, _ fold: SharedFold)
+    func take(_ chunk: Int, in slots: SharedSlots, _ fold: SharedFold)
+}
+
+extension SharedPass {
+    var combines: Bool { false }
+    func combine(_ chunk: Int, in slots: SharedSlots, _ fold: SharedFold) {}
+}
+
+/// The slots of a chunk: one of each member of the host.
+struct SharedSlots {
+    let memory: SharedMemory
+    /// The chunk's number in the group.
+    let chunk: Int
+
+    var place: Int { memory.place }
+    var count: Int { memory.blocks.count }
+    var own: UnsafeMutableRawPointer { self[place] }
+
+    subscript(place: Int) -> UnsafeMutableRawPointer { memory.slot(place, chunk: chunk) }
+
+    func floats(_ place: Int, from offset: Int = 0) -> UnsafeMutablePointer<Float> {
+        self[place].assumingMemoryBound(to: Float.self) + offset
+    }
+
+    /// What each member gave from `offset` on; this one's own is read where it is.
+    func parts(own: UnsafePointer<Float>, offset: Int) -> [UnsafePointer<Float>] {
+        (0..<count).map { $0 == place ? own : UnsafePointer(floats($0, from: offset)) }
+    }
+}
+
+/// Brings the members together, and nothing else.
+final class SharedBarrier: SharedPass {
+    let chunkCount = 1
+    func give(_ chunk: Int, in slots: SharedSlots) {}
+    func take(_ chunk: Int, in slots: SharedSlots, _ fold: SharedFold) {}
+}
+
+/// All-reduce in which every member reduces everything.
+final class WholeReduction: SharedPass {
+    let chunkCount: Int
+    private let target: UnsafeMutablePointer<Float>
+    private let buffer: Buffer
+    private let reduction: Reduction
+    private let chunk: Int
+
+    init(_ buffer: Buffer, by reduction: Reduction, chunkBytes: Int) {
+        (self.buffer, self.reduction, target) = (buffer, reduction, buffer.floats)
+        chunk = chunkBytes / 4
+        chunkCount = max(1, (buffer.count + chunk - 1) / chunk)
+    }
+
+    func give(_ index: Int, in slots: SharedSlots) {
+        let range = chunkRange(index, of: buffer.count, chunk)
+        memcpy(slots.own, target + range.lowerBound, 4 * range.count)
+    }
+
+    func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
+        let range = chunkRange(index, of: buffer.count, chunk)
+        let own = target + range.lowerBound
+        fold.reduce(
+            slots.parts(own: UnsafePointer(own), offset: 0), by: reduction, into: own,
+            count: range.count)
+    }
+}
+
+/// All-reduce in which every member reduces its piece of each chunk and the others copy it.
+final class PiecewiseReduction: SharedPass {
+    let chunkCount: Int
+    let combines = true
+    private let target: UnsafeMutablePointer<Float>
+    private let buffer: Buffer
+    private let reduction: Reduction
+    private let chunk: Int
+
+    init(_ buffer: Buffer, by reduction: Reduction, chunkBytes: Int) {
+        (self.buffer, self.reduction, target) = (buffer, reduction, buffer.floats)
+        chunk = chunkBytes / 4
+        chunkCount = max(1, (buffer.count + chunk - 1) / chunk)
+    }
+
+    /// Elements of a member's piece of a chunk, counted from the chunk's first.
+    private func piece(_ place: Int, of range: Range<Int>, size: Int) -> Range<Int> {
+        place * range.count / size..<(place + 1) * range.count / size
+    }
+
+    /// All but the own piece, whose place is left for the result.
+    func give(_ index: Int, in slots: SharedSlots) {
+        let range = chunkRange(index, of: buffer.count, chunk)
+        let own = piece(slots.place, of: range, size: slots.count)
+        let source = target + range.lowerBound
+        let slot = slots.floats(slots.place)
+        memcpy(slot, source, 4 * own.lowerBound)
+        memcpy(
+            slot + own.upperBound, source + own.upperBound, 4 * (range.count - own.upperBound))
+    }
+
+    func combine(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
+        let range = chunkRange(index, of: buffer.count, chunk)
+        let piece = piece(slots.place, of: range, size: slots.count)
+        let own = target + range.lowerBound + piece.lowerBound
+        let parts = slots.parts(own: UnsafePointer(own), offset: piece.lowerBound)
+        let result = slots.floats(slots.place, from: piece.lowerBound)
+        fold.reduce(parts, by: reduction, into: own, copy: result, count: piece.count)
+    }
+
+    func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
+        let range = chunkRange(index, of: buffer.count, chunk)
+        for place in 0..<slots.count where place != slots.place {
+            let piece = piece(place, of: range, size: slots.count)
+            memcpy(
+                target + range.lowerBound + piece.lowerBound,
+                slots.floats(place, from: piece.lowerBound), 4 * piece.count)
+        }
+    }
+}
+
+/// Reduce-scatter: a chunk is a part of each of the others' pieces, one after the other.
+final class ScatteredSharedReduction: SharedPass {
+    let chunkCount: Int
+    private let pieces: [UnsafeMutablePointer<Float>]
+    private let counts: [Int]
+    private let reduction: Reduction
+    private let chunk: Int
+    private let buffer: Buffer
+
+    init(_ buffer: Buffer, counts: [Int], by reduction: Reduction, chunkBytes: Int) {
+        (self.buffer, self.counts, self.reduction) = (buffer, counts, reduction)
+        pieces = starts(of: counts).map { buffer.floats + $0 }
+        let chunk = chunkBytes / 4 / max(1, counts.count - 1)
+        self.chunk = chunk
+        chunkCount = max(1, ((counts.max() ?? 0) + chunk - 1) / chunk)
+    }
+
+    func give(_ index: Int, in slots: SharedSlots) {
+        for place in 0..<slots.count where place != slots.place {
+            let range = chunkRange(index, of: counts[place], chunk)
+            memcpy(
+                slots.floats(slots.place, from: offset(of: place, in: slots.place)),
+                pieces[place] + range.lowerBound, 4 * range.count)
+        }
+    }
+
+    func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
+        let place = slots.place
+        let range = chunkRange(index, of: counts[place], chunk)
+        let own = pieces[place] + range.lowerBound
+        let parts = (0..<slots.count).map { other in
+            other == place
+                ? UnsafePointer(own)
+                : UnsafePointer(slots.floats(other, from: offset(of: place, in: other)))
+        }
+        fold.reduce(parts, by: reduction, into: own, count: range.count)
+    }
+
+    /// Where in the slot of `giver` the part of `owner`'s piece lies.
+    private func offset(of owner: Int, in giver: Int) -> Int {
+        (owner < giver ? owner : owner - 1) * chunk
+    }
+}
+
+/// All-gather: a chunk is a part of the own piece.
+final class SharedGathering: SharedPass {
+    let chunkCount: Int
+    private let pieces: [UnsafeMutableRawPointer]
+    private let byteCounts: [Int]
+    private let chunkBytes: Int
+    private let buffer: Buffer
+
+    init(_ buffer: Buffer, counts: [Int], chunkBytes: Int) {
+        (self.buffer, self.chunkBytes) = (buffer, chunkBytes)
+        byteCounts = counts.map { $0 * buffer.dtype.size }
+        pieces = starts(of: byteCounts).map { buffer.bytes + $0 }
+        chunkCount = max(1, ((byteCounts.max() ?? 0) + chunkBytes - 1) / chunkBytes)
+    }
+
+    func give(_ index: Int, in slots: SharedSlots) {
+        let range = chunkRange(index, of: byteCounts[slots.place], chunkBytes)
+        memcpy(slots.own, pieces[slots.place] + range.lowerBound, range.count)
+    }
+
+    func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
+        for place in 0..<slots.count where place != slots.place {
+            let range = chunkRange(index, of: byteCounts[place], chunkBytes)
+            memcpy(pieces[place] + range.lowerBound, slots[place], range.count)
+        }
+    }
+}
+
+/// Elements of chunk `index` of a piece; none where it has ended before.
+private func chunkRange(_ index: Int, of count: Int, _ chunk: Int) -> Range<Int> {
+    min(index * chunk, count)..<min((index + 1) * chunk, count)
+}
+
+/// Where pieces of these sizes begin.
+private func starts(of counts: [Int]) -> [Int] {
+    var start = 0
+    return counts.map { count in
+        defer { start += count }
+        return start
+    }
+}

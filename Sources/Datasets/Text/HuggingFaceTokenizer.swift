@@ -1,0 +1,107 @@
+// Our tokenizers in the form that the Python packages tokenizers and transformers read: byte pair encoding
+// without merges, whose tokens are single characters, or single bytes.
+
+import Foundation
+
+extension Tokenizer {
+    /// The name of our own file in an exported folder, where `tokenizer.json` has another form.
+    package static let exportedName = "murmuration-tokenizer.json"
+
+    /// The text of end-of-text in other programs.
+    private static let endOfTextContent = "<|endoftext|>"
+
+    /// Files with which `AutoTokenizer` gives the same ids as `encode`.
+    ///
+    /// Two texts are met otherwise there: a character that the vocabulary lacks is left out instead of
+    /// refused, and `<|endoftext|>` spelled out is the token instead of thirteen bytes.
+    package func huggingFaceFiles(contextLength: Int) -> [(name: String, bytes: [UInt8])] {
+        [
+            (Tokenizer.fileName, Array(huggingFaceTokenizer.utf8)),
+            ("tokenizer_config.json", Array(huggingFaceSettings(contextLength).utf8)),
+            (Tokenizer.exportedName, json()),
+        ]
+    }
+
+    private var huggingFaceTokenizer: String {
+        let isByte = kind == .byte
+        let byteLevel =
+            "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, "
+            + "\"use_regex\": false}"
+        let added = """
+            [{"id": \(ByteTokenizer.endOfText), "content": \(quoted(Tokenizer.endOfTextContent)), \
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, \
+            "special": true}]
+            """
+        let vocabulary = symbols.enumerated().map { "\(quoted($0.element)): \($0.offset)" }
+        return """
+            {
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": \(isByte ? added : "[]"),
+            "normalizer": null,
+            "pre_tokenizer": \(isByte ? byteLevel : "null"),
+            "post_processor": null,
+            "decoder": \(isByte ? byteLevel : "{\"type\": \"Fuse\"}"),
+            "model": {
+            "type": "BPE",
+            "dropout": null,
+            "unk_token": null,
+            "continuing_subword_prefix": null,
+            "end_of_word_suffix": null,
+            "fuse_unk": false,
+            "byte_fallback": false,
+            "ignore_merges": false,
+            "vocab": {\(vocabulary.joined(separator: ",\n"))},
+            "merges": []
+            }
+            }
+
+            """
+    }
+
+    private func huggingFaceSettings(_ contextLength: Int) -> String {
+        let special = endOfText.map { _ in
+            ["bos_token", "eos_token"].map { "\"\($0)\": \(quoted(Tokenizer.endOfTextContent)),\n" }
+                .joined()
+        }
+        return """
+            {
+            \(special ?? "")"clean_up_tokenization_spaces": false,
+            "model_max_length": \(contextLength),
+            "tokenizer_class": "PreTrainedTokenizerFast"
+            }
+
+            """
+    }
+
+    /// What stands for each token in a vocabulary of text.
+    var symbols: [String] {
+        switch self {
+        case .character(let tokenizer): tokenizer.characters.map { String($0) }
+        case .byte: ByteTokenizer.symbols.map { String($0) } + [Tokenizer.endOfTextContent]
+        }
+    }
+}
+
+extension ByteTokenizer {
+    /// A printable character for each byte, as GPT-2's vocabulary writes them: itself where that is one,
+    /// else U+0100 and up in order.
+    fileprivate static var symbols: [Unicode.Scalar] {
+        var next: UInt32 = 0x100
+        return (UInt8.min...UInt8.max).map { byte in
+            let isPrintable =
+                0x21...0x7E ~= byte || 0xA1...0xAC ~= byte || 0xAE...0xFF ~= byte
+            guard !isPrintable, let scalar = Unicode.Scalar(next) else {
+                return Unicode.Scalar(byte)
+            }
+            next += 1
+            return scalar
+        }
+    }
+}
+
+/// A string of JSON.
+private func quoted(_ text: String) -> String {
+    String(decoding: JSONFile.encode(text).dropLast(), as: UTF8.self)
+}

@@ -1,0 +1,65 @@
+// `murmur checkpoint export`: from a checkpoint to a folder that transformers loads.
+
+import Checkpointing
+import Datasets
+import Models
+
+/// Writes the newest sound checkpoint of a run, or the checkpoint that `path` is, as a Hugging Face folder
+/// `output`, which must not exist. Returns its files' names, and what a person should know of it.
+public func exportCheckpoint(
+    _ path: String, to output: String, shardLimit: Int? = nil
+) throws(RunError) -> (files: [String], notes: [String]) {
+    guard !entryExists(output) else {
+        throw RunError(
+            .usage, "\(output): expected no file or folder of this name, found one; name another")
+    }
+    let found: FoundCheckpoint
+    do throws(CheckpointError) {
+        guard let newest = try CheckpointReader.newest(in: path) else {
+            throw CheckpointError(
+                .unusable, "\(path): expected a checkpoint or the directory of a run, found none")
+        }
+        found = newest
+    } catch {
+        throw RunError(error)
+    }
+    var notes = found.warnings.map { "passed over: \($0)" }
+    let reader = found.reader
+    let identity = reader.progress.identity
+    let configuration: RunConfiguration
+    do throws(ConfigurationError) {
+        configuration = try RunConfiguration.parse(
+            yaml: identity.configuration, file: "\(reader.path)/configuration.yaml")
+    } catch {
+        throw RunError(.checkpoint, error.description)
+    }
+    let tokenizer = try? Tokenizer(json: Array(identity.tokenizer.utf8), name: "tokenizer.json")
+    let model = try configuration.makeModel(vocabulary: tokenizer?.vocabularySize)
+
+    let settings = configuration.model.gpt2ConfigurationFile(
+        vocabulary: model.vocabularySize, endOfText: tokenizer?.endOfText)
+    var texts = [(name: HuggingFaceFile.configuration, bytes: Array(settings.utf8))]
+    if let tokenizer {
+        texts += tokenizer.huggingFaceFiles(contextLength: model.contextLength)
+        if let end = tokenizer.endOfText {
+            texts.append(
+                (
+                    "generation_config.json",
+                    Array("{\n  \"bos_token_id\": \(end),\n  \"eos_token_id\": \(end)\n}\n".utf8)
+                ))
+        }
+    } else {
+        // It came with an import, and goes out as it came in.
+        texts.append((HuggingFaceFile.tokenizer, Array(identity.tokenizer.utf8)))
+        notes.append(
+            "tokenizer.json is passed on as it was imported; what stood beside it is to be copied")
+    }
+    do throws(CheckpointError) {
+        let export = HuggingFaceExport(
+            model.parameters.map { HuggingFaceTensor(gpt2: $0) }, texts: texts,
+            shardLimit: shardLimit ?? HuggingFaceExport.standardShardLimit)
+        return (try export.write(reader, to: output), notes)
+    } catch {
+        throw RunError(error)
+    }
+}

@@ -1,0 +1,232 @@
+// `murmur checkpoint import`: from a Hugging Face folder to a run directory at step 0, from which
+// `generate`, `evaluate` and `train --resume` go on.
+
+import Checkpointing
+import Communication
+import Datasets
+import Foundation
+import Kernels
+import Layers
+import Models
+
+/// What an import made.
+public struct ImportedCheckpoint: Sendable {
+    public let path: String
+    public let parameterCount: Int
+    /// What a person should know.
+    public let notes: [String]
+}
+
+/// Makes a run directory, which must hold no run, with a checkpoint of step 0 from a Hugging Face folder.
+///
+/// - Parameter configuration: of the training to come: its model must be the folder's, and its data are
+///   opened; nil makes one from `config.json`.
+public func importCheckpoint(
+    _ path: String, into directory: String, configuration given: RunConfiguration? = nil
+) throws(RunError) -> ImportedCheckpoint {
+    let folder = try reading { () throws(CheckpointError) in try HuggingFaceFolder(path) }
+    let file = try GPT2ConfigurationFile(folder)
+    var notes: [String] = []
+    let stock = try ImportedTokenizer(folder)
+    let dataset = try openDataset(given, &notes)
+    let tokenizer = try choose(dataset?.tokenizer, stock, path: path, &notes)
+    let configuration = try configure(file, given, directory, tokenizer)
+    if let given, given.run.directory != directory {
+        notes.append("train it with --set run.directory=\(directory)")
+    }
+    if file.model.dropout != configuration.model.dropout {
+        notes.append(
+            "model.dropout is \(configuration.model.dropout); \(file.path) has \(file.model.dropout)"
+        )
+    }
+    let model = try configuration.makeModel(
+        vocabulary: tokenizer?.vocabularySize ?? file.model.vocabulary)
+    let tensors = model.parameters.map { HuggingFaceTensor(gpt2: $0) }
+    let weights = try reading { () throws(CheckpointError) in
+        try HuggingFaceWeights(in: folder, expecting: tensors, isTied: file.isTied)
+    }
+
+    if entryExists("\(directory)/\(MetricsFile.name)") || entryExists("\(directory)/checkpoints") {
+        throw RunError(
+            .usage, "\(directory): expected no earlier run, found one; name another run directory")
+    }
+    let lock = try RunLock(directory: directory)
+    defer { withExtendedLifetime(lock) {} }
+    let identity = configuration.identity(
+        tokenizer: tokenizer.map { String(decoding: $0.json(), as: UTF8.self) } ?? stock.text,
+        tokenizerDigest: tokenizer?.digest ?? ContentDigest.hexadecimal(stock.text),
+        datasetDigest: dataset?.fingerprint ?? "none")
+    let saved = try reading { () throws(CheckpointError) in
+        let state = try weights.state(scratch: directory)
+        let moments = configuration.makeOptimizer().momentNames.flatMap { moment in
+            zeros(like: state) { "optimizer.\(moment).\($0)" }
+        }
+        return try CheckpointWriter(
+            runDirectory: directory, keep: configuration.checkpoint.keep
+        ).save(
+            state + moments,
+            progress: TrainingProgress(
+                step: 0, optimizerUpdates: 0, samples: 0, identity: identity),
+            communicator: InProcess.alone())
+    }
+    try write(configuration.yaml, to: "\(directory)/configuration.yaml")
+    return ImportedCheckpoint(
+        path: saved.path, parameterCount: model.parameterCount, notes: notes + saved.warnings)
+}
+
+/// What a folder has for a tokenizer.
+private struct ImportedTokenizer {
+    /// nil where it has none of a kind that this version knows.
+    let known: Tokenizer?
+    /// What a checkpoint keeps in its place.
+    let text: String
+
+    init(_ folder: HuggingFaceFolder) throws(RunError) {
+        // Every character that Unicode assigns fits. Another program's vocabulary may be larger; it is
+        // kept, not read.
+        let limit = 1 << 22
+        if folder.has(Tokenizer.exportedName) {
+            let bytes = try reading { () throws(CheckpointError) in
+                try folder.bytes(of: Tokenizer.exportedName, limit: limit)
+            }
+            do throws(DatasetError) {
+                known = try Tokenizer(json: bytes, name: "\(folder.path)/\(Tokenizer.exportedName)")
+            } catch {
+                throw RunError(.checkpoint, error.message)
+            }
+            text = String(decoding: bytes, as: UTF8.self)
+            return
+        }
+        guard folder.has(HuggingFaceFile.tokenizer) else {
+            (known, text) = (nil, "{\"type\": \"none\"}\n")
+            return
+        }
+        let bytes = try reading { () throws(CheckpointError) in
+            try folder.bytes(of: HuggingFaceFile.tokenizer, limit: limit << 2)
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw RunError(
+                .checkpoint, "\(folder.path)/\(HuggingFaceFile.tokenizer): expected UTF-8")
+        }
+        self.text = text
+        let own = try? Tokenizer(json: bytes, name: HuggingFaceFile.tokenizer)
+        known = bytes.count > limit ? nil : own ?? Tokenizer(huggingFace: bytes)
+    }
+}
+
+private func openDataset(
+    _ given: RunConfiguration?, _ notes: inout [String]
+) throws(RunError) -> PreparedDataset? {
+    guard let given, !given.data.isEmpty else {
+        notes.append(
+            "no data were named: training goes on with --resume and --override data"
+                + (given == nil ? ", and the sections that are to change" : ""))
+        return nil
+    }
+    return try given.openDataset()
+}
+
+/// The tokenizer of the run: that of its data, which must be the folder's where both are known.
+private func choose(
+    _ tokenizer: Tokenizer?, _ stock: ImportedTokenizer, path: String, _ notes: inout [String]
+) throws(RunError) -> Tokenizer? {
+    if let tokenizer, let known = stock.known, known.digest != tokenizer.digest {
+        throw RunError(
+            .checkpoint,
+            "\(path): tokenizer: expected \(tokenizer.digest) as the data have it, found "
+                + known.digest)
+    }
+    if stock.known == nil {
+        notes.append(
+            tokenizer.map {
+                "\(path) has no tokenizer of a kind that this version knows; the run has that of its "
+                    + "data, \($0.kind.rawValue)"
+            }
+                ?? "\(path) has no tokenizer of a kind that this version knows: generate, evaluate and "
+                + "train need one")
+    }
+    return tokenizer ?? stock.known
+}
+
+/// The configuration to save: the given one, compared with the folder's, or one made from it.
+private func configure(
+    _ file: GPT2ConfigurationFile, _ given: RunConfiguration?, _ directory: String,
+    _ tokenizer: Tokenizer?
+) throws(RunError) -> RunConfiguration {
+    var configuration: RunConfiguration
+    if let given {
+        configuration = given
+        let vocabulary = given.model.vocabulary ?? tokenizer?.vocabularySize
+        let differences = file.differences(from: given.model, vocabulary: vocabulary)
+        guard differences.isEmpty else {
+            throw RunError(.usage, differences.joined(separator: "\n"))
+        }
+    } else {
+        configuration = RunConfiguration(
+            run: .init(directory: directory, steps: 1000), model: file.model,
+            batch: .init(sequences: 8, microBatch: 1), optimizer: .init(learningRate: 3e-5))
+        if let tokenizer { configuration.data.tokenizer = tokenizer.kind }
+        let size = tokenizer?.vocabularySize ?? 0
+        guard size <= file.model.vocabulary ?? size else {
+            throw RunError(
+                .checkpoint,
+                "\(file.path): vocab_size: expected at least the tokenizer's \(size), found "
+                    + "\(file.model.vocabulary ?? 0)")
+        }
+    }
+    configuration.run.directory = directory
+    if configuration.model.vocabulary == nil, tokenizer == nil {
+        configuration.model.vocabulary = file.model.vocabulary
+    }
+    do throws(ConfigurationError) {
+        return try RunConfiguration.parse(yaml: configuration.yaml, file: file.path)
+    } catch {
+        throw RunError(error)
+    }
+}
+
+extension RunConfiguration {
+    /// What identifies a run that starts from somebody else's weights.
+    fileprivate func identity(
+        tokenizer: String, tokenizerDigest: String, datasetDigest: String
+    ) -> TrainingProgress.Identity {
+        TrainingProgress.Identity(
+            run: UUID().uuidString.lowercased(), configuration: yaml,
+            configurationDigest: ContentDigest.hexadecimal(yaml), tokenizer: tokenizer,
+            tokenizerDigest: tokenizerDigest, datasetDigest: datasetDigest,
+            build: "murmur \(version), \(HostFeatures.compiled)",
+            blas: "\(BLAS.configuration), \(BLAS.coreName)")
+    }
+}
+
+extension ContentDigest {
+    fileprivate static func hexadecimal(_ text: String) -> String {
+        var digest = ContentDigest()
+        digest.update(Array(text.utf8))
+        return digest.hexadecimal()
+    }
+}
+
+private func reading<Result>(
+    _ body: () throws(CheckpointError) -> Result
+) throws(RunError) -> Result {
+    do throws(CheckpointError) {
+        return try body()
+    } catch {
+        throw RunError(error)
+    }
+}
+
+private func write(_ text: String, to path: String) throws(RunError) {
+    do {
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+    } catch {
+        throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
+    }
+}
+
+/// Whether anything has this path, a dangling link included.
+func entryExists(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0
+}

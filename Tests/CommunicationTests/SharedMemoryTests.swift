@@ -1,0 +1,107 @@
+import Communication
+import Glibc
+import TestSupport
+import Testing
+
+extension CommunicationTests {
+    /// Groups that share memory: the scenarios of every group, the same bits, and what happens when a rank
+    /// does not do its part.
+    @Suite struct SharedMemory {
+        static let scenarios =
+            Collectives.collectives + ["many", "same-as-messages", "crossing"]
+
+        @Test(arguments: Backend.allCases, [2, 3, 4])
+        func everyCollectiveHoldsItsPromise(backend: Backend, ranks: Int) throws {
+            try expectPasses(backend, ranks, [], on: "shared memory")
+        }
+
+        @Test(arguments: [5, 6, 7, 8])
+        func otherShapesOfTheTree(ranks: Int) throws {
+            try expectPasses(.inProcess, ranks, [], on: "shared memory")
+        }
+
+        /// Many chunks, every sum in pieces; and every sum whole.
+        @Test(
+            arguments: [2, 3, 4, 6],
+            [
+                ["--shared-chunk", "1024", "--shared-direct", "0"],
+                ["--shared-chunk", "16384", "--shared-direct", "0"],
+                ["--shared-chunk", "16384", "--shared-direct", "1000000000"],
+            ])
+        func slotsOfAnySize(ranks: Int, options: [String]) throws {
+            try expectPasses(.inProcess, ranks, options, on: "shared memory")
+        }
+
+        @Test(arguments: [(4, 2), (6, 3), (8, 4), (8, 2)])
+        func severalHosts(ranks: Int, hostSize: Int) throws {
+            try expectPasses(
+                .inProcess, ranks, ["--host-size", "\(hostSize)", "--shared-chunk", "4096"],
+                on: path(ranks, hostSize))
+        }
+
+        @Test func severalHostsOfProcesses() throws {
+            try expectPasses(.mpi, 4, ["--host-size", "2"], on: path(4, 2))
+        }
+
+        private func path(_ ranks: Int, _ hostSize: Int) -> String {
+            "shared memory of \(hostSize) ranks on each of \(ranks / hostSize) hosts, messages "
+                + "between them"
+        }
+
+        /// What cannot share memory says why, and goes by messages.
+        @Test(arguments: [
+            (6, ["--host-size", "2"], "3 hosts, where sums of a host fit into the order with"),
+            (5, ["--host-size", "2"], "hosts with different numbers of neighbouring ranks"),
+            (4, ["--host-size", "1"], "each rank on a host of its own"),
+            (2, ["--room", "1000"], "/dev/shm with 1000 bytes free, where "),
+        ])
+        func whereMemoryCannotBeShared(ranks: Int, options: [String], reason: String) throws {
+            try expectPasses(.inProcess, ranks, options, on: "messages, because of " + reason)
+        }
+
+        @Test func aSmallSharedFileSystemMeansMessages() throws {
+            try expectPasses(
+                .mpi, 2, ["--room", "1000"], on: "messages, because of /dev/shm with 1000 bytes")
+        }
+
+        /// One digest of a million elements a number of ranks, by messages and through memory, whatever the
+        /// chunks and the hosts.
+        @Test(arguments: [2, 3, 4, 6, 8])
+        func bitsDependOnTheNumberOfRanksAlone(ranks: Int) throws {
+            var digests = [try digest(.inProcess, ranks, [])]
+            let shared = ["--shared", "1"]
+            digests.append(try digest(.inProcess, ranks, shared))
+            digests.append(try digest(.inProcess, ranks, shared + ["--shared-chunk", "10000"]))
+            digests.append(try digest(.inProcess, ranks, shared + ["--shared-direct", "0"]))
+            digests.append(
+                try digest(.inProcess, ranks, shared + ["--host-size", "\((ranks + 1) / 2)"]))
+            if ranks <= 4 { digests.append(try digest(.mpi, ranks, shared)) }
+            #expect(Set(digests).count == 1, "\(digests)")
+            let other = try digest(.inProcess, ranks + 1, shared)
+            #expect(
+                !digests.contains(other), "control: another number of ranks, the same digest")
+        }
+
+        private func digest(_ backend: Backend, _ ranks: Int, _ options: [String]) throws -> String
+        {
+            let launch = try launch(backend, ranks: ranks, options + ["large"])
+            #expect(launch.exitCode == 0, "\(launch.summary)")
+            return try #require(launch.value(after: "DIGEST"))
+        }
+
+        private func expectPasses(
+            _ backend: Backend, _ ranks: Int, _ options: [String], on path: String
+        ) throws {
+            // Where ranks wait for one another the deadline ends it.
+            let launch = try launch(
+                backend, ranks: ranks,
+                ["--shared", "1", "--deadline", "30"] + options + Self.scenarios)
+            #expect(launch.exitCode == 0 && !launch.timedOut, "\(launch.summary)")
+            let found = try #require(launch.value(after: "PATH"))
+            #expect(found.hasPrefix(path), "\(launch.summary)")
+            for scenario in Self.scenarios {
+                #expect(launch.passed(scenario), "\(scenario): \(launch.summary)")
+            }
+        }
+    }
+}
