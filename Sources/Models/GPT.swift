@@ -139,6 +139,9 @@ public final class GPT: Generative {
     }
 
     public func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor {
+        precondition(
+            !self.tokens.weight.isSplit,
+            "GPT: the next token of a vocabulary of which other ranks hold a part")
         state.tokens += tokens
         precondition(!state.tokens.isEmpty, "GPT: expected at least one token to continue")
         let seen = Array(state.tokens.suffix(contextLength))
@@ -151,11 +154,9 @@ public final class GPT: Generative {
             buffer: hidden.buffer[last..<last + vocabularySize], shape: [vocabularySize])
     }
 
-    /// Logits at every position, [sequences, tokens, vocabulary]; no gradient is kept. For a model that
-    /// this process holds whole.
+    /// Logits at every position, [sequences, tokens, vocabulary], of the symbols that are here; no gradient
+    /// is kept.
     public func logits(_ input: ModelInput) -> Tensor {
-        precondition(
-            !tokens.weight.isSplit, "GPT: logits of a vocabulary of which other ranks hold a part")
         let pass = Pass()
         let hidden = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, pass) }
         return linear(
