@@ -66,7 +66,7 @@ public final class CheckpointSaver {
         precondition(
             (0..<10_000_000_000).contains(progress.step),
             "CheckpointSaver: expected a step of at most ten digits, got \(progress.step)")
-        _ = pruning?.wait()
+        try talkWhilePruning()
         let cut = StateCut(state)
         let parts = try communicator.agreeOnParts(of: cut, step: progress.step)
         let paths = try communicator.agree(
@@ -144,15 +144,27 @@ public final class CheckpointSaver {
         return writer.folder.path(ofStep: progress.step)
     }
 
-    /// Waits for the removal of old checkpoints and returns, once, what could not be removed, and why. Not
-    /// collective; nothing on other ranks than rank 0.
-    public func finishPruning() -> [String] {
+    /// Waits for the removal of old checkpoints and returns, once, what could not be removed, and why; nothing
+    /// on other ranks than rank 0. Collective.
+    public func finishPruning() throws(CheckpointError) -> [String] {
+        try talkWhilePruning()
         guard let outcome = pruning.take()?.wait() else { return [] }
         soundSteps = outcome.sound
         return outcome.warnings
     }
 
     // MARK: Parts of a save
+
+    /// Waits until rank 0 has ended the removal of old checkpoints, which it reads before it counts on them.
+    /// The ranks keep talking meanwhile, so that a slow disk is not taken for a silent rank. Collective.
+    private func talkWhilePruning() throws(CheckpointError) {
+        var pause = 0.001
+        func isUnderWay() -> Bool { pruning.map { $0.value == nil } ?? false }
+        while try communicator.exchange([isUnderWay() ? 1 : 0]).contains([1]) {
+            sleep(seconds: pause)
+            pause = min(2 * pause, 0.05)
+        }
+    }
 
     private func copy(_ cut: StateCut) {
         if staging.count < cut.elementCount { staging = Buffer(count: cut.elementCount) }

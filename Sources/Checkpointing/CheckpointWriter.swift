@@ -35,6 +35,7 @@ public struct CheckpointWriter: Sendable {
         let saver = CheckpointSaver(self, communicator: communicator)
         try saver.begin(state, progress: progress)
         _ = try saver.wait()
-        return (try saver.commit(), saver.finishPruning())
+        let path = try saver.commit()
+        return (path, try saver.finishPruning())
     }
 }

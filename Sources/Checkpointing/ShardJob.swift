@@ -66,6 +66,8 @@ struct ShardJob: Sendable {
                 position = end
             }
             try writer.finish()
+            // Rank 0's host may not know of the file's name yet where each host has a cache of its own.
+            try operations.synchronizeFolder(path)
             report.files.append(
                 CheckpointManifest.File(
                     name: fileName, byteCount: writer.byteCount,

@@ -120,7 +120,7 @@ private final class Saboteur: Sendable {
         let files = log.filter { $0 == .createFile }.count
         #expect(files == 4)
         // Four files, the folder's parent when it is made, the temporary folder; then the parent.
-        #expect(log[..<rename].filter { $0 == .synchronize }.count == files + 2)
+        #expect(log[..<rename].filter { $0 == .synchronize }.count == files + 3)
         #expect(log[..<rename].filter { $0 == .close }.count == files)
         #expect(log[rename - 1] == .synchronize && log[rename + 1] == .synchronize)
     }

@@ -41,7 +41,13 @@ package final class RunCheckpoints {
     package func save(
         _ state: [StateTensor], progress: TrainingProgress, isLast: Bool
     ) throws(RunError) {
-        try settle()
+        do throws(RunError) {
+            try settle()
+        } catch {
+            // Too many failures end a run, but not without a last try.
+            guard isLast, error.kind == .inputOutput else { throw error }
+            note("warning: \(error.message)")
+        }
         do throws(CheckpointError) {
             try saver.begin(state, progress: progress)
         } catch {
@@ -78,18 +84,22 @@ package final class RunCheckpoints {
         let span = Trace.begin(.checkpoint, "commit")
         defer { span.end() }
         let step = saver.step ?? 0
-        tellWarnings()
+        try tellWarnings()
         do throws(CheckpointError) {
             note("saved \(try saver.commit())")
             failures = 0
         } catch {
             try bear(error, step: step, isLast: isLast)
         }
-        if isLast { tellWarnings() }
+        if isLast { try tellWarnings() }
     }
 
-    private func tellWarnings() {
-        for warning in saver.finishPruning() { note("warning: \(warning)") }
+    private func tellWarnings() throws(RunError) {
+        do throws(CheckpointError) {
+            for warning in try saver.finishPruning() { note("warning: \(warning)") }
+        } catch {
+            throw RunError(error)
+        }
     }
 
     /// A disk that is full or fails costs a save, not the run: until it has cost several in a row, or the last.
