@@ -66,7 +66,7 @@ public final class CheckpointSaver {
         precondition(
             (0..<10_000_000_000).contains(progress.step),
             "CheckpointSaver: expected a step of at most ten digits, got \(progress.step)")
-        try talkWhilePruning()
+        try waitForPruning()
         let cut = StateCut(state)
         let parts = try communicator.agreeOnParts(of: cut, step: progress.step)
         let paths = try communicator.agree(
@@ -98,18 +98,9 @@ public final class CheckpointSaver {
     }
 
     /// Waits until every rank's part is durable or has failed, for about so many seconds; returns the ranks
-    /// that still write. They keep talking meanwhile, so that a slow disk is not taken for a silent rank.
+    /// that still write.
     public func wait(seconds: Double = .infinity) throws(CheckpointError) -> [Int] {
-        let start = ContinuousClock.now
-        var pause = 0.001
-        while true {
-            let isOver = ContinuousClock.now - start > .seconds(min(seconds, 1e9))
-            let states = try communicator.exchange([UInt8(status.rawValue), isOver ? 1 : 0])
-            let late = states.indices.filter { states[$0][0] == UInt8(SaveStatus.writing.rawValue) }
-            if late.isEmpty || states.contains(where: { $0[1] == 1 }) { return late }
-            sleep(seconds: pause)
-            pause = min(2 * pause, 0.05)
-        }
+        try talk(seconds: seconds) { status == .writing }
     }
 
     /// Makes what was written a checkpoint, where every rank's part is durable, and begins to remove the oldest
@@ -147,7 +138,7 @@ public final class CheckpointSaver {
     /// Waits for the removal of old checkpoints and returns, once, what could not be removed, and why; nothing
     /// on other ranks than rank 0. Collective.
     public func finishPruning() throws(CheckpointError) -> [String] {
-        try talkWhilePruning()
+        try waitForPruning()
         guard let outcome = pruning.take()?.wait() else { return [] }
         soundSteps = outcome.sound
         return outcome.warnings
@@ -156,11 +147,22 @@ public final class CheckpointSaver {
     // MARK: Parts of a save
 
     /// Waits until rank 0 has ended the removal of old checkpoints, which it reads before it counts on them.
-    /// The ranks keep talking meanwhile, so that a slow disk is not taken for a silent rank. Collective.
-    private func talkWhilePruning() throws(CheckpointError) {
+    private func waitForPruning() throws(CheckpointError) {
+        _ = try talk { pruning.map { $0.value == nil } ?? false }
+    }
+
+    /// Waits until no rank is busy, for about so many seconds; returns those that still are. The ranks keep
+    /// talking meanwhile, so that a slow disk is not taken for a silent rank.
+    private func talk(
+        seconds: Double = .infinity, while isBusy: () -> Bool
+    ) throws(CheckpointError) -> [Int] {
+        let start = ContinuousClock.now
         var pause = 0.001
-        func isUnderWay() -> Bool { pruning.map { $0.value == nil } ?? false }
-        while try communicator.exchange([isUnderWay() ? 1 : 0]).contains([1]) {
+        while true {
+            let isOver = ContinuousClock.now - start > .seconds(min(seconds, 1e9))
+            let states = try communicator.exchange([isBusy() ? 1 : 0, isOver ? 1 : 0])
+            let busy = states.indices.filter { states[$0][0] == 1 }
+            if busy.isEmpty || states.contains(where: { $0[1] == 1 }) { return busy }
             sleep(seconds: pause)
             pause = min(2 * pause, 0.05)
         }

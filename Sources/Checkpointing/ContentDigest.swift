@@ -30,6 +30,13 @@ package struct ContentDigest: Sendable {
     }
 
     package func labelled() -> String { PartDigest.Algorithm.sha256.rawValue + hexadecimal() }
+
+    /// Of a whole text, 64 digits.
+    package static func hexadecimal(_ text: String) -> String {
+        var digest = ContentDigest()
+        digest.update(Array(text.utf8))
+        return digest.hexadecimal()
+    }
 }
 
 extension Buffer {

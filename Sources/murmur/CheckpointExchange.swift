@@ -75,10 +75,6 @@ struct CheckpointImport: ParsableCommand {
 
     private func load() throws(RunError) -> RunConfiguration? {
         guard let file else { return nil }
-        do {
-            return try RunConfiguration.load(file: file, overrides: overrides.assignments)
-        } catch {
-            throw RunError(error)
-        }
+        return try overrides.load(file)
     }
 }

@@ -100,14 +100,3 @@ struct InspectCheckpoint: ParsableCommand {
         }
     }
 }
-
-/// Runs `body`; what is wrong with a checkpoint is the error of a command.
-private func checkpointing<Result>(
-    _ body: () throws(CheckpointError) -> Result
-) throws(RunError) -> Result {
-    do throws(CheckpointError) {
-        return try body()
-    } catch {
-        throw RunError(error)
-    }
-}

@@ -10,11 +10,7 @@ struct ConfigurationArguments: ParsableArguments {
 
     /// The configuration with its overrides, checked as a whole.
     func load() throws(RunError) -> RunConfiguration {
-        do {
-            return try RunConfiguration.load(file: file, overrides: overrides.assignments)
-        } catch {
-            throw RunError(error)
-        }
+        try overrides.load(file)
     }
 
     /// The same, checked against the number of ranks too where the launcher tells it, so that a fault
@@ -38,4 +34,13 @@ struct OverrideArguments: ParsableArguments {
             "Changes a key: --set optimizer.learning_rate=3e-4. May be repeated.",
             valueName: "key=value"))
     var assignments: [String] = []
+
+    /// The configuration of a file with these changes, checked as a whole.
+    func load(_ file: String) throws(RunError) -> RunConfiguration {
+        do {
+            return try RunConfiguration.load(file: file, overrides: assignments)
+        } catch {
+            throw RunError(error)
+        }
+    }
 }

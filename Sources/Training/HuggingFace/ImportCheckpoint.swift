@@ -24,7 +24,7 @@ public struct ImportedCheckpoint: Sendable {
 public func importCheckpoint(
     _ path: String, into directory: String, configuration given: RunConfiguration? = nil
 ) throws(RunError) -> ImportedCheckpoint {
-    let folder = try reading { () throws(CheckpointError) in try HuggingFaceFolder(path) }
+    let folder = try checkpointing { () throws(CheckpointError) in try HuggingFaceFolder(path) }
     let file = try GPT2ConfigurationFile(folder)
     var notes: [String] = []
     let stock = try ImportedTokenizer(folder)
@@ -42,7 +42,7 @@ public func importCheckpoint(
     let model = try configuration.makeModel(
         vocabulary: tokenizer?.vocabularySize ?? file.model.vocabulary)
     let tensors = model.parameters.map { HuggingFaceTensor(gpt2: $0) }
-    let weights = try reading { () throws(CheckpointError) in
+    let weights = try checkpointing { () throws(CheckpointError) in
         try HuggingFaceWeights(in: folder, expecting: tensors, isTied: file.isTied)
     }
 
@@ -56,7 +56,7 @@ public func importCheckpoint(
         tokenizer: tokenizer.map { String(decoding: $0.json(), as: UTF8.self) } ?? stock.text,
         tokenizerDigest: tokenizer?.digest ?? ContentDigest.hexadecimal(stock.text),
         datasetDigest: dataset?.fingerprint ?? "none")
-    let saved = try reading { () throws(CheckpointError) in
+    let saved = try checkpointing { () throws(CheckpointError) in
         let state = try weights.state(scratch: directory)
         let moments = configuration.makeOptimizer().momentNames.flatMap { moment in
             zeros(like: state) { "optimizer.\(moment).\($0)" }
@@ -86,7 +86,7 @@ private struct ImportedTokenizer {
         // kept, not read.
         let limit = 1 << 22
         if folder.has(Tokenizer.exportedName) {
-            let bytes = try reading { () throws(CheckpointError) in
+            let bytes = try checkpointing { () throws(CheckpointError) in
                 try folder.bytes(of: Tokenizer.exportedName, limit: limit)
             }
             do throws(DatasetError) {
@@ -101,7 +101,7 @@ private struct ImportedTokenizer {
             (known, text) = (nil, "{\"type\": \"none\"}\n")
             return
         }
-        let bytes = try reading { () throws(CheckpointError) in
+        let bytes = try checkpointing { () throws(CheckpointError) in
             try folder.bytes(of: HuggingFaceFile.tokenizer, limit: limit << 2)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -194,34 +194,7 @@ extension RunConfiguration {
             run: UUID().uuidString.lowercased(), configuration: yaml,
             configurationDigest: ContentDigest.hexadecimal(yaml), tokenizer: tokenizer,
             tokenizerDigest: tokenizerDigest, datasetDigest: datasetDigest,
-            build: "murmur \(version), \(HostFeatures.compiled)",
-            blas: "\(BLAS.configuration), \(BLAS.coreName)")
-    }
-}
-
-extension ContentDigest {
-    fileprivate static func hexadecimal(_ text: String) -> String {
-        var digest = ContentDigest()
-        digest.update(Array(text.utf8))
-        return digest.hexadecimal()
-    }
-}
-
-private func reading<Result>(
-    _ body: () throws(CheckpointError) -> Result
-) throws(RunError) -> Result {
-    do throws(CheckpointError) {
-        return try body()
-    } catch {
-        throw RunError(error)
-    }
-}
-
-private func write(_ text: String, to path: String) throws(RunError) {
-    do {
-        try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-        throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
+            build: ProgramIdentity.build, blas: ProgramIdentity.blas)
     }
 }
 

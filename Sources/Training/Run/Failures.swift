@@ -40,6 +40,26 @@ func communicating<Result>(
     }
 }
 
+/// Runs `body`; what is wrong with a checkpoint is the error of a run or of a command.
+package func checkpointing<Result>(
+    _ body: () throws(CheckpointError) -> Result
+) throws(RunError) -> Result {
+    do throws(CheckpointError) {
+        return try body()
+    } catch {
+        throw RunError(error)
+    }
+}
+
+/// Writes a whole file, which is there as it was or as it is to be.
+func write(_ text: String, to path: String) throws(RunError) {
+    do {
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+    } catch {
+        throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
+    }
+}
+
 /// What the system said, without Foundation's wrapping.
 func systemReason(_ error: any Error) -> String {
     let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error

@@ -95,11 +95,10 @@ package final class RunCheckpoints {
     }
 
     private func tellWarnings() throws(RunError) {
-        do throws(CheckpointError) {
-            for warning in try saver.finishPruning() { note("warning: \(warning)") }
-        } catch {
-            throw RunError(error)
+        let warnings = try checkpointing { () throws(CheckpointError) in
+            try saver.finishPruning()
         }
+        for warning in warnings { note("warning: \(warning)") }
     }
 
     /// A disk that is full or fails costs a save, not the run: until it has cost several in a row, or the last.

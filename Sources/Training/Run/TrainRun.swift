@@ -148,10 +148,8 @@ extension RunConfiguration {
 
     /// What identifies a run and what it was made of.
     func identity(of dataset: PreparedDataset, run: String) -> TrainingProgress.Identity {
-        var digest = ContentDigest()
-        digest.update(Array(yaml.utf8))
         return TrainingProgress.Identity(
-            run: run, configuration: yaml, configurationDigest: digest.hexadecimal(),
+            run: run, configuration: yaml, configurationDigest: ContentDigest.hexadecimal(yaml),
             tokenizer: String(decoding: dataset.tokenizer.json(), as: UTF8.self),
             tokenizerDigest: dataset.tokenizer.digest, datasetDigest: dataset.fingerprint,
             build: ProgramIdentity.build, blas: ProgramIdentity.blas)
@@ -255,12 +253,7 @@ private func writeResolvedConfiguration(
     try world.communicator.together(world.placement.hostName) { () throws(RunError) in
         guard world.isFirst else { return }
         let path = configuration.run.directory + "/configuration.yaml"
-        do {
-            try Data(configuration.yaml.utf8).write(
-                to: URL(fileURLWithPath: path), options: .atomic)
-        } catch {
-            throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
-        }
+        try write(configuration.yaml, to: path)
     }
 }
 
