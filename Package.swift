@@ -81,6 +81,9 @@ let package = Package(
         .testTarget(
             name: "TrainingTests",
             dependencies: ["murmur", "Training", "Datasets", "TestSupport"]),
+        // Faults of disks and processes, by the thousand: launch/chaos; a few of each with all tests.
+        .testTarget(
+            name: "ChaosTests", dependencies: ["murmur", "Checkpointing", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,9 +1,7 @@
 import Foundation
-import TestSupport
-import Training
 
 /// The program as a user runs it, in the repository's root, under mpirun where `ranks` says so.
-func murmur(
+package func murmur(
     _ arguments: [String], ranks: Int? = nil, timeout: Double = 120,
     whileRunning: (Program.Running) -> Bool = { _ in true }
 ) throws -> Launch {
@@ -12,24 +10,24 @@ func murmur(
 }
 
 /// A place for a run of configs/tests/same-bits.yaml: every path it writes lies in one folder.
-struct RunFolder {
-    static let configuration = "configs/tests/same-bits.yaml"
+package struct RunFolder {
+    package static let configuration = "configs/tests/same-bits.yaml"
 
-    let folder: TemporaryFolder
+    package let folder: TemporaryFolder
 
-    init() throws { folder = try TemporaryFolder() }
+    package init() throws { folder = try TemporaryFolder() }
 
     /// The run's own folder; a run makes it.
-    var directory: String { folder.file("run") }
+    package var directory: String { folder.file("run") }
 
     /// The settings that keep a run within the folder, and others.
-    func settings(_ others: [String] = []) -> [String] {
+    package func settings(_ others: [String] = []) -> [String] {
         (["run.directory=\(directory)", "data.cache=\(folder.file("cache"))"] + others)
             .flatMap { ["--set", $0] }
     }
 
     /// `murmur train`, alone or on so many ranks, with these settings and further arguments.
-    func train(
+    package func train(
         ranks: Int? = nil, settings: [String] = [], _ arguments: [String] = [],
         whileRunning: (Program.Running) -> Bool = { _ in true }
     ) throws -> Launch {
@@ -41,52 +39,52 @@ struct RunFolder {
     // MARK: What a run has left
 
     /// Lines of `metrics.jsonl`, a torn last one too.
-    var metrics: [String] {
+    package var metrics: [String] {
         let data = FileManager.default.contents(atPath: "\(directory)/metrics.jsonl") ?? Data()
         return data.split(separator: 0x0A, omittingEmptySubsequences: false)
             .map { String(decoding: $0, as: UTF8.self) }.filter { !$0.isEmpty }
     }
 
     /// Every step's loss as its bit pattern.
-    var lossBits: [String] {
+    package var lossBits: [String] {
         metrics.compactMap {
             $0.firstMatch(of: /"loss_bits": "([0-9a-f]{8})"/).map { String($0.1) }
         }
     }
 
     /// Steps of the checkpoints, ascending.
-    var checkpoints: [Int] {
+    package var checkpoints: [Int] {
         let names = (try? folder.names(in: "run/checkpoints")) ?? []
         return names.compactMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }.sorted()
     }
 
-    func checkpoint(_ step: Int) -> String {
+    package func checkpoint(_ step: Int) -> String {
         "\(directory)/checkpoints/step-" + String(format: "%010d", step)
     }
 
     /// What `murmur checkpoint digest` says of the newest checkpoint.
-    func digest() throws -> String {
+    package func digest() throws -> String {
         let launch = try murmur(["checkpoint", "digest", directory])
         return launch.exitCode == 0 ? launch.output : launch.summary
     }
 
     /// Ranks of this run that are alive.
-    var ranks: [pid_t] { processes(of: "murmur", naming: folder.path) }
+    package var ranks: [pid_t] { processes(of: "murmur", naming: folder.path) }
 }
 
 /// What a run of 50 steps gave.
-struct RunOutcome: Sendable, Equatable {
-    let digest: String
-    let lossBits: [String]
+package struct RunOutcome: Sendable, Equatable {
+    package let digest: String
+    package let lossBits: [String]
 
-    init(_ run: RunFolder) throws { (digest, lossBits) = (try run.digest(), run.lossBits) }
+    package init(_ run: RunFolder) throws { (digest, lossBits) = (try run.digest(), run.lossBits) }
 
-    var losses: [Float] {
+    package var losses: [Float] {
         lossBits.compactMap { UInt32($0, radix: 16).map(Float.init(bitPattern:)) }
     }
 
     /// A digest of 64 digits and a loss a step.
-    var isWhole: Bool {
+    package var isWhole: Bool {
         digest.wholeMatch(of: /[0-9a-f]{64}\n/) != nil && lossBits.count == 50
     }
 }

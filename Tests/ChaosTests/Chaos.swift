@@ -1,0 +1,17 @@
+// What may happen to a run and its checkpoints, made to happen: processes killed, power cut, disks that
+// fill, fail or rot. `launch/chaos` goes through all of it; with all tests a few trials of each are made.
+
+import Foundation
+import Testing
+
+/// Everything here; one trial at a time, because each takes the machine's cores and disks.
+@Suite(.serialized) enum Chaos {
+    /// Whether all trials are made, as `launch/chaos` asks by MURMUR_CHAOS=long.
+    static let isLong = ProcessInfo.processInfo.environment["MURMUR_CHAOS"] == "long"
+
+    /// How many trials to make.
+    static func trials(_ long: Int, short: Int) -> Int { isLong ? long : short }
+
+    /// Prints a result as `launch/chaos` shows it.
+    static func report(_ what: String) { print("chaos: \(what)") }
+}
