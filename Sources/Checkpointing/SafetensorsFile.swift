@@ -80,12 +80,12 @@ package final class SafetensorsWriter {
 
     private let items: [Item]
     private let file: OutputFile
+    /// Of the tensor that is not complete, and how many of its bytes it is of.
     private var digest = PartDigest()
-    private var written = 0
+    private var digested = 0
 
-    /// Elements, or rather four bytes each, that are digested and written before the next: they are still in
-    /// the processor's cache when they are written.
-    private static let blockElementCount = 1 << 18
+    /// Elements that are digested and written before the next.
+    static let blockElementCount = 1 << 20
 
     /// Creates the file and writes its header; the tensors lie in it in the order of `items`.
     package init(
@@ -98,26 +98,19 @@ package final class SafetensorsWriter {
         file = try operations.createFile(
             path, byteCount: items.reduce(header.count) { $0 + $1.byteCount })
         try file.write(header.span.bytes)
-        closeEmptyItems()
+        closeItems()
     }
 
-    /// Writes the next elements of the tensor that is not complete.
+    /// Writes the next elements: of the tensor that is not complete, and of those behind it.
     package func append(_ buffer: Buffer) throws(CheckpointError) {
-        guard buffer.byteCount > 0 else { return }
-        precondition(
-            digests.count < items.count
-                && written + buffer.byteCount <= items[digests.count].byteCount,
-            "SafetensorsWriter: \(buffer.byteCount) bytes more than the header announced")
         var position = 0
         while position < buffer.count {
             let end = min(buffer.count, position + SafetensorsWriter.blockElementCount)
             let block = buffer[position..<end]
-            digest.update(block)
+            takeDigests(of: block)
             try block.withRawSpan { (bytes) throws(CheckpointError) in try file.write(bytes) }
             position = end
         }
-        written += buffer.byteCount
-        closeEmptyItems()
     }
 
     /// Makes the file durable. All tensors must be complete.
@@ -128,13 +121,29 @@ package final class SafetensorsWriter {
         try file.finish()
     }
 
-    private func closeEmptyItems() {
-        while digests.count < items.count, written == items[digests.count].byteCount {
-            digests.append(digest.labelled())
-            (digest, written) = (PartDigest(), 0)
+    private func takeDigests(of block: Buffer) {
+        var position = 0
+        while position < block.count {
+            precondition(
+                digests.count < items.count,
+                "SafetensorsWriter: \(block.count - position) elements more than were announced")
+            let missing = (items[digests.count].byteCount - digested) / block.dtype.size
+            let end = min(block.count, position + missing)
+            digest.update(block[position..<end])
+            digested += (end - position) * block.dtype.size
+            position = end
+            closeItems()
         }
     }
 
+    private func closeItems() {
+        while digests.count < items.count, digested == items[digests.count].byteCount {
+            digests.append(digest.labelled())
+            (digest, digested) = (PartDigest(), 0)
+        }
+    }
+
+    /// The first tensor begins at a page, so that blocks of tensors may go to the disk as they are.
     private static func header(_ items: [Item], metadata: [(String, String)]) -> [UInt8] {
         let texts = metadata.map { "\($0.0.json):\($0.1.json)" }
         var members = ["\"__metadata__\":{\(texts.joined(separator: ","))}"]
@@ -148,7 +157,9 @@ package final class SafetensorsWriter {
             position = end
         }
         var json = Array("{\(members.joined(separator: ","))}".utf8)
-        json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
+        let page = OutputFile.pageByteCount
+        let end = (8 + json.count + page - 1) / page * page
+        json += [UInt8](repeating: 0x20, count: end - 8 - json.count)
         return (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json
     }
 }
