@@ -213,7 +213,7 @@ public final class CheckpointSaver {
             let busy = states.indices.filter { states[$0][0] == 1 }
             if busy.isEmpty || states.contains(where: { $0[1] == 1 }) { return busy }
             sleep(seconds: pause)
-            pause = min(2 * pause, 0.05)
+            pause = min(2 * pause, 0.02)
         }
     }
 

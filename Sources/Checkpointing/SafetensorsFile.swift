@@ -75,16 +75,14 @@ package final class SafetensorsWriter {
     package let headerByteCount: Int
     package let headerDigest: String
     /// Of each tensor that is complete, in order, the digest of its bytes.
-    package private(set) var digests: [String] = []
+    package var digests: [String] { digesting.digests }
     package var byteCount: Int { file.byteCount }
 
     private let items: [Item]
     private let file: OutputFile
-    /// Of the tensor that is not complete, and how many of its bytes it is of.
-    private var digest = PartDigest()
-    private var digested = 0
+    private var digesting: RunningDigests
 
-    /// Elements that are digested and written before the next.
+    /// Elements that are written at once.
     static let blockElementCount = 1 << 20
 
     /// Creates the file and writes its header; the tensors lie in it in the order of `items`.
@@ -94,22 +92,25 @@ package final class SafetensorsWriter {
     ) throws(CheckpointError) {
         let header = SafetensorsWriter.header(items, metadata: metadata)
         (self.items, headerByteCount) = (items, header.count)
+        digesting = RunningDigests(of: items.map(\.byteCount))
         headerDigest = PartDigest.labelled(header)
         file = try operations.createFile(
             path, byteCount: items.reduce(header.count) { $0 + $1.byteCount })
         try file.write(header.span.bytes)
-        closeItems()
     }
 
     /// Writes the next elements: of the tensor that is not complete, and of those behind it.
     package func append(_ buffer: Buffer) throws(CheckpointError) {
-        var position = 0
-        while position < buffer.count {
-            let end = min(buffer.count, position + SafetensorsWriter.blockElementCount)
-            let block = buffer[position..<end]
-            takeDigests(of: block)
-            try block.withRawSpan { (bytes) throws(CheckpointError) in try file.write(bytes) }
-            position = end
+        // While the disk takes many bytes, another thread takes their digests.
+        let start = digesting
+        let digested = BackgroundWork(
+            { start.taking(buffer) }, little: buffer.count <= SafetensorsWriter.blockElementCount)
+        defer { digesting = digested.wait() }
+        for first in stride(from: 0, to: buffer.count, by: SafetensorsWriter.blockElementCount) {
+            let end = min(buffer.count, first + SafetensorsWriter.blockElementCount)
+            try buffer[first..<end].withRawSpan { (bytes) throws(CheckpointError) in
+                try file.write(bytes)
+            }
         }
     }
 
@@ -119,28 +120,6 @@ package final class SafetensorsWriter {
             digests.count == items.count,
             "SafetensorsWriter: \(digests.count) of \(items.count) tensors are complete")
         try file.finish()
-    }
-
-    private func takeDigests(of block: Buffer) {
-        var position = 0
-        while position < block.count {
-            precondition(
-                digests.count < items.count,
-                "SafetensorsWriter: \(block.count - position) elements more than were announced")
-            let missing = (items[digests.count].byteCount - digested) / block.dtype.size
-            let end = min(block.count, position + missing)
-            digest.update(block[position..<end])
-            digested += (end - position) * block.dtype.size
-            position = end
-            closeItems()
-        }
-    }
-
-    private func closeItems() {
-        while digests.count < items.count, digested == items[digests.count].byteCount {
-            digests.append(digest.labelled())
-            (digest, digested) = (PartDigest(), 0)
-        }
     }
 
     /// The first tensor begins at a page, so that blocks of tensors may go to the disk as they are.
