@@ -15,6 +15,12 @@ struct TrainCommand: ParsableCommand {
     @Flag(help: "Goes on from the newest verified checkpoint, or from step 0 where there is none.")
     var resume = false
 
+    @Flag(
+        help:
+            "With --resume: refuses to go on from an older checkpoint where the newest is unusable."
+    )
+    var newestOnly = false
+
     @Option(help: ArgumentHelp("Saves and leaves when so many steps are done.", valueName: "step"))
     var stopAt: Int?
 
@@ -28,6 +34,9 @@ struct TrainCommand: ParsableCommand {
         if let stopAt, stopAt < 1 {
             throw ValidationError("--stop-at: expected a step from 1, found \(stopAt)")
         }
+        if newestOnly && !resume {
+            throw ValidationError("--newest-only: expected --resume with it, found none")
+        }
         if !overriddenKeys.isEmpty && !resume {
             throw ValidationError("--override: expected --resume with it, found none")
         }
@@ -35,12 +44,14 @@ struct TrainCommand: ParsableCommand {
 
     func run() throws {
         let configuration = try arguments.load(readsData: true)
-        let options = TrainOptions(resume: resume, stopAt: stopAt, overrides: overriddenKeys)
+        let options = TrainOptions(
+            resume: resume, newestOnly: newestOnly, stopAt: stopAt, overrides: overriddenKeys)
         StopSignal.install()
         try withWorld(
             timeout: configuration.run.communicationTimeout,
             options: [
                 SharedValue("command", "train"), SharedValue("--resume", "\(resume)"),
+                SharedValue("--newest-only", "\(newestOnly)"),
                 SharedValue("--stop-at", stopAt.map { "\($0)" } ?? "none"),
                 SharedValue("--override", overriddenKeys.joined(separator: ", ")),
             ], configuration: configuration

@@ -105,6 +105,12 @@ import Testing
         let first = try run.train(settings: ["checkpoint.every=10"], ["--stop-at", "30"])
         #expect(first.exitCode == 0 && run.checkpoints == [10, 20, 30], "\(first.summary)")
         try BadInput.damage(run.checkpoint(30))
+        let refused = try run.train(ranks: ranks, ["--resume", "--newest-only"])
+        #expect(refused.exitCode == 4 && run.checkpoints == [10, 20, 30], "\(refused.summary)")
+        #expect(
+            refused.errorLines.filter { $0.hasPrefix("error: ") }.count == 1
+                && refused.errors.contains("\(run.checkpoint(20)) can be used"),
+            "\(refused.summary)")
         let launch = try run.train(ranks: ranks, ["--resume"])
         #expect(launch.exitCode == 0, "\(launch.summary)")
         let warnings = launch.errorLines.filter { $0.hasPrefix("warning:") }

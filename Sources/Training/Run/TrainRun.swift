@@ -13,13 +13,18 @@ import Parallelism
 public struct TrainOptions: Sendable {
     /// Go on from the newest sound checkpoint of the run directory.
     public var resume = false
+    /// Not from an older one where the newest is unusable.
+    public var newestOnly = false
     /// Save and leave when so many steps are complete.
     public var stopAt: Int?
     /// Keys that may differ from the checkpoint's configuration.
     public var overrides: [String] = []
 
-    public init(resume: Bool = false, stopAt: Int? = nil, overrides: [String] = []) {
-        (self.resume, self.stopAt, self.overrides) = (resume, stopAt, overrides)
+    public init(
+        resume: Bool = false, newestOnly: Bool = false, stopAt: Int? = nil, overrides: [String] = []
+    ) {
+        (self.resume, self.newestOnly) = (resume, newestOnly)
+        (self.stopAt, self.overrides) = (stopAt, overrides)
     }
 }
 
@@ -194,6 +199,12 @@ private func openRunDirectory(
         let found = try CheckpointReader.newest(in: directory, communicator: world.communicator)
         if found == nil, world.isFirst {
             Console(isActive: true).note("\(directory): no checkpoint yet; starting at step 0")
+        }
+        if options.newestOnly, let found, let newest = found.warnings.first {
+            throw CheckpointError(
+                .unusable,
+                "\(newest); \(found.reader.path) can be used: leave out --newest-only to go on from it"
+            )
         }
         return found
     } catch {
