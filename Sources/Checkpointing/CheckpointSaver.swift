@@ -81,16 +81,18 @@ public final class CheckpointSaver {
             })
         copy(cut)
         let isFirst = communicator.rank == 0
-        let identity = progress.identity
+        let (items, staging) = (cut.items, staging)
         let job = ShardJob(
             path: String(decoding: paths[0], as: UTF8.self),
             fileName: StateCut.fileName(rank: communicator.rank, of: communicator.size),
-            items: cut.items, staging: staging,
-            texts: isFirst
-                ? [
-                    (CheckpointManifest.configurationName, identity.configuration),
-                    (CheckpointManifest.tokenizerName, identity.tokenizer),
-                ] : [],
+            items: items,
+            fill: { (take) throws(CheckpointError) in
+                var position = 0
+                for item in items {
+                    try take(staging[position..<position + item.shape.count])
+                    position += item.shape.count
+                }
+            }, texts: isFirst ? progress.identity.texts : [],
             folder: isFirst ? writer.folder : nil, operations: writer.operations)
         save = Save(
             progress: progress, tensors: cut.tensors, parts: parts,
