@@ -88,16 +88,12 @@ public final class CheckpointSaver {
         let parts = try communicator.agreeOnParts(of: cut, step: progress.step)
         let path = try openFolder(for: progress)
         copy(cut)
-        let identity = progress.identity
+        let staged = staging[0..<cut.elementCount]
         let job = ShardJob(
             path: path,
             fileName: StateCut.fileName(rank: communicator.rank, of: communicator.size),
-            items: cut.items, staging: staging[0..<cut.elementCount],
-            texts: communicator.rank == 0
-                ? [
-                    (CheckpointManifest.configurationName, identity.configuration),
-                    (CheckpointManifest.tokenizerName, identity.tokenizer),
-                ] : [],
+            items: cut.items, fill: { (take) throws(CheckpointError) in try take(staged) },
+            texts: communicator.rank == 0 ? progress.identity.texts : [],
             companion: companion, operations: writer.operations)
         save = Save(
             progress: progress, tensors: cut.tensors, parts: parts,
@@ -165,17 +161,9 @@ public final class CheckpointSaver {
     ) -> BackgroundWork<Result<Void, CheckpointError>>? {
         guard let transaction else { return nil }
         let manifest = manifest(of: save, reports.map { ShardReport(encoded: $0) })
-        let (folder, operations) = (writer.folder, writer.operations)
         return BackgroundWork(
             {
-                Result { () throws(CheckpointError) in
-                    let path = transaction.temporaryPath
-                    try operations.writeFile(
-                        manifest.encoded(), to: "\(path)/\(CheckpointManifest.fileName)")
-                    // Only what can be opened is committed.
-                    let written = try CheckpointReader(path: path)
-                    if try !folder.holdsState(of: written) { try transaction.commit() }
-                }
+                Result { () throws(CheckpointError) in try transaction.commit(manifest) }
             }, refusal: { .failure($0) })
     }
 
@@ -251,53 +239,6 @@ extension SaveStatus {
         case nil: self = .writing
         case .success: self = .durable
         case .failure: self = .failed
-        }
-    }
-}
-
-extension CheckpointFolder {
-    /// Throws where the step has a checkpoint of another run.
-    fileprivate func refuseForeignStep(_ progress: TrainingProgress) throws(CheckpointError) {
-        let path = path(ofStep: progress.step)
-        let manifest = try unlessUnusable { () throws(CheckpointError) in
-            try CheckpointManifest(
-                reading: InputFolder(path, followingLinks: false).open(CheckpointManifest.fileName))
-        }
-        guard let run = manifest?.progress.identity.run, run != progress.identity.run else {
-            return
-        }
-        throw CheckpointError(
-            .mismatch,
-            "\(path): expected no checkpoint, or one of run \(progress.identity.run), "
-                + "found one of run \(run.printable); choose another run directory")
-    }
-
-    /// Whether the step that was written has a usable checkpoint of the same state already. Throws where it
-    /// has one of another.
-    fileprivate func holdsState(of written: CheckpointReader) throws(CheckpointError) -> Bool {
-        let path = path(ofStep: written.progress.step)
-        let found = try unlessUnusable { () throws(CheckpointError) in
-            try CheckpointReader(path: path, followingLinks: false).digest()
-        }
-        guard let found else { return false }
-        guard try found == written.digest() else {
-            throw CheckpointError(
-                .mismatch,
-                "\(path): expected no checkpoint, or one of the same state, found one of another; "
-                    + "move it away to save this one")
-        }
-        return true
-    }
-
-    /// nil where `body` finds damage, or nothing at all; what the disk does not give back may be sound.
-    private func unlessUnusable<Value>(
-        _ body: () throws(CheckpointError) -> Value
-    ) throws(CheckpointError) -> Value? {
-        do throws(CheckpointError) {
-            return try body()
-        } catch {
-            guard case .unusable = error.kind else { throw error }
-            return nil
         }
     }
 }

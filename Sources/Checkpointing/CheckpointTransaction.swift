@@ -40,8 +40,14 @@ final class CheckpointTransaction: Sendable {
         if isOpen.load(ordering: .relaxed) { try? operations.removeFlatFolder(temporaryPath) }
     }
 
-    /// Makes the checkpoint visible, and durable. An unusable folder in its place is put aside.
-    func commit() throws(CheckpointError) {
+    /// Writes the manifest, and makes the checkpoint visible, and durable. A usable one of the same state stays
+    /// in its place; an unusable folder there is put aside.
+    func commit(_ manifest: CheckpointManifest) throws(CheckpointError) {
+        try operations.writeFile(
+            manifest.encoded(), to: "\(temporaryPath)/\(CheckpointManifest.fileName)")
+        // Only what can be opened is committed.
+        let written = try CheckpointReader(path: temporaryPath)
+        if try folder.holdsState(of: written) { return }
         try operations.synchronizeFolder(temporaryPath)
         if exists(target) { try operations.rename(target, to: trashPath) }
         try operations.rename(temporaryPath, to: target)

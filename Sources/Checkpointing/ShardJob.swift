@@ -30,15 +30,16 @@ struct ShardReport: Sendable, Equatable {
     }
 }
 
-/// Writing a rank's part of a checkpoint from memory that nobody changes meanwhile: what a thread does beside
-/// the training. It touches nothing that others do.
+/// Writing a rank's part of a checkpoint, from memory that nobody changes meanwhile or from what is made at that
+/// moment: what a thread does beside the training. It touches nothing that others do.
 struct ShardJob: Sendable {
     /// Where to write.
     let path: String
     let fileName: String
-    /// What the file has, which lies one after the other in `staging`.
+    /// What the file has.
     let items: [SafetensorsWriter.Item]
-    let staging: Buffer
+    /// Hands over the elements of `items`, one after the other.
+    let fill: @Sendable (StreamedTensor.Take) throws(CheckpointError) -> Void
     /// Small files beside it.
     let texts: [(name: String, text: String)]
     /// Makes durable what is not the checkpoint's own but belongs to it.
@@ -64,7 +65,7 @@ struct ShardJob: Sendable {
         }
         let writer = try SafetensorsWriter(
             creating: "\(path)/\(fileName)", items, operations: operations)
-        try writer.append(staging)
+        try fill(writer.append)
         try writer.finish()
         // Rank 0's host may not know of the file's name yet where each host has a cache of its own.
         try operations.synchronizeFolder(path)

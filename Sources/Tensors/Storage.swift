@@ -12,32 +12,16 @@ import Synchronization
 public final class Storage: @unchecked Sendable {
     package let pointer: UnsafeMutableRawPointer
     public let byteCount: Int
-    /// Of a block of the pool; nil: a mapping, which goes back to the system.
-    private let sizeClass: Int?
+    private let sizeClass: Int
 
     public init(byteCount: Int) {
         precondition(
             byteCount >= 0, "Storage: expected a size of at least 0 bytes, got \(byteCount)")
         self.byteCount = byteCount
-        let block = StoragePool.shared.take(byteCount)
-        (pointer, sizeClass) = (block.0, block.1)
+        (pointer, sizeClass) = StoragePool.shared.take(byteCount)
     }
 
-    /// The first bytes of a file, for reading alone: the system fetches pages when they are looked at and
-    /// may drop them, so that it takes no memory of the process. nil, and `errno`, where it cannot be.
-    package init?(mapping descriptor: Int32, byteCount: Int) {
-        let address = mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0)
-        guard let address, address != MAP_FAILED else { return nil }
-        (pointer, sizeClass, self.byteCount) = (address, nil, byteCount)
-    }
-
-    deinit {
-        if let sizeClass {
-            StoragePool.shared.give(back: pointer, sizeClass: sizeClass)
-        } else {
-            munmap(pointer, byteCount)
-        }
-    }
+    deinit { StoragePool.shared.give(back: pointer, sizeClass: sizeClass) }
 }
 
 /// `count` consecutive elements of a storage, from element `offset` on.

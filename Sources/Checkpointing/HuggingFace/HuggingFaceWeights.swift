@@ -66,30 +66,18 @@ package struct HuggingFaceWeights: Sendable {
         }
     }
 
-    /// The parameters as a state to save, Float32 and in logical order. They lie in a file without a name
-    /// in `folder`, which the system reads as it needs it, so that the size of a model is that of the
-    /// disk's free space, not of memory.
-    package func state(scratch folder: String) throws(CheckpointError) -> [StateTensor] {
-        try checkHead()
-        let scratch = try ScratchFile(in: folder)
-        for tensor in tensors {
-            try read(tensor) { (block) throws(CheckpointError) in try scratch.append(block) }
-        }
-        let storage = try scratch.storage()
-        var offset = 0
-        return tensors.map { tensor in
-            let count = tensor.shape.count
-            let buffer = Buffer(storage: storage, offset: offset, count: count)
-            offset += count
-            return StateTensor(
-                name: tensor.name, spec: ShardSpec(replicated: tensor.shape),
-                pieces: [.init(range: 0..<count, buffer: buffer)])
+    /// The parameters as a state to save, Float32 and in logical order, which is read while it is written.
+    package var state: [StreamedTensor] {
+        tensors.map { tensor in
+            StreamedTensor(name: tensor.name, spec: ShardSpec(replicated: tensor.shape)) {
+                (take) throws(CheckpointError) in try read(tensor, take)
+            }
         }
     }
 
     /// A tensor block by block, in our order.
     private func read(
-        _ tensor: HuggingFaceTensor, _ take: (Buffer) throws(CheckpointError) -> Void
+        _ tensor: HuggingFaceTensor, _ take: StreamedTensor.Take
     ) throws(CheckpointError) {
         guard let source = stored[tensor.name] else {
             preconditionFailure(
@@ -106,8 +94,9 @@ package struct HuggingFaceWeights: Sendable {
         }
     }
 
-    /// Our head is the token table; a folder may have it twice, not two of them.
-    private func checkHead() throws(CheckpointError) {
+    /// Throws where there is a head of its own: ours is the token table, which a folder may have twice, not two
+    /// of them. It reads both.
+    package func checkHead() throws(CheckpointError) {
         guard let head, let table = stored[HuggingFaceTensor.table] else { return }
         guard head.isFloat, head.entry.shape == table.entry.shape else {
             throw CheckpointError(
@@ -116,11 +105,9 @@ package struct HuggingFaceWeights: Sendable {
                     + "\(table.entry.shape) as \(HuggingFaceTensor.table) has, found "
                     + "\(head.entry.type.rawValue) \(head.entry.shape)")
         }
-        let most = 1 << 22
-        let other = Buffer(count: min(most, head.entry.shape.count))
+        let other = Buffer(count: StreamedTensor.blockElementCount)
         var position = 0
-        try forEachBlock(of: head.entry.shape.count, most: most) {
-            (range, block) throws(CheckpointError) in
+        try forEachBlock(of: head.entry.shape.count) { (range, block) throws(CheckpointError) in
             try table.read(elements: range, into: block)
         } take: { (block) throws(CheckpointError) in
             try head.read(
@@ -135,22 +122,5 @@ package struct HuggingFaceWeights: Sendable {
             }
             position += block.count
         }
-    }
-}
-
-/// For each tensor one of zeros, of another name; all of them share the memory of one block.
-package func zeros(
-    like tensors: [StateTensor], named name: (String) -> String
-) -> [StateTensor] {
-    let most = 1 << 22
-    let block = Buffer(count: most)
-    block.clear()
-    return tensors.map { tensor in
-        let count = tensor.spec.shape.count
-        let pieces = stride(from: 0, to: count, by: most).map { start in
-            let range = start..<min(start + most, count)
-            return StateTensor.Piece(range: range, buffer: block[0..<range.count])
-        }
-        return StateTensor(name: name(tensor.name), spec: tensor.spec, pieces: pieces)
     }
 }

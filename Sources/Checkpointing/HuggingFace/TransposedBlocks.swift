@@ -1,10 +1,12 @@
 import Tensors
 
 /// Calls `take` with a matrix [rows, columns] turned around, [columns, rows], whole rows of it at a time
-/// and in order, without ever holding more than about twice `most` elements.
+/// and in order.
 ///
-/// - Parameter read: fills a buffer with elements of the matrix, row-major. A matrix of more than `most`
-///   elements is read once for each block that is taken: rows cannot be turned around one by one.
+/// - Parameters:
+///   - most: elements that are held in each of two blocks, or one of its columns where that is more.
+///   - read: fills a buffer with elements of the matrix, row-major. It is asked for whole rows where they are
+///     not too long, and for those of a matrix of more than `most` elements once for each block that is taken.
 package func transposeBlocks(
     rows: Int, columns: Int, most: Int = 1 << 24,
     read: (Range<Int>, Buffer) throws(CheckpointError) -> Void,
@@ -12,25 +14,31 @@ package func transposeBlocks(
 ) throws(CheckpointError) {
     guard rows > 0, columns > 0 else { return }
     let width = min(columns, max(1, most / rows))
+    let usual = min(most, StreamedTensor.blockElementCount)
     // Sixteen rows side by side fill a cache line of the result.
-    let height = min(rows, max(16, most / columns / 16 * 16))
-    let strip = Buffer(count: width * rows)
-    let block = Buffer(count: height * columns)
-    var first = 0
-    while first < columns {
+    let isWhole = 16 * columns <= max(usual, 16 * width)
+    let span = isWhole ? columns : width
+    let height = min(rows, max(16, usual / span / 16 * 16))
+    // Of the same size for every matrix, so that all of them share the memory.
+    let strip = Buffer(count: max(most, rows))
+    let block = Buffer(count: max(usual, height * span))
+    for first in stride(from: 0, to: columns, by: width) {
         let count = min(width, columns - first)
-        var row = 0
-        while row < rows {
+        for row in stride(from: 0, to: rows, by: height) {
             let part = min(height, rows - row)
-            let source = block[0..<part * columns]
-            try read(row * columns..<(row + part) * columns, source)
-            turn(source, rows: part, columns: columns, from: first, count: count) {
-                strip.floats + row + $0 * rows
+            if isWhole {
+                try read(row * columns..<(row + part) * columns, block[0..<part * columns])
+            } else {
+                for line in 0..<part {
+                    let start = (row + line) * columns + first
+                    try read(start..<start + count, block[line * span..<line * span + count])
+                }
             }
-            row += part
+            turn(
+                block, rows: part, columns: span, from: isWhole ? first : 0, count: count
+            ) { strip.floats + row + $0 * rows }
         }
         try take(strip[0..<count * rows])
-        first += count
     }
 }
 
@@ -49,18 +57,16 @@ private func turn(
     }
 }
 
-/// Calls `take` with `count` elements in order, in blocks of at most `most`.
+/// Calls `take` with `count` elements in order, in blocks of at most 4 MiB.
 func forEachBlock(
-    of count: Int, most: Int = 1 << 22,
-    read: (Range<Int>, Buffer) throws(CheckpointError) -> Void,
+    of count: Int, read: (Range<Int>, Buffer) throws(CheckpointError) -> Void,
     take: (Buffer) throws(CheckpointError) -> Void
 ) throws(CheckpointError) {
-    let block = Buffer(count: min(count, most))
-    var position = 0
-    while position < count {
-        let part = block[0..<min(most, count - position)]
-        try read(position..<position + part.count, part)
+    let block = Buffer(count: StreamedTensor.blockElementCount)
+    for start in stride(from: 0, to: count, by: block.count) {
+        let end = min(start + block.count, count)
+        let part = block[0..<end - start]
+        try read(start..<end, part)
         try take(part)
-        position += part.count
     }
 }

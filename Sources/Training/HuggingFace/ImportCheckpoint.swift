@@ -2,7 +2,6 @@
 // `generate`, `evaluate` and `train --resume` go on.
 
 import Checkpointing
-import Communication
 import Datasets
 import Foundation
 import Kernels
@@ -46,32 +45,35 @@ public func importCheckpoint(
         try HuggingFaceWeights(in: folder, expecting: tensors, isTied: file.isTied)
     }
 
-    if entryExists("\(directory)/\(MetricsFile.name)") || entryExists("\(directory)/checkpoints") {
+    // It reads the table: what is wrong with a folder is told before there is a run directory.
+    try checkpointing { () throws(CheckpointError) in try weights.checkHead() }
+    let lock = try RunLock(directory: directory)
+    defer { withExtendedLifetime(lock) {} }
+    guard !entryExists("\(directory)/\(MetricsFile.name)"),
+        CheckpointWriter.isUnused(runDirectory: directory)
+    else {
         throw RunError(
             .usage, "\(directory): expected no earlier run, found one; name another run directory")
     }
-    let lock = try RunLock(directory: directory)
-    defer { withExtendedLifetime(lock) {} }
     let identity = configuration.identity(
         tokenizer: tokenizer.map { String(decoding: $0.json(), as: UTF8.self) } ?? stock.text,
         tokenizerDigest: tokenizer?.digest ?? ContentDigest.hexadecimal(stock.text),
         datasetDigest: dataset?.fingerprint ?? "none")
+    // The checkpoint is last, and makes the run: what ends an import before leaves none.
+    try write(configuration.yaml, to: "\(directory)/configuration.yaml")
     let saved = try checkpointing { () throws(CheckpointError) in
-        let state = try weights.state(scratch: directory)
         let moments = configuration.makeOptimizer().momentNames.flatMap { moment in
-            zeros(like: state) { "optimizer.\(moment).\($0)" }
+            StreamedTensor.zeros(like: weights.state) { "optimizer.\(moment).\($0)" }
         }
         return try CheckpointWriter(
             runDirectory: directory, keep: configuration.checkpoint.keep
         ).save(
-            state + moments,
-            progress: TrainingProgress(
-                step: 0, optimizerUpdates: 0, samples: 0, identity: identity),
-            communicator: InProcess.alone())
+            streaming: weights.state + moments,
+            progress: TrainingProgress(step: 0, optimizerUpdates: 0, samples: 0, identity: identity)
+        )
     }
-    try write(configuration.yaml, to: "\(directory)/configuration.yaml")
     return ImportedCheckpoint(
-        path: saved.path, parameterCount: model.parameterCount, notes: notes + saved.warnings)
+        path: saved, parameterCount: model.parameterCount, notes: notes)
 }
 
 /// What a folder has for a tokenizer.
