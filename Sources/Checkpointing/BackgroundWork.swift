@@ -59,7 +59,7 @@ private func startThread(_ body: @escaping @Sendable () -> Void) throws(Checkpoi
     guard status == 0 else {
         start.release()
         let reason = String(cString: strerror(status))
-        throw CheckpointError(.io, "checkpoint: expected a thread to write it, found: \(reason)")
+        throw CheckpointError(.io, "checkpoint: expected a thread for its files, found: \(reason)")
     }
     pthread_detach(handle)
 }

@@ -1,7 +1,7 @@
 // Saving beside the training. A save begins with a copy of the state, which is all that the training waits
 // for; a thread of each rank writes that rank's part; when every rank's is durable, a thread of rank 0 makes
-// them a checkpoint. These threads touch nothing but files, and only training threads communicate: no disk,
-// however slow, makes a rank look silent.
+// them a checkpoint. Such threads touch nothing but files; only training threads communicate, and where they wait
+// for files they keep talking, so that no disk makes a rank look silent.
 
 import Communication
 import Kernels
@@ -39,21 +39,21 @@ public final class CheckpointSaver {
     /// The copy of the state, kept between saves.
     private var staging = Buffer(count: 0)
     /// On rank 0, the removal of what dead saves have left, then that of old checkpoints: what it warns of,
-    /// and which it found sound.
-    private var pruning: BackgroundWork<(warnings: [String], sound: Set<Int>)>?
-    private var soundSteps: Set<Int> = []
+    /// and what it has found out.
+    private var pruning: BackgroundWork<Pruning>?
+    private var known = KnownCheckpoints()
 
     /// Begins to remove what dead saves have left. Not collective.
     public init(_ writer: CheckpointWriter, communicator: any Communicator) {
         (self.writer, self.communicator) = (writer, communicator)
         guard communicator.rank == 0 else { return }
-        pruning = BackgroundWork(
-            { (writer.folder.removeLeftovers(writer.operations), []) },
-            refusal: { ([$0.message], []) })
+        remove {
+            Pruning(warnings: writer.folder.removeLeftovers(writer.operations))
+        }
     }
 
     deinit {
-        // A thread that still writes is left alone; its folder is a leftover to the next save.
+        // A thread that still writes is left alone; its folder is a leftover to the next run.
         if status == .writing { transaction?.abandon() }
     }
 
@@ -73,17 +73,17 @@ public final class CheckpointSaver {
     /// - Parameters:
     ///   - state: the same tensors on every rank; over all ranks their pieces cover each of them once.
     ///   - progress: the same on every rank.
-    ///   - companion: makes durable what belongs to the checkpoint but lies elsewhere. A thread of this rank calls
-    ///     it; where it throws, the save fails.
+    ///   - companion: what a thread of this rank does before it writes: for what must be durable before the
+    ///     checkpoint is.
     public func begin(
         _ state: [StateTensor], progress: TrainingProgress,
-        companion: (@Sendable () throws(CheckpointError) -> Void)? = nil
+        companion: (@Sendable () -> Void)? = nil
     ) throws(CheckpointError) {
         precondition(save == nil, "CheckpointSaver: a save of step \(step ?? 0) is under way")
         precondition(
             (0..<10_000_000_000).contains(progress.step),
             "CheckpointSaver: expected a step of at most ten digits, got \(progress.step)")
-        try waitForPruning()
+        _ = try waitForPruning()
         let cut = StateCut(state)
         let parts = try communicator.agreeOnParts(of: cut, step: progress.step)
         let path = try openFolder(for: progress)
@@ -120,22 +120,33 @@ public final class CheckpointSaver {
                 return nil
             case .whole(let work):
                 _ = try communicator.agree((work?.wait() ?? .success(())).map { [] })
-                endSave()
                 beginPruning(upTo: save.progress)
+                self.save = nil
                 return writer.folder.path(ofStep: save.progress.step)
             }
         } catch {
-            endSave()
+            if let transaction = transaction.take() {
+                remove {
+                    transaction.discard()
+                    return Pruning()
+                }
+            }
+            self.save = nil
             throw error
         }
     }
 
-    /// Waits for the removal of old checkpoints and returns, once, what could not be removed, and why; nothing
-    /// on other ranks than rank 0. Collective.
+    /// Waits until rank 0 has ended the removal of old checkpoints, for about so many seconds; whether it has.
+    public func waitForPruning(seconds: Double = .infinity) throws(CheckpointError) -> Bool {
+        try talk(seconds: seconds) { pruning.map { $0.value == nil } ?? false }.isEmpty
+    }
+
+    /// Waits for the removal of old checkpoints and returns, once, what could not be removed, and why, and which
+    /// are damaged; nothing on other ranks than rank 0.
     public func finishPruning() throws(CheckpointError) -> [String] {
-        try waitForPruning()
+        _ = try waitForPruning()
         guard let outcome = pruning.take()?.wait() else { return [] }
-        soundSteps.formUnion(outcome.sound)
+        if let found = outcome.known { known = found }
         return outcome.warnings
     }
 
@@ -143,14 +154,23 @@ public final class CheckpointSaver {
 
     /// Rank 0 makes the folder that all ranks write into; returns its path. Collective.
     private func openFolder(for progress: TrainingProgress) throws(CheckpointError) -> String {
+        var opening: BackgroundWork<Result<CheckpointTransaction, CheckpointError>>?
+        if communicator.rank == 0 {
+            let writer = writer
+            opening = BackgroundWork(
+                {
+                    Result { () throws(CheckpointError) in
+                        try writer.folder.refuseForeignStep(progress)
+                        return try CheckpointTransaction(
+                            in: writer.folder, step: progress.step, operations: writer.operations)
+                    }
+                }, refusal: { .failure($0) })
+        }
+        _ = try talk { opening.map { $0.value == nil } ?? false }
         let paths = try communicator.agree(
             Result { () throws(CheckpointError) in
-                guard communicator.rank == 0 else { return [] }
-                try writer.folder.refuseForeignStep(progress)
-                let opened = try CheckpointTransaction(
-                    in: writer.folder, step: progress.step, operations: writer.operations)
-                transaction = opened
-                return Array(opened.temporaryPath.utf8)
+                transaction = try opening?.wait().get()
+                return Array((transaction?.temporaryPath ?? "").utf8)
             })
         return String(decoding: paths[0], as: UTF8.self)
     }
@@ -167,25 +187,22 @@ public final class CheckpointSaver {
             }, refusal: { .failure($0) })
     }
 
-    /// A folder whose save was given up is removed with its transaction.
-    private func endSave() { (save, transaction) = (nil, nil) }
-
+    /// On rank 0, which knows of every checkpoint whether it is sound.
     private func beginPruning(upTo progress: TrainingProgress) {
-        guard communicator.rank == 0 else { return }
-        let (writer, known) = (writer, soundSteps.union([progress.step]))
-        pruning = BackgroundWork(
-            {
-                var sound = known
-                let warnings = writer.folder.prune(
-                    keep: writer.keep, upTo: progress.step, run: progress.identity.run,
-                    sound: &sound, writer.operations)
-                return (warnings, sound)
-            }, refusal: { ([$0.message], known) })
+        guard let transaction = transaction.take() else { return }
+        let (writer, known) = (writer, known)
+        remove {
+            // Where the step had the same checkpoint already, this one is not needed.
+            transaction.discard()
+            return writer.folder.prune(
+                keep: writer.keep, upTo: progress.step, run: progress.identity.run, known,
+                writer.operations)
+        }
     }
 
-    /// Waits until rank 0 has ended the removal of old checkpoints, which it reads before it counts on them.
-    private func waitForPruning() throws(CheckpointError) {
-        _ = try talk { pruning.map { $0.value == nil } ?? false }
+    /// Lets a thread of rank 0 remove something.
+    private func remove(_ body: @escaping @Sendable () -> Pruning) {
+        pruning = BackgroundWork(body, refusal: { Pruning(warnings: [$0.message]) })
     }
 
     /// Waits until no rank is busy, for about so many seconds; returns those that still are. The ranks keep

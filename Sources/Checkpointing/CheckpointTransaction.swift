@@ -25,19 +25,21 @@ final class CheckpointTransaction: Sendable {
         target = folder.path(ofStep: step)
         trashPath = "\(folder.path)/.trash-\(name)"
         temporaryPath = "\(folder.path)/.tmp-\(name)"
-        if !exists(folder.path) {
-            try operations.createFolder(folder.path)
-            try operations.synchronizeFolder("\(folder.path)/..")
-        }
+        if !exists(folder.path) { try operations.createFolder(folder.path) }
+        // Whoever made it may have been ended before this.
+        try operations.synchronizeFolder("\(folder.path)/..")
         try operations.createFolder(temporaryPath)
     }
 
-    /// Leaves the folder to the next save, where somebody may still write into it.
+    deinit { discard() }
+
+    /// Leaves the folder to the next run, where somebody may still write into it.
     func abandon() { isOpen.store(false, ordering: .relaxed) }
 
-    deinit {
-        // What cannot be removed now is a dead save's leftover to the next one.
-        if isOpen.load(ordering: .relaxed) { try? operations.removeFlatFolder(temporaryPath) }
+    /// Removes what was not committed; what cannot be removed now is a leftover.
+    func discard() {
+        guard isOpen.exchange(false, ordering: .relaxed) else { return }
+        try? operations.removeFlatFolder(temporaryPath)
     }
 
     /// Writes the manifest, and makes the checkpoint visible, and durable. A usable one of the same state stays
@@ -52,7 +54,13 @@ final class CheckpointTransaction: Sendable {
         if exists(target) { try operations.rename(target, to: trashPath) }
         try operations.rename(temporaryPath, to: target)
         abandon()
-        try operations.synchronizeFolder(folder.path)
+        do throws(CheckpointError) {
+            try operations.synchronizeFolder(folder.path)
+        } catch {
+            throw CheckpointError(
+                error.kind,
+                "\(error.message); \(target) is there, but a power cut may take it away")
+        }
     }
 }
 
@@ -72,24 +80,26 @@ extension CheckpointFolder {
         return warnings
     }
 
-    /// Removes the checkpoints of run `run` that are older than its `keep` newest sound ones up to `step`; returns
-    /// what went wrong. Damaged ones, later ones and those of other runs are not counted; only what opens as a
-    /// checkpoint of the run is removed.
+    /// Removes the checkpoints of run `run` that are older than its `keep` newest sound ones up to `step`. Damaged
+    /// ones, later ones and those of other runs are not counted; only what opens as a checkpoint of the run is removed.
     ///
-    /// - Parameter sound: steps whose every byte is known to be as it was saved; others are read, and added.
+    /// - Parameter known: what was found out before; where others are counted, every byte of them is read.
     func prune(
-        keep: Int, upTo step: Int, run: String, sound: inout Set<Int>,
+        keep: Int, upTo step: Int, run: String, _ known: KnownCheckpoints,
         _ operations: FileOperations
-    ) -> [String] {
+    ) -> Pruning {
+        var (known, warnings) = (known, [String]())
         do throws(CheckpointError) {
+            let own = try steps().filter { $0 <= step }.compactMap { step in
+                (try? CheckpointReader(path: path(ofStep: step), followingLinks: false)).map {
+                    (step: step, reader: $0)
+                }
+            }.filter { $0.reader.progress.identity.run == run }
             var kept = 0
-            for older in try steps() where older <= step {
-                let reader = try? CheckpointReader(path: path(ofStep: older), followingLinks: false)
-                guard let reader, reader.progress.identity.run == run else { continue }
+            for (older, reader) in own where own.count > keep {
                 if kept < keep {
-                    if !sound.contains(older), (try? reader.verify()) == nil { continue }
-                    sound.insert(older)
-                    kept += 1
+                    if let warning = known.check(older, reader) { warnings.append(warning) }
+                    if known.sound.contains(older) { kept += 1 }
                 } else {
                     let name = CheckpointFolder.name(ofStep: older)
                     try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
@@ -97,9 +107,35 @@ extension CheckpointFolder {
                 }
             }
         } catch {
-            return [error.message] + removeLeftovers(operations)
+            warnings.append(error.message)
         }
-        return removeLeftovers(operations)
+        return Pruning(warnings: warnings + removeLeftovers(operations), known: known)
+    }
+}
+
+/// What the removal of old checkpoints came to.
+struct Pruning: Sendable {
+    var warnings: [String] = []
+    /// nil where it did not look at any.
+    var known: KnownCheckpoints?
+}
+
+/// Checkpoints of which a run has read every byte, by step.
+struct KnownCheckpoints: Sendable {
+    private(set) var sound: Set<Int> = []
+    private var damaged: Set<Int> = []
+
+    /// Reads one that is not known yet; returns a warning where it is damaged.
+    fileprivate mutating func check(_ step: Int, _ reader: CheckpointReader) -> String? {
+        guard !sound.contains(step), !damaged.contains(step) else { return nil }
+        do throws(CheckpointError) {
+            try reader.verify()
+            sound.insert(step)
+            return nil
+        } catch {
+            damaged.insert(step)
+            return "\(error.message); this checkpoint is not counted, and stays"
+        }
     }
 }
 
@@ -108,6 +144,6 @@ extension FileOperations {
     fileprivate func removeFlatFolder(_ path: String) throws(CheckpointError) {
         guard isFolder(path) else { return try removeFile(path) }
         for name in try folderNames(path) { try removeFile("\(path)/\(name)") }
-        try removeFolder(path)
+        if isFolder(path) { try removeFolder(path) }
     }
 }

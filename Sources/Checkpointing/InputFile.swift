@@ -46,8 +46,12 @@ final class InputFile: Sendable {
 
     fileprivate init(path: String, descriptor: Int32) throws(CheckpointError) {
         var status = stat()
-        let known = fstat(descriptor, &status) == 0
-        guard known, status.st_mode & S_IFMT == S_IFREG else {
+        guard fstat(descriptor, &status) == 0 else {
+            let code = errno
+            close(descriptor)
+            throw .opening(path, as: "a file", code)
+        }
+        guard status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
             throw CheckpointError(.unusable, "\(path.printablePath): expected a regular file")
         }
@@ -107,7 +111,7 @@ final class InputFile: Sendable {
             }
             return (filled, 0)
         }
-        guard code != EIO else {
+        guard code != EIO && code != ESTALE else {
             throw CheckpointError(
                 .unreadable,
                 "\(path.printablePath): expected to read at \(offset), found an I/O error")
@@ -131,7 +135,7 @@ extension CheckpointError {
         let isDamage = [ENOENT, ELOOP, ENOTDIR, EISDIR, ENXIO].contains(code)
         let reason = String(cString: strerror(code))
         return CheckpointError(
-            code == EIO ? .unreadable : isDamage ? .unusable : .io,
+            code == EIO || code == ESTALE ? .unreadable : isDamage ? .unusable : .io,
             "\(path.printablePath): expected \(expected), found: \(reason)")
     }
 }

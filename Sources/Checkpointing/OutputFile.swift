@@ -57,8 +57,11 @@ final class OutputFile {
         repeat {
             status = allocate(descriptor, 0, 0, off_t(expectedByteCount))
         } while status != 0 && errno == EINTR
-        guard status != 0, ![EOPNOTSUPP, ENOSYS, EINVAL].contains(errno) else { return }
-        throw .system("fallocate", path, wanted: expectedByteCount)
+        let code = errno
+        guard status != 0, ![EOPNOTSUPP, ENOSYS, EINVAL].contains(code) else { return }
+        // What it has of the room, it gives back.
+        _ = ftruncate(descriptor, 0)
+        throw .system("fallocate", path, code, wanted: expectedByteCount)
     }
 
     func write(_ bytes: RawSpan) throws(CheckpointError) {
@@ -80,6 +83,9 @@ final class OutputFile {
 
     /// Makes the file durable and closes it. A failed `fsync` loses the file: it is not tried again.
     func finish() throws(CheckpointError) {
+        precondition(
+            byteCount == expectedByteCount,
+            "OutputFile: \(byteCount) of \(expectedByteCount) bytes of \(path) were written")
         try before(.synchronize, path)
         guard fsync(descriptor) == 0 else { throw .system("fsync", path, wanted: byteCount) }
         try before(.close, path)
@@ -98,8 +104,10 @@ final class OutputFile {
         else { return (0, 0) }
         let pages = UnsafeRawBufferPointer(rebasing: source[..<whole])
         let written = write(pages, to: directDescriptor, at: byteCount)
-        guard written.code == EINVAL else { return written }
-        // Some file systems say only now that they have no direct access.
+        guard written.code != 0, ![ENOSPC, EDQUOT, EIO, EROFS].contains(written.code) else {
+            return written
+        }
+        // Some file systems say only now, and each in its way, that they have no direct access.
         close(directDescriptor)
         directDescriptor = -1
         return (0, 0)

@@ -24,13 +24,10 @@ package struct SaveTiming: Sendable {
         func timed(_ body: () throws(CheckpointError) -> Void) throws(CheckpointError) -> Double {
             _ = try communicator.exchange([])
             let start = ContinuousClock.now
-            try body()
-            let elapsed = ContinuousClock.now - start
-            let nanoseconds = Int(elapsed / .nanoseconds(1))
-            let bytes = (0..<8).map { UInt8(truncatingIfNeeded: nanoseconds >> ($0 * 8)) }
-            return try communicator.exchange(bytes).map { bytes in
-                Double(bytes.reversed().reduce(0) { $0 << 8 | Int($1) }) * 1e-9
-            }.max() ?? 0
+            let outcome = Result(catching: body)
+            let seconds = (ContinuousClock.now - start) / .seconds(1)
+            return try communicator.agree(outcome.map { Array("\(seconds)".utf8) })
+                .compactMap { Double(String(decoding: $0, as: UTF8.self)) }.max() ?? 0
         }
         let cut = StateCut(state)
         let copy = Buffer(count: cut.elementCount)

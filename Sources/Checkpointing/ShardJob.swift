@@ -42,8 +42,8 @@ struct ShardJob: Sendable {
     let fill: @Sendable (StreamedTensor.Take) throws(CheckpointError) -> Void
     /// Small files beside it.
     let texts: [(name: String, text: String)]
-    /// Makes durable what is not the checkpoint's own but belongs to it.
-    let companion: (@Sendable () throws(CheckpointError) -> Void)?
+    /// What is done before: for what must be durable before the checkpoint is.
+    let companion: (@Sendable () -> Void)?
     let operations: FileOperations
 
     /// Where it fails, the room that the file took is free again at once.
@@ -54,6 +54,7 @@ struct ShardJob: Sendable {
     }
 
     private func write() throws(CheckpointError) -> ShardReport {
+        companion?()
         var report = ShardReport()
         for (name, text) in texts {
             let bytes = Array(text.utf8)
@@ -74,7 +75,6 @@ struct ShardJob: Sendable {
                 name: fileName, byteCount: writer.byteCount,
                 digestedByteCount: writer.headerByteCount, digest: writer.headerDigest))
         report.digests = writer.digests
-        try companion?()
         return report
     }
 }

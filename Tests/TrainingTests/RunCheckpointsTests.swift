@@ -62,8 +62,7 @@ private final class SavingRank {
     func set(_ value: Float) { for index in 0..<buffer.count { buffer.floats[index] = value } }
 
     func save(
-        step: Int, value: Float? = nil, isLast: Bool = false, run: String = "r",
-        companion: (@Sendable () throws(CheckpointError) -> Void)? = nil
+        step: Int, value: Float? = nil, isLast: Bool = false, run: String = "r"
     ) throws {
         set(value ?? Float(step))
         let state = StateTensor(
@@ -75,8 +74,7 @@ private final class SavingRank {
                 step: step, optimizerUpdates: step, samples: step,
                 identity: .init(
                     run: run, configuration: "", configurationDigest: "", tokenizer: "",
-                    tokenizerDigest: "", datasetDigest: "", build: "", blas: "")), isLast: isLast,
-            companion: companion)
+                    tokenizerDigest: "", datasetDigest: "", build: "", blas: "")), isLast: isLast)
     }
 
     /// What the agreement of a step does.
@@ -236,22 +234,26 @@ private final class SavingRank {
         }
     }
 
-    /// What belongs to a checkpoint and is not durable keeps it from being one.
-    @Test func aCompanionThatFailsFailsTheSave() throws {
+    /// What must be durable before the checkpoint is, is done before anything of it is written.
+    @Test func aCompanionComesFirst() throws {
         let folder = try TemporaryFolder()
-        try InProcess.run(ranks: 2) { communicator in
-            let rank = SavingRank(folder, Disk([.works, .works]), communicator)
-            let isFirst = communicator.rank == 0
-            try rank.save(step: 10) { () throws(CheckpointError) in
-                if isFirst { throw CheckpointError(.io, "rows: no space") }
-            }
-            try rank.advanceUntilWritten()
-            #expect(rank.lines.contains { $0.contains("rows: no space") }, "\(rank.lines)")
-            #expect(steps(folder) == [])
-            try rank.save(step: 20) {}
-            try rank.advanceUntilWritten()
-            #expect(steps(folder) == [20])
+        let order = Mutex<[String]>([])
+        let operations = FileOperations { (operation, path) throws(CheckpointError) in
+            if operation == .createFile { order.withLock { $0.append("file") } }
         }
+        let checkpoints = RunCheckpoints(
+            CheckpointWriter(runDirectory: folder.path, keep: 1, operations: operations),
+            communicator: InProcess.alone()
+        ) { _ in }
+        let progress = TrainingProgress(
+            step: 1, optimizerUpdates: 1, samples: 1,
+            identity: .init(
+                run: "r", configuration: "", configurationDigest: "", tokenizer: "",
+                tokenizerDigest: "", datasetDigest: "", build: "", blas: ""))
+        try checkpoints.save([], progress: progress, isLast: true) {
+            order.withLock { $0.append("companion") }
+        }
+        #expect(order.withLock { $0 } == ["companion", "file", "file", "file", "file"])
     }
 
     /// No later attempt will mend this one.

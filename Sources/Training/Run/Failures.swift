@@ -22,8 +22,8 @@ extension RunError {
 
     public init(_ error: CheckpointError) {
         switch error.kind {
-        case .unusable, .unreadable, .mismatch: self.init(.checkpoint, error.message)
-        case .io: self.init(.inputOutput, error.message)
+        case .unusable, .mismatch: self.init(.checkpoint, error.message)
+        case .unreadable, .io: self.init(.inputOutput, error.message)
         case .communication(let cause): self.init(cause)
         }
     }

@@ -61,18 +61,21 @@ public struct MetricsRow: Sendable {
 /// `metrics.jsonl`: rows are appended one write each; on resume the rows that are not of the past are
 /// cut off and the others stay byte for byte.
 ///
-/// Rows that the disk does not take are held, and written before the next one that it takes: a full disk costs no
-/// row, and the run no step. A thread that saves may call `synchronize` while another appends.
+/// Rows that the disk does not take are held, and written when it does: a full disk costs no row, and the run no
+/// step. A thread that saves may call `synchronize` while another appends.
 package final class MetricsFile: Sendable {
     package static let name = "metrics.jsonl"
-    /// Rows that are held before the run is better ended.
-    package static let mostHeld = 10_000
 
     private struct State {
-        /// Bytes of whole rows in the file.
+        /// Bytes of whole rows in the file, and of those that have reached the disk.
         var length: Int
-        /// Rows that are not in it yet, a line each.
+        var durableLength: Int
+        /// Rows in between, a line each.
+        var unsure: [String] = []
+        /// Rows that are not in the file yet.
         var held: [String] = []
+        /// Whether it was said that there are any.
+        var isSaid = false
     }
 
     private let path: String
@@ -83,38 +86,57 @@ package final class MetricsFile: Sendable {
     package init(directory: String, keeping step: Int) throws(RunError) {
         path = "\(directory)/\(MetricsFile.name)"
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw MetricsFile.failure(path, "to write") }
+        guard descriptor >= 0 else {
+            let reason = String(cString: strerror(errno))
+            throw RunError(.inputOutput, "\(path): expected to write, found \(reason)")
+        }
         do {
             let rows = try Data(contentsOf: URL(fileURLWithPath: path))
-            state = Mutex(State(length: MetricsFile.length(keeping: step, of: rows)))
+            let length = MetricsFile.length(keeping: step, of: rows)
+            state = Mutex(State(length: length, durableLength: length))
         } catch {
             close(descriptor)
             throw RunError(.inputOutput, "\(path): expected to read, found \(systemReason(error))")
         }
-        let length = state.withLock { $0.length }
-        guard ftruncate(descriptor, off_t(length)) == 0 else {
-            throw MetricsFile.failure(path, "to cut")
+        guard ftruncate(descriptor, off_t(state.withLock { $0.length })) == 0 else {
+            throw failure("to cut off rows", errno)
         }
     }
 
     deinit { close(descriptor) }
 
     /// Appends a row, or holds it.
-    /// - Returns: where this is the first one that is held, why.
+    /// - Returns: why rows are held, where that was not said yet.
     @discardableResult
-    package func append(_ row: MetricsRow) throws(RunError) -> RunError? {
-        let (failure, count) = state.withLock { state -> (RunError?, Int) in
+    package func append(_ row: MetricsRow) -> RunError? {
+        state.withLock { state in
             state.held.append(row.json + "\n")
-            return (write(&state), state.held.count)
+            let failure = write(&state)
+            defer { state.isSaid = failure != nil }
+            return state.isSaid ? nil : failure
         }
-        if let failure, count >= MetricsFile.mostHeld { throw failure }
-        return count == 1 ? failure : nil
     }
 
-    /// Makes the rows so far durable.
-    package func synchronize() throws(RunError) {
-        if let failure = state.withLock({ write(&$0) }) { throw failure }
-        guard fsync(descriptor) == 0 else { throw MetricsFile.failure(path, "to reach the disk") }
+    /// Makes the rows so far durable; returns why they are not.
+    @discardableResult
+    package func synchronize() -> RunError? {
+        let (failure, length, count) = state.withLock { state in
+            (write(&state), state.length, state.unsure.count)
+        }
+        let status = fsync(descriptor)
+        let code = errno
+        return state.withLock { state in
+            guard status != 0 else {
+                state.durableLength = length
+                state.unsure.removeFirst(count)
+                return failure
+            }
+            // What had not reached the disk is lost to the file, and no second attempt would tell: the rows
+            // are written again.
+            state.held = state.unsure + state.held
+            (state.unsure, state.length) = ([], state.durableLength)
+            return self.failure("to reach the disk", code)
+        }
     }
 
     /// Writes what is held; a row that was written in part is taken back.
@@ -127,22 +149,25 @@ package final class MetricsFile: Sendable {
                     descriptor, $0.baseAddress! + written, bytes.count - written,
                     off_t(state.length + written))
             }
-            if count < 0 && errno == EINTR { continue }
+            let code = errno
+            if count < 0 && code == EINTR { continue }
             guard count > 0 else {
-                let failure = MetricsFile.failure(path, "to append a row")
                 _ = ftruncate(descriptor, off_t(state.length))
-                return failure
+                return failure("to append a row", code, held: state.held.count)
             }
             written += count
         }
         state.length += bytes.count
+        state.unsure += state.held
         state.held = []
         return nil
     }
 
-    private static func failure(_ path: String, _ action: String) -> RunError {
-        RunError(
-            .inputOutput, "\(path): expected \(action), found \(String(cString: strerror(errno)))")
+    private func failure(_ action: String, _ code: Int32, held: Int = 0) -> RunError {
+        let rows = held > 1 ? "; \(held) rows are held" : ""
+        return RunError(
+            .inputOutput,
+            "\(path): expected \(action), found \(String(cString: strerror(code)))\(rows)")
     }
 
     /// Bytes of the whole lines that are rows of steps up to `step`, from the start.

@@ -39,19 +39,22 @@ package final class RunCheckpoints {
 
     /// Copies the state and begins to write it, after the save under way has ended. The last save of a run is
     /// waited for, and ends the run where it fails.
-    /// - Parameter companion: makes durable what belongs to the checkpoint but lies elsewhere, beside the training.
+    /// - Parameter companion: what a thread does before it writes.
     package func save(
         _ state: [StateTensor], progress: TrainingProgress, isLast: Bool,
-        companion: (@Sendable () throws(CheckpointError) -> Void)? = nil
+        companion: (@Sendable () -> Void)? = nil
     ) throws(RunError) {
         do throws(RunError) {
             try settle()
         } catch {
             // Too many failures end a run, but not without a last try.
-            guard isLast, error.kind == .inputOutput else { throw error }
+            guard isLast, error.kind == .inputOutput, saver.step == nil else { throw error }
             note("warning: \(error.message)")
         }
         do throws(CheckpointError) {
+            while try !saver.waitForPruning(seconds: 30) {
+                note("checkpoint of step \(progress.step): waiting for old ones to be removed")
+            }
             try saver.begin(state, progress: progress, companion: companion)
         } catch {
             return try bear(error, step: progress.step, isLast: isLast)
@@ -79,8 +82,11 @@ package final class RunCheckpoints {
                 continue
             }
             turns -= 1
-            guard turns > 0 else { return }
             let ranks = late.map(String.init).joined(separator: ", ")
+            guard turns > 0 else {
+                return note(
+                    "warning: checkpoint of step \(step): not saved: rank \(ranks) still writes")
+            }
             note("checkpoint of step \(step): waiting for rank \(ranks) to write")
         }
     }
@@ -95,7 +101,8 @@ package final class RunCheckpoints {
             note("saved \(path)")
             failures = 0
         } catch {
-            return try bear(error, step: step, isLast: isLast)
+            // Another state in the place of this step's stands in the way of no other step.
+            return try bear(error, step: step, isLast: isLast, mayDiffer: true)
         }
         if isLast { try tellWarnings() }
     }
@@ -108,9 +115,12 @@ package final class RunCheckpoints {
     }
 
     /// A disk that is full or fails costs a save, not the run: until it has cost several in a row, or the last.
-    private func bear(_ error: CheckpointError, step: Int, isLast: Bool) throws(RunError) {
+    private func bear(
+        _ error: CheckpointError, step: Int, isLast: Bool, mayDiffer: Bool = false
+    ) throws(RunError) {
         switch error.kind {
         case .io, .unusable, .unreadable: break
+        case .mismatch where mayDiffer && !isLast: break
         case .mismatch:
             var failure = RunError(error).located(step: step)
             failure.isShared = true

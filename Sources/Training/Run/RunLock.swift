@@ -26,8 +26,12 @@ final class RunLock {
                 "\(directory): expected no other run in it, found one that is under way; wait for it, or "
                     + "name another run.directory")
         }
-        // What a read-only or full disk refuses, it refuses now.
-        guard ftruncate(descriptor, 1) == 0, fsync(descriptor) == 0 else {
+        // What a read-only or full disk refuses, it refuses now; and the directory is there after a power cut,
+        // as far as its parent, which may not be readable, can be asked.
+        _ = RunLock.synchronize("\(directory)/..")
+        guard ftruncate(descriptor, 1) == 0, fsync(descriptor) == 0,
+            RunLock.synchronize(directory)
+        else {
             let reason = String(cString: strerror(errno))
             close(descriptor)
             throw RunLock.refused(directory, reason)
@@ -35,6 +39,13 @@ final class RunLock {
     }
 
     deinit { close(descriptor) }
+
+    private static func synchronize(_ directory: String) -> Bool {
+        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return fsync(descriptor) == 0
+    }
 
     private static func refused(_ directory: String, _ reason: String) -> RunError {
         RunError(

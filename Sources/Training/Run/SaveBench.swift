@@ -26,10 +26,15 @@ func benchSaves(
     _ state: [StateTensor], _ configuration: RunConfiguration, world: World
 ) throws(RunError) -> SaveRates {
     let nonce = try world.communicator.gather(UUID().uuidString)[0]
-    let folder = "\(configuration.run.directory)/.bench-\(nonce)"
+    let directory = configuration.run.directory
+    let folder = "\(directory)/.bench-\(nonce)"
     try world.communicator.together(world.placement.hostName) { () throws(RunError) in
         guard world.isFirst else { return }
         do {
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+            where name.hasPrefix(".bench-") {
+                try? FileManager.default.removeItem(atPath: "\(directory)/\(name)")
+            }
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: true)
         } catch {

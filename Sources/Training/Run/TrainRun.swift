@@ -200,7 +200,12 @@ private func openRunDirectory(
         if found == nil, world.isFirst {
             Console(isActive: true).note("\(directory): no checkpoint yet; starting at step 0")
         }
-        if options.newestOnly, let found, let newest = found.warnings.first {
+        guard options.newestOnly else { return found }
+        guard let found else {
+            throw CheckpointError(
+                .unusable, "\(directory): expected a checkpoint (--newest-only), found none")
+        }
+        if let newest = found.warnings.first {
             throw CheckpointError(
                 .unusable,
                 "\(newest); \(found.reader.path) can be used: leave out --newest-only to go on from it"

@@ -24,8 +24,6 @@ final class Trainer<Network: Model> {
     private var steps: TrainingSteps<Network>
     /// Position in the global sample order.
     private var samples = 0
-    /// A metrics row that could not be written: told to the others at the end of the next step.
-    private var metricsFailure: RunError?
 
     init(
         _ configuration: RunConfiguration, world: World, replica: DataParallel<Network>,
@@ -47,19 +45,23 @@ final class Trainer<Network: Model> {
         let checkpoints = RunCheckpoints(writer, communicator: world.communicator) {
             console.note($0)
         }
+        let metrics = try openMetrics()
         do throws(RunError) {
-            try takeSteps(until: last, console, checkpoints)
+            try takeSteps(until: last, console, metrics, checkpoints)
         } catch {
             // All ranks, where they leave together: a save that is under way is not thrown away.
             if error.isShared { try? checkpoints.settle(seconds: 60) }
+            if let failure = metrics?.synchronize() { console.note("warning: \(failure.message)") }
             throw error
+        }
+        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+            if let failure = metrics?.synchronize() { throw failure.located(step: step) }
         }
     }
 
     private func takeSteps(
-        until last: Int, _ console: Console, _ checkpoints: RunCheckpoints
+        until last: Int, _ console: Console, _ metrics: MetricsFile?, _ checkpoints: RunCheckpoints
     ) throws(RunError) {
-        let metrics = try openMetrics()
         let first = step
         let tracing = StepTracing(configuration, world: world)
         let batches = BatchPrefetcher(
@@ -69,12 +71,10 @@ final class Trainer<Network: Model> {
             tracing.begin(step: step + 1)
             // All ranks: one optimizer step, or none where they agree that it cannot be taken.
             var (row, share, outcome) = try trainStep(batches, checkpoints)
-            // All ranks: what every rank has written becomes a checkpoint.
-            try checkpoints.advance(outcome.saves)
             let signal = outcome.signal
             // All ranks: the end of a run that diverged; its last bad step has a row like the others.
             if let divergence = outcome.divergence {
-                _ = try? metrics?.append(row)
+                append(row, to: metrics, console)
                 console.report(
                     row, last: last, stepsDone: step - first, communicationShare: share)
                 throw divergence
@@ -91,6 +91,8 @@ final class Trainer<Network: Model> {
             append(row, to: metrics, console)
             console.report(row, last: last, stepsDone: step - first, communicationShare: share)
 
+            // All ranks: what every rank has written becomes a checkpoint; the last save sees to that itself.
+            if !isLast { try checkpoints.advance(outcome.saves) }
             // All ranks: a copy of the state, after the rows that belong to it; it is written while training
             // goes on, the last one at once.
             if isDue(configuration.checkpoint.every) || isLast {
@@ -165,8 +167,7 @@ final class Trainer<Network: Model> {
         let waited = world.communicator.secondsWaited
         let targets = source.targetWeight(position: samples)
         let outcome = try steps.take(
-            targets: targets, signal: StopSignal.number, save: checkpoints.status,
-            failure: metricsFailure
+            targets: targets, signal: StopSignal.number, save: checkpoints.status
         ) { () throws(RunError) in
             do throws(DatasetError) {
                 return try batches.next()
@@ -186,15 +187,10 @@ final class Trainer<Network: Model> {
         return (row, share, outcome)
     }
 
-    /// A row that the disk does not take is held; too many of them end the run at the next agreement.
     private func append(_ row: MetricsRow, to metrics: MetricsFile?, _ console: Console) {
-        do throws(RunError) {
-            guard let reason = try metrics?.append(row) else { return }
-            console.note(
-                "warning: step \(step): \(reason.message); rows are held until the disk takes them")
-        } catch {
-            metricsFailure = error
-        }
+        guard let failure = metrics?.append(row) else { return }
+        console.note(
+            "warning: step \(step): \(failure.message); rows are held until the disk takes them")
     }
 
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
@@ -207,14 +203,10 @@ final class Trainer<Network: Model> {
         let progress = TrainingProgress(
             step: step, optimizerUpdates: replica.updates,
             samples: samples, lossScale: savedLossScale, identity: identity)
-        // Rows of the past are durable before the checkpoint that has them behind it.
+        // Rows of the past are durable before the checkpoint that has them behind it; where they cannot be, that is
+        // said with the next row, and costs no checkpoint.
         try checkpoints.save(replica.savedState, progress: progress, isLast: isLast) {
-            () throws(CheckpointError) in
-            do throws(RunError) {
-                try metrics?.synchronize()
-            } catch {
-                throw CheckpointError(.io, error.message)
-            }
+            metrics?.synchronize()
         }
     }
 
