@@ -5,7 +5,7 @@ import Testing
 extension Chaos {
     /// A run that stops after any step and goes on in another layout is the run that never stopped.
     @Suite(.serialized) struct EveryStep {
-        private static let steps = 60
+        private static let steps = Chaos.trials(60, short: 24)
         /// As they take turns before and after the stop.
         private static let layouts = [
             RunLayout(1, 1), RunLayout(1, 1, threads: 2), RunLayout(2, 1), RunLayout(1, 2),
@@ -23,7 +23,7 @@ extension Chaos {
             let expected = try RunOutcome(undisturbed)
             try #require(expected.lossBits.count == EveryStep.steps)
 
-            let steps = Chaos.isLong ? Array(1...50) : [1, 18, 50]
+            let steps = Chaos.isLong ? Array(1...50) : [1, 8, 20]
             var objections: [String] = []
             for step in steps {
                 let count = EveryStep.layouts.count

@@ -31,7 +31,7 @@ extension Chaos {
 
         @Test func aFlippedBitIsNeverLoaded() throws {
             var dice = Dice()
-            let count = Chaos.trials(10_000, short: 300)
+            let count = Chaos.trials(10_000, short: 100)
             var (objections, alarms): ([String], [String]) = ([], [])
             var kinds: [FileMap.Kind: Int] = [:]
             for trial in 0..<count {
@@ -63,7 +63,7 @@ extension Chaos {
 
         @Test func severalFlippedBitsAreNeverLoaded() throws {
             var dice = Dice(seed: Dice.seed &+ 1)
-            let count = Chaos.trials(1000, short: 50)
+            let count = Chaos.trials(1000, short: 20)
             var objections: [String] = []
             for trial in 0..<count {
                 let file = dice.pick(files)

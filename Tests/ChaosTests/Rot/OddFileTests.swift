@@ -91,6 +91,20 @@ extension Chaos {
 
         // MARK: In the place of a checkpoint
 
+        /// A run whose checkpoints are out of reach does not begin anew, over the rows that it has.
+        @Test(arguments: [Odd.empty, .pipe, .linkToItself, .linkToNothing])
+        func aRunWithoutItsFolderOfCheckpointsIsRefused(odd: Odd) throws {
+            let checkpoints = "\(rotten.directory)/checkpoints"
+            try FileManager.default.removeItem(atPath: checkpoints)
+            try odd.make(at: checkpoints, aside: "")
+            let before = rotten.run.metrics
+            let launch = try rotten.run.train(settings: RottenRun.settings, ["--resume"])
+            #expect(launch.exitCode == 4, "\(launch.summary)")
+            #expect(launch.errors.contains("error: \(checkpoints): expected a folder, found"))
+            #expect(rotten.run.metrics == before && before.count == RottenRun.newer)
+            #expect(try murmur(["checkpoint", "verify", rotten.directory]).exitCode == 4)
+        }
+
         /// Newer than all by their names, and nothing at all: passed over with a reason each.
         @Test(arguments: Odd.allCases)
         func anOddCheckpointIsPassedOver(odd: Odd) throws {
