@@ -14,7 +14,7 @@ struct RottenRun {
     /// The same run, never stopped.
     static let undisturbed = Result {
         let run = try RunFolder()
-        let launch = try run.train(ranks: 2, settings: settings)
+        let launch = try run.train(settings: settings)
         try requireDone(launch)
         return try RunOutcome(run)
     }
