@@ -83,7 +83,8 @@ let package = Package(
             dependencies: ["murmur", "Training", "Datasets", "TestSupport"]),
         // Faults of disks and processes, by the thousand: launch/chaos; a few of each with all tests.
         .testTarget(
-            name: "ChaosTests", dependencies: ["murmur", "Checkpointing", "TestSupport"]),
+            name: "ChaosTests",
+            dependencies: ["murmur", "Training", "Checkpointing", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

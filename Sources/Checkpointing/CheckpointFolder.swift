@@ -30,8 +30,24 @@ struct CheckpointFolder: Sendable {
 
     func path(ofStep step: Int) -> String { "\(path)/\(CheckpointFolder.name(ofStep: step))" }
 
-    /// The names in the folder, sorted; none where there is no folder.
-    func names() throws(CheckpointError) -> [String] { try folderNames(path) }
+    /// The names in the folder, sorted; none where there is no folder. Throws `unusable` where something else
+    /// has its name: a run whose disk is away must not begin anew.
+    func names() throws(CheckpointError) -> [String] {
+        var status = stat()
+        if stat(path, &status) != 0 {
+            if !exists(path) { return [] }
+            guard [ENOENT, ENOTDIR, ELOOP].contains(errno) else {
+                throw .system("stat", path.printablePath)
+            }
+            throw CheckpointError(
+                .unusable, "\(path.printablePath): expected a folder, found a link to nothing")
+        }
+        guard status.st_mode & S_IFMT == S_IFDIR else {
+            throw CheckpointError(
+                .unusable, "\(path.printablePath): expected a folder, found something else")
+        }
+        return try folderNames(path)
+    }
 
     /// Steps that have a checkpoint, newest first.
     func steps() throws(CheckpointError) -> [Int] {

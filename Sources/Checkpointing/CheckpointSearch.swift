@@ -50,7 +50,7 @@ extension CheckpointReader {
             return (
                 folder,
                 Result { () throws(CheckpointError) in
-                    try CheckpointReader(path: folder, followingLinks: isOwn)
+                    try CheckpointReader(candidate: folder, isOwn: isOwn)
                 }
             )
         }
@@ -67,12 +67,24 @@ extension CheckpointReader {
         return try CheckpointFolder(run: path).steps().map { CheckpointFolder.name(ofStep: $0) }
     }
 
+    /// - Parameter isOwn: `path` is a person's own choice, whatever its name; not a folder found in a run.
+    private convenience init(candidate path: String, isOwn: Bool) throws(CheckpointError) {
+        try self.init(path: path, followingLinks: isOwn)
+        let name = CheckpointFolder.name(ofStep: progress.step)
+        guard isOwn || path.hasSuffix("/\(name)") else {
+            throw CheckpointError(
+                .unusable,
+                "\(path.printablePath): expected the checkpoint of that step, found that of step "
+                    + "\(progress.step); its folder was \(name)")
+        }
+    }
+
     private static func openTogether(
         _ path: String, isOwn: Bool, _ communicator: (any Communicator)?
     ) throws(CheckpointError) -> CheckpointReader {
         var opened: CheckpointReader?
         let identities = try agree(communicator) { () throws(CheckpointError) in
-            let reader = try CheckpointReader(path: path, followingLinks: isOwn)
+            let reader = try CheckpointReader(candidate: path, isOwn: isOwn)
             try reader.verify(share: communicator?.rank ?? 0, of: communicator?.size ?? 1)
             opened = reader
             return reader.identity

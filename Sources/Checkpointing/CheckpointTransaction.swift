@@ -94,7 +94,10 @@ extension CheckpointFolder {
                 (try? CheckpointReader(path: path(ofStep: step), followingLinks: false)).map {
                     (step: step, reader: $0)
                 }
-            }.filter { $0.reader.progress.identity.run == run }
+            }.filter {
+                let found = $0.reader.progress
+                return found.identity.run == run && found.step == $0.step
+            }
             var kept = 0
             for (older, reader) in own where own.count > keep {
                 if kept < keep {
