@@ -167,7 +167,7 @@ extension Chaos {
 
         /// The control: where `fsync` does nothing, cuts do take what was said to be saved.
         @Test(
-            .enabled(if: Chaos.isLong && PowerCutDisk.isPossible, needs),
+            .enabled(if: Chaos.isLong && PowerCutDisk.isPossible, "one of the long form; \(needs)"),
             .enabled(if: strace != nil, "needs strace"),
             arguments: PowerCutDisk.FileSystem.allCases)
         func withoutSynchronizingCheckpointsAreLost(_ fileSystem: PowerCutDisk.FileSystem) throws {
