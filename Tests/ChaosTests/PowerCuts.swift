@@ -72,9 +72,11 @@ private struct Experiment {
             + run.settings(EveryStep.settings + ["checkpoint.keep=2"])
         let murmur = try Program("murmur")
         let words = wrapper + [murmur.path] + train
-        let launch = try Program(path: words[0]).run(Array(words.dropFirst()), ranks: ranks) {
-            running in
-            while isAlive(running.process), cuts < wanted {
+        let end = monotonicSeconds() + 300  // of a run that hangs
+        let launch = try Program(path: words[0]).run(
+            Array(words.dropFirst()), ranks: ranks, timeout: 600
+        ) { running in
+            while isAlive(running.process), cuts < wanted, monotonicSeconds() < end {
                 guard isSaving(run) else {
                     usleep(500)
                     continue
