@@ -94,9 +94,9 @@ extension Chaos {
         static let victims: [Victim] =
             Chaos.isLong
             ? [
-                Victim(layout: .slices, rank: 1), Victim(layout: .slices),
-                Victim(layout: .copies, rank: 1), Victim(layout: .copies), Victim(start: 0),
-                Victim(),
+                Victim(), Victim(start: 0), Victim(layout: .copies),
+                Victim(layout: .copies, rank: 1),
+                Victim(layout: .slices), Victim(layout: .slices, rank: 1),
             ] : [Victim()]
 
         @Test(
