@@ -81,10 +81,12 @@ let package = Package(
         .testTarget(
             name: "TrainingTests",
             dependencies: ["murmur", "Training", "Datasets", "TestSupport"]),
+        // Runs a program and kills it at a call that changes files.
+        .executableTarget(name: "FileCalls", path: "Tests/FileCalls"),
         // Faults of disks and processes, by the thousand: launch/chaos; a few of each with all tests.
         .testTarget(
             name: "ChaosTests",
-            dependencies: ["murmur", "Training", "Checkpointing", "TestSupport"]),
+            dependencies: ["murmur", "FileCalls", "Training", "Checkpointing", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -103,7 +103,8 @@ package struct Program: Sendable {
 
         let start = monotonicSeconds()
         try withSignalsUnblocked { try process.run() }
-        let running = Running(process: process.processIdentifier, outputFile: output)
+        let running = Running(
+            process: process.processIdentifier, outputFile: output, errorsFile: errors)
         var (hasSeen, timedOut) = (false, false)
         while process.isRunning {
             usleep(10_000)
@@ -127,9 +128,12 @@ package struct Program: Sendable {
     package struct Running {
         package let process: pid_t
         let outputFile: String
+        let errorsFile: String
 
         /// Its standard output so far.
         package var output: String { contents(of: outputFile) }
+        /// Its standard error so far.
+        package var errors: String { contents(of: errorsFile) }
     }
 
     private static let mpirunArguments = ["-q", "--bind-to", "none", "--oversubscribe"]
