@@ -29,7 +29,8 @@ extension Chaos {
                 missing = Int.random(in: 1...(isClose ? 60_000 : checkpointBytes), using: &draws)
             }
 
-            var kibibytes: Int { (saves * checkpointBytes - missing) / 1024 }
+            /// Whole pages, as the file system counts.
+            var kibibytes: Int { (saves * checkpointBytes - missing) / 4096 * 4 }
 
             var description: String {
                 "trial \(number) of seed \(FullDiskTests.seed), \(layout.rawValue): "
