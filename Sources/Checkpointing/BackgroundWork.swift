@@ -22,6 +22,11 @@ final class BackgroundWork<Value: Sendable>: Sendable {
         }
     }
 
+    /// Work that is done here and now where it is `little`, or where the system has no thread left.
+    init(_ body: @escaping @Sendable () -> Value, little: Bool) {
+        if little || (try? startThread { self.end(with: body()) }) == nil { end(with: body()) }
+    }
+
     private func end(with value: Value) { result.withLock { $0 = value } }
 
     /// nil until the work has ended.

@@ -5,6 +5,8 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
     public enum Kind: Sendable {
         /// A checkpoint, or a safetensors file, is damaged or not one at all.
         case unusable
+        /// The disk failed to give it back (EIO): nobody knows what it is.
+        case unreadable
         /// A sound checkpoint of another model or another run.
         case mismatch
         /// The file system refused an operation.
@@ -14,6 +16,13 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
     }
 
     public let kind: Kind
+    /// Whether another checkpoint may be taken in its place.
+    public var isOfOneCheckpoint: Bool {
+        switch kind {
+        case .unusable, .unreadable: true
+        case .mismatch, .io, .communication: false
+        }
+    }
     /// `file: tensor: expected …, found …; hint`.
     public let message: String
 

@@ -26,11 +26,11 @@ extension CheckpointManifest {
                     + "found another; the file is torn or was changed")
         }
         var reader = JSONReader(subject: file.path, text: text)
-        self = try CheckpointManifest.read(&reader)
+        self = try CheckpointManifest.read(&reader, of: file)
     }
 
     private static func read(
-        _ reader: inout JSONReader
+        _ reader: inout JSONReader, of file: InputFile
     ) throws(CheckpointError) -> CheckpointManifest {
         var given: Int?
         var identity: TrainingProgress.Identity?
@@ -45,9 +45,14 @@ extension CheckpointManifest {
                 try reader.require(found == format, expected: format, found: found.printable)
             case "version":
                 let found = try reader.integer()
-                try reader.require(
-                    (1...version).contains(found),
-                    expected: "format version 1 to \(version)", found: "\(found)")
+                try reader.require(found >= 1, expected: "a format version", found: "\(found)")
+                guard found <= version else {
+                    // Not damage: an older one in its place would throw work away.
+                    throw CheckpointError(
+                        .mismatch,
+                        "\(file.path.printablePath): expected format version 1 to \(version), found "
+                            + "\(found): a newer murmur wrote it; use that one, or move it away")
+                }
                 given = found
             case "run": identity = try readIdentity(&reader)
             case "counters": counters = try Counters(&reader)

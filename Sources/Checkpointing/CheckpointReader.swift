@@ -234,6 +234,7 @@ extension CheckpointReader {
     ) throws(CheckpointError) -> [String: InputFile] {
         var opened: [String: InputFile] = [:]
         var problems: [String] = []
+        var kind = CheckpointError.Kind.unusable
         for file in files {
             do throws(CheckpointError) {
                 let input = try folder.open(file.name)
@@ -252,12 +253,13 @@ extension CheckpointReader {
                 }
                 opened[file.name] = input
             } catch {
-                guard case .unusable = error.kind else { throw error }
+                guard error.isOfOneCheckpoint else { throw error }
+                if case .unreadable = error.kind { kind = error.kind }
                 problems.append(error.message)
             }
         }
         guard problems.isEmpty else {
-            throw CheckpointError(.unusable, problems.joined(separator: "; "))
+            throw CheckpointError(kind, problems.joined(separator: "; "))
         }
         return opened
     }

@@ -1,6 +1,7 @@
 // Saving beside the training. A save begins with a copy of the state, which is all that the training waits
-// for; a thread of each rank writes that rank's part; when every rank's is durable, all ranks together make
-// it a checkpoint. The thread touches nothing but its file, and only training threads communicate.
+// for; a thread of each rank writes that rank's part; when every rank's is durable, a thread of rank 0 makes
+// them a checkpoint. These threads touch nothing but files, and only training threads communicate: no disk,
+// however slow, makes a rank look silent.
 
 import Communication
 import Kernels
@@ -19,7 +20,15 @@ public final class CheckpointSaver {
         let progress: TrainingProgress
         let tensors: [(name: String, spec: ShardSpec)]
         let parts: [[OwnedPart]]
-        let work: BackgroundWork<Result<ShardReport, CheckpointError>>
+        var work: Work
+    }
+
+    /// What a thread of this rank is at.
+    private enum Work {
+        /// Writing the rank's part, as every rank does.
+        case part(BackgroundWork<Result<ShardReport, CheckpointError>>)
+        /// Making all parts a checkpoint, which is rank 0's; the others have nothing to do.
+        case whole(BackgroundWork<Result<Void, CheckpointError>>?)
     }
 
     private let writer: CheckpointWriter
@@ -29,26 +38,31 @@ public final class CheckpointSaver {
     private var transaction: CheckpointTransaction?
     /// The copy of the state, kept between saves.
     private var staging = Buffer(count: 0)
-    /// On rank 0, the removal of old checkpoints: what it warns of, and which it found sound.
+    /// On rank 0, the removal of what dead saves have left, then that of old checkpoints: what it warns of,
+    /// and which it found sound.
     private var pruning: BackgroundWork<(warnings: [String], sound: Set<Int>)>?
     private var soundSteps: Set<Int> = []
 
+    /// Begins to remove what dead saves have left. Not collective.
     public init(_ writer: CheckpointWriter, communicator: any Communicator) {
         (self.writer, self.communicator) = (writer, communicator)
+        guard communicator.rank == 0 else { return }
+        pruning = BackgroundWork(
+            { (writer.folder.removeLeftovers(writer.operations), []) },
+            refusal: { ([$0.message], []) })
     }
 
     deinit {
         // A thread that still writes is left alone; its folder is a leftover to the next save.
-        if status == .writing { transaction.take()?.abandon() }
+        if status == .writing { transaction?.abandon() }
     }
 
     /// Of this rank; not collective.
     public var status: SaveStatus {
-        guard let save else { return .none }
-        return switch save.work.value {
-        case nil: .writing
-        case .success: .durable
-        case .failure: .failed
+        switch save?.work {
+        case nil: .none
+        case .part(let work): SaveStatus(work.value)
+        case .whole(let work): work.map { SaveStatus($0.value) } ?? .durable
         }
     }
 
@@ -59,8 +73,11 @@ public final class CheckpointSaver {
     /// - Parameters:
     ///   - state: the same tensors on every rank; over all ranks their pieces cover each of them once.
     ///   - progress: the same on every rank.
+    ///   - companion: makes durable what belongs to the checkpoint but lies elsewhere. A thread of this rank calls
+    ///     it; where it throws, the save fails.
     public func begin(
-        _ state: [StateTensor], progress: TrainingProgress
+        _ state: [StateTensor], progress: TrainingProgress,
+        companion: (@Sendable () throws(CheckpointError) -> Void)? = nil
     ) throws(CheckpointError) {
         precondition(save == nil, "CheckpointSaver: a save of step \(step ?? 0) is under way")
         precondition(
@@ -69,70 +86,52 @@ public final class CheckpointSaver {
         try waitForPruning()
         let cut = StateCut(state)
         let parts = try communicator.agreeOnParts(of: cut, step: progress.step)
-        let paths = try communicator.agree(
-            Result { () throws(CheckpointError) in
-                guard communicator.rank == 0 else { return [] }
-                try writer.folder.refuseForeignStep(progress)
-                let opened = try CheckpointTransaction(
-                    in: writer.folder, step: progress.step, operations: writer.operations)
-                let path = opened.temporaryPath
-                transaction = consume opened
-                return Array(path.utf8)
-            })
+        let path = try openFolder(for: progress)
         copy(cut)
-        let isFirst = communicator.rank == 0
         let identity = progress.identity
         let job = ShardJob(
-            path: String(decoding: paths[0], as: UTF8.self),
+            path: path,
             fileName: StateCut.fileName(rank: communicator.rank, of: communicator.size),
-            items: cut.items, staging: staging,
-            texts: isFirst
+            items: cut.items, staging: staging[0..<cut.elementCount],
+            texts: communicator.rank == 0
                 ? [
                     (CheckpointManifest.configurationName, identity.configuration),
                     (CheckpointManifest.tokenizerName, identity.tokenizer),
                 ] : [],
-            folder: isFirst ? writer.folder : nil, operations: writer.operations)
+            companion: companion, operations: writer.operations)
         save = Save(
             progress: progress, tensors: cut.tensors, parts: parts,
-            work: BackgroundWork({ job.run() }, refusal: { .failure($0) }))
+            work: .part(BackgroundWork({ job.run() }, refusal: { .failure($0) })))
     }
 
-    /// Waits until every rank's part is durable or has failed, for about so many seconds; returns the ranks
-    /// that still write.
+    /// Waits until no rank writes, for about so many seconds; returns the ranks that still do.
     public func wait(seconds: Double = .infinity) throws(CheckpointError) -> [Int] {
         try talk(seconds: seconds) { status == .writing }
     }
 
-    /// Makes what was written a checkpoint, where every rank's part is durable, and begins to remove the oldest
-    /// ones; returns its path. Where one has failed, or this does, the save is given up, and its error thrown.
-    /// A usable checkpoint of the same step and state stays as it is.
-    public func commit() throws(CheckpointError) -> String {
-        guard let save = self.save.take() else {
-            preconditionFailure("CheckpointSaver: no save is under way")
+    /// Goes on with a save of which no rank is `writing`: after the parts rank 0 begins to make them a checkpoint,
+    /// and nil is returned; after that there is one, its path is returned, and the removal of the oldest begins.
+    ///
+    /// Where anything has failed on any rank, the save is given up, and its error thrown. A usable checkpoint of the
+    /// same step and state stays as it is.
+    public func advance() throws(CheckpointError) -> String? {
+        guard let save else { preconditionFailure("CheckpointSaver: no save is under way") }
+        do throws(CheckpointError) {
+            switch save.work {
+            case .part(let work):
+                let reports = try communicator.agree(work.wait().map(\.encoded))
+                self.save?.work = .whole(beginCommit(of: save, reports))
+                return nil
+            case .whole(let work):
+                _ = try communicator.agree((work?.wait() ?? .success(())).map { [] })
+                endSave()
+                beginPruning(upTo: save.progress)
+                return writer.folder.path(ofStep: save.progress.step)
+            }
+        } catch {
+            endSave()
+            throw error
         }
-        // A folder whose save was given up is removed.
-        defer { transaction = nil }
-        let reports = try communicator.agree(save.work.wait().map(\.encoded))
-        _ = try communicator.agree(
-            Result { () throws(CheckpointError) in
-                if communicator.rank == 0 {
-                    try commit(save, reports.map { ShardReport(encoded: $0) })
-                }
-                return []
-            })
-        let (writer, progress) = (writer, save.progress)
-        if communicator.rank == 0 {
-            let known = soundSteps.union([progress.step])
-            pruning = BackgroundWork(
-                {
-                    var sound = known
-                    let warnings = writer.folder.prune(
-                        keep: writer.keep, upTo: progress.step, run: progress.identity.run,
-                        sound: &sound, writer.operations)
-                    return (warnings, sound)
-                }, refusal: { ([$0.message], known) })
-        }
-        return writer.folder.path(ofStep: progress.step)
     }
 
     /// Waits for the removal of old checkpoints and returns, once, what could not be removed, and why; nothing
@@ -140,11 +139,61 @@ public final class CheckpointSaver {
     public func finishPruning() throws(CheckpointError) -> [String] {
         try waitForPruning()
         guard let outcome = pruning.take()?.wait() else { return [] }
-        soundSteps = outcome.sound
+        soundSteps.formUnion(outcome.sound)
         return outcome.warnings
     }
 
     // MARK: Parts of a save
+
+    /// Rank 0 makes the folder that all ranks write into; returns its path. Collective.
+    private func openFolder(for progress: TrainingProgress) throws(CheckpointError) -> String {
+        let paths = try communicator.agree(
+            Result { () throws(CheckpointError) in
+                guard communicator.rank == 0 else { return [] }
+                try writer.folder.refuseForeignStep(progress)
+                let opened = try CheckpointTransaction(
+                    in: writer.folder, step: progress.step, operations: writer.operations)
+                transaction = opened
+                return Array(opened.temporaryPath.utf8)
+            })
+        return String(decoding: paths[0], as: UTF8.self)
+    }
+
+    /// On rank 0; nil on the others.
+    private func beginCommit(
+        of save: Save, _ reports: [[UInt8]]
+    ) -> BackgroundWork<Result<Void, CheckpointError>>? {
+        guard let transaction else { return nil }
+        let manifest = manifest(of: save, reports.map { ShardReport(encoded: $0) })
+        let (folder, operations) = (writer.folder, writer.operations)
+        return BackgroundWork(
+            {
+                Result { () throws(CheckpointError) in
+                    let path = transaction.temporaryPath
+                    try operations.writeFile(
+                        manifest.encoded(), to: "\(path)/\(CheckpointManifest.fileName)")
+                    // Only what can be opened is committed.
+                    let written = try CheckpointReader(path: path)
+                    if try !folder.holdsState(of: written) { try transaction.commit() }
+                }
+            }, refusal: { .failure($0) })
+    }
+
+    /// A folder whose save was given up is removed with its transaction.
+    private func endSave() { (save, transaction) = (nil, nil) }
+
+    private func beginPruning(upTo progress: TrainingProgress) {
+        guard communicator.rank == 0 else { return }
+        let (writer, known) = (writer, soundSteps.union([progress.step]))
+        pruning = BackgroundWork(
+            {
+                var sound = known
+                let warnings = writer.folder.prune(
+                    keep: writer.keep, upTo: progress.step, run: progress.identity.run,
+                    sound: &sound, writer.operations)
+                return (warnings, sound)
+            }, refusal: { ([$0.message], known) })
+    }
 
     /// Waits until rank 0 has ended the removal of old checkpoints, which it reads before it counts on them.
     private func waitForPruning() throws(CheckpointError) {
@@ -164,7 +213,7 @@ public final class CheckpointSaver {
             let busy = states.indices.filter { states[$0][0] == 1 }
             if busy.isEmpty || states.contains(where: { $0[1] == 1 }) { return busy }
             sleep(seconds: pause)
-            pause = min(2 * pause, 0.05)
+            pause = min(2 * pause, 0.02)
         }
     }
 
@@ -179,7 +228,7 @@ public final class CheckpointSaver {
         }
     }
 
-    private func commit(_ save: Save, _ reports: [ShardReport]) throws(CheckpointError) {
+    private func manifest(of save: Save, _ reports: [ShardReport]) -> CheckpointManifest {
         let tensors = zip(save.tensors, save.parts).map { tensor, parts in
             CheckpointManifest.Entry(
                 name: tensor.name, spec: tensor.spec,
@@ -190,17 +239,19 @@ public final class CheckpointSaver {
                         digest: reports[part.rank].digests[part.number])
                 })
         }
-        let manifest = CheckpointManifest(
+        return CheckpointManifest(
             formatVersion: CheckpointManifest.version, progress: save.progress,
             files: reports.flatMap(\.files), tensors: tensors)
-        guard let path = transaction?.temporaryPath else {
-            preconditionFailure("CheckpointSaver: rank 0 has a folder to write into")
+    }
+}
+
+extension SaveStatus {
+    fileprivate init<Value>(_ outcome: Result<Value, CheckpointError>?) {
+        switch outcome {
+        case nil: self = .writing
+        case .success: self = .durable
+        case .failure: self = .failed
         }
-        try writer.operations.writeFile(
-            manifest.encoded(), to: "\(path)/\(CheckpointManifest.fileName)")
-        // Only what can be opened is committed.
-        let written = try CheckpointReader(path: path)
-        if try !writer.folder.holdsState(of: written) { try transaction.take()?.commit() }
     }
 }
 
@@ -238,7 +289,7 @@ extension CheckpointFolder {
         return true
     }
 
-    /// nil where `body` finds damage, or nothing at all.
+    /// nil where `body` finds damage, or nothing at all; what the disk does not give back may be sound.
     private func unlessUnusable<Value>(
         _ body: () throws(CheckpointError) -> Value
     ) throws(CheckpointError) -> Value? {

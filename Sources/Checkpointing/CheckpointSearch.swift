@@ -27,7 +27,7 @@ extension CheckpointReader {
                 let reader = try openTogether(folder, isOwn: name == ".", communicator)
                 return FoundCheckpoint(reader: reader, warnings: warnings)
             } catch {
-                guard case .unusable = error.kind else { throw error }
+                guard error.isOfOneCheckpoint else { throw error }
                 warnings.append(error.message)
             }
         }

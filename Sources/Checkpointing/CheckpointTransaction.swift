@@ -2,8 +2,10 @@
 // one rename then turns into a checkpoint. Whatever ends a save before that leaves the old ones as they
 // were; whatever ends it afterwards leaves the new one whole.
 
+import Synchronization
+
 /// A checkpoint that is being written: visible to readers as a whole once committed, or never.
-struct CheckpointTransaction: ~Copyable {
+final class CheckpointTransaction: Sendable {
     /// Where its files are written.
     let temporaryPath: String
 
@@ -11,7 +13,7 @@ struct CheckpointTransaction: ~Copyable {
     private let target: String
     private let trashPath: String
     private let operations: FileOperations
-    private var isOpen = true
+    private let isOpen = Atomic(true)
 
     /// Makes the folder to write into, and the folder of checkpoints where it is missing.
     init(
@@ -31,31 +33,30 @@ struct CheckpointTransaction: ~Copyable {
     }
 
     /// Leaves the folder to the next save, where somebody may still write into it.
-    consuming func abandon() { isOpen = false }
+    func abandon() { isOpen.store(false, ordering: .relaxed) }
 
     deinit {
         // What cannot be removed now is a dead save's leftover to the next one.
-        if isOpen { try? operations.removeFlatFolder(temporaryPath) }
+        if isOpen.load(ordering: .relaxed) { try? operations.removeFlatFolder(temporaryPath) }
     }
 
     /// Makes the checkpoint visible, and durable. An unusable folder in its place is put aside.
-    consuming func commit() throws(CheckpointError) {
+    func commit() throws(CheckpointError) {
         try operations.synchronizeFolder(temporaryPath)
         if exists(target) { try operations.rename(target, to: trashPath) }
         try operations.rename(temporaryPath, to: target)
-        isOpen = false
+        abandon()
         try operations.synchronizeFolder(folder.path)
     }
 }
 
 extension CheckpointFolder {
     /// Removes what dead saves and removals have left, as far as it can be; returns why the rest stays.
-    /// One save at a time may write into a run; `current` is the path of the one that is under way.
-    @discardableResult
-    func removeLeftovers(_ operations: FileOperations, except current: String? = nil) -> [String] {
+    /// No save may be under way.
+    func removeLeftovers(_ operations: FileOperations) -> [String] {
         var warnings: [String] = []
         let names = (try? names()) ?? []
-        for name in names where CheckpointFolder.isLeftover(name) && "\(path)/\(name)" != current {
+        for name in names where CheckpointFolder.isLeftover(name) {
             do throws(CheckpointError) {
                 try operations.removeFlatFolder("\(path)/\(name)")
             } catch {

@@ -34,8 +34,9 @@ public struct CheckpointWriter: Sendable {
     ) throws(CheckpointError) -> (path: String, warnings: [String]) {
         let saver = CheckpointSaver(self, communicator: communicator)
         try saver.begin(state, progress: progress)
-        _ = try saver.wait()
-        let path = try saver.commit()
-        return (path, try saver.finishPruning())
+        while true {
+            _ = try saver.wait()
+            if let path = try saver.advance() { return (path, try saver.finishPruning()) }
+        }
     }
 }

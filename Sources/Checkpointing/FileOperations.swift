@@ -8,7 +8,8 @@
 /// What a save does to the file system.
 package struct FileOperations: Sendable {
     package enum Operation: Sendable, Equatable {
-        case createFolder, createFile, write, synchronize, close, rename, removeFile, removeFolder
+        case createFolder, createFile, reserve, write, synchronize, close, rename, removeFile
+        case removeFolder
     }
 
     private let before: @Sendable (Operation, String) throws(CheckpointError) -> Void
@@ -27,14 +28,13 @@ package struct FileOperations: Sendable {
         guard mkdir(path, 0o755) == 0 else { throw .system("mkdir", path) }
     }
 
-    /// - Parameter byteCount: what is going to be written, for messages of a full disk.
-    func createFile(_ path: String, byteCount: Int = 0) throws(CheckpointError) -> OutputFile {
+    /// Creates a file and has the disk keep room for it.
+    /// - Parameter byteCount: what is going to be written.
+    func createFile(_ path: String, byteCount: Int) throws(CheckpointError) -> OutputFile {
         try before(.createFile, path)
-        let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
-        let descriptor = open(path, flags, 0o644)
-        guard descriptor >= 0 else { throw .system("open", path) }
-        return OutputFile(
-            path: path, wanted: byteCount, descriptor: descriptor, before: before)
+        let file = try OutputFile(creating: path, byteCount: byteCount, before: before)
+        try file.reserve()
+        return file
     }
 
     /// Creates a whole file and makes it durable.
@@ -74,55 +74,6 @@ package struct FileOperations: Sendable {
 
 /// Lets the calling thread sleep.
 func sleep(seconds: Double) { usleep(UInt32(seconds * 1e6)) }
-
-/// A file being written from its beginning to its end. It exists on disk once `finish()` has returned.
-final class OutputFile {
-    let path: String
-    private(set) var byteCount = 0
-    private let wanted: Int
-    private var descriptor: Int32
-    private let before: @Sendable (FileOperations.Operation, String) throws(CheckpointError) -> Void
-
-    fileprivate init(
-        path: String, wanted: Int, descriptor: Int32,
-        before:
-            @escaping @Sendable (FileOperations.Operation, String) throws(CheckpointError) ->
-            Void
-    ) {
-        (self.path, self.wanted, self.descriptor, self.before) = (path, wanted, descriptor, before)
-    }
-
-    deinit { if descriptor >= 0 { close(descriptor) } }
-
-    func write(_ bytes: RawSpan) throws(CheckpointError) {
-        try before(.write, path)
-        let code = bytes.withUnsafeBytes { source -> Int32 in
-            var written = 0
-            while written < source.count {
-                let status = Glibc.write(
-                    descriptor, source.baseAddress! + written, source.count - written)
-                if status < 0 && errno == EINTR { continue }
-                guard status > 0 else { return status < 0 ? errno : EIO }
-                written += status
-            }
-            return 0
-        }
-        guard code == 0 else {
-            throw .system("write", path, code, wanted: max(wanted - byteCount, bytes.byteCount))
-        }
-        byteCount += bytes.byteCount
-    }
-
-    /// Makes the file durable and closes it. A failed `fsync` loses the file: it is not tried again.
-    func finish() throws(CheckpointError) {
-        try before(.synchronize, path)
-        guard fsync(descriptor) == 0 else { throw .system("fsync", path, wanted: byteCount) }
-        try before(.close, path)
-        let status = close(descriptor)
-        descriptor = -1
-        guard status == 0 else { throw .system("close", path, wanted: byteCount) }
-    }
-}
 
 extension CheckpointError {
     /// A failed system call: its name, the path, and the space that was missing where it was that.

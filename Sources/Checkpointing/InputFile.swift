@@ -109,7 +109,7 @@ final class InputFile: Sendable {
         }
         guard code != EIO else {
             throw CheckpointError(
-                .unusable,
+                .unreadable,
                 "\(path.printablePath): expected to read at \(offset), found an I/O error")
         }
         guard code == 0 else { throw .system("read", path.printablePath, code) }
@@ -123,14 +123,15 @@ final class InputFile: Sendable {
 }
 
 extension CheckpointError {
-    /// What is not there, or not what it should be, makes a checkpoint unusable; the rest is I/O.
+    /// What is not there, or not what it should be, makes a checkpoint unusable; an error of the disk makes it
+    /// unreadable; the rest is I/O.
     fileprivate static func opening(
         _ path: String, as expected: String, _ code: Int32 = errno
     ) -> CheckpointError {
-        let isDamage = [ENOENT, ELOOP, ENOTDIR, EISDIR, EIO, ENXIO].contains(code)
+        let isDamage = [ENOENT, ELOOP, ENOTDIR, EISDIR, ENXIO].contains(code)
         let reason = String(cString: strerror(code))
         return CheckpointError(
-            isDamage ? .unusable : .io,
+            code == EIO ? .unreadable : isDamage ? .unusable : .io,
             "\(path.printablePath): expected \(expected), found: \(reason)")
     }
 }

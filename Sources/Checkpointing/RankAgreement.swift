@@ -25,6 +25,7 @@ extension Communicator {
             case .unusable: message = [1] + error.message.utf8
             case .mismatch: message = [2] + error.message.utf8
             case .io: message = [3] + error.message.utf8
+            case .unreadable: message = [4] + error.message.utf8
             case .communication: throw error
             }
         }
@@ -35,6 +36,7 @@ extension Communicator {
             case 0: continue
             case 1: kind = .unusable
             case 2: kind = .mismatch
+            case 4: kind = .unreadable
             default: kind = .io
             }
             throw CheckpointError(kind, String(decoding: message.dropFirst(), as: UTF8.self))

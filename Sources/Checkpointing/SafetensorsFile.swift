@@ -75,17 +75,15 @@ package final class SafetensorsWriter {
     package let headerByteCount: Int
     package let headerDigest: String
     /// Of each tensor that is complete, in order, the digest of its bytes.
-    package private(set) var digests: [String] = []
+    package var digests: [String] { digesting.digests }
     package var byteCount: Int { file.byteCount }
 
     private let items: [Item]
     private let file: OutputFile
-    private var digest = PartDigest()
-    private var written = 0
+    private var digesting: RunningDigests
 
-    /// Elements, or rather four bytes each, that are digested and written before the next: they are still in
-    /// the processor's cache when they are written.
-    private static let blockElementCount = 1 << 18
+    /// Elements that are written at once.
+    static let blockElementCount = 1 << 20
 
     /// Creates the file and writes its header; the tensors lie in it in the order of `items`.
     package init(
@@ -94,30 +92,26 @@ package final class SafetensorsWriter {
     ) throws(CheckpointError) {
         let header = SafetensorsWriter.header(items, metadata: metadata)
         (self.items, headerByteCount) = (items, header.count)
+        digesting = RunningDigests(of: items.map(\.byteCount))
         headerDigest = PartDigest.labelled(header)
         file = try operations.createFile(
             path, byteCount: items.reduce(header.count) { $0 + $1.byteCount })
         try file.write(header.span.bytes)
-        closeEmptyItems()
     }
 
-    /// Writes the next elements of the tensor that is not complete.
+    /// Writes the next elements: of the tensor that is not complete, and of those behind it.
     package func append(_ buffer: Buffer) throws(CheckpointError) {
-        guard buffer.byteCount > 0 else { return }
-        precondition(
-            digests.count < items.count
-                && written + buffer.byteCount <= items[digests.count].byteCount,
-            "SafetensorsWriter: \(buffer.byteCount) bytes more than the header announced")
-        var position = 0
-        while position < buffer.count {
-            let end = min(buffer.count, position + SafetensorsWriter.blockElementCount)
-            let block = buffer[position..<end]
-            digest.update(block)
-            try block.withRawSpan { (bytes) throws(CheckpointError) in try file.write(bytes) }
-            position = end
+        // While the disk takes many bytes, another thread takes their digests.
+        let start = digesting
+        let digested = BackgroundWork(
+            { start.taking(buffer) }, little: buffer.count <= SafetensorsWriter.blockElementCount)
+        defer { digesting = digested.wait() }
+        for first in stride(from: 0, to: buffer.count, by: SafetensorsWriter.blockElementCount) {
+            let end = min(buffer.count, first + SafetensorsWriter.blockElementCount)
+            try buffer[first..<end].withRawSpan { (bytes) throws(CheckpointError) in
+                try file.write(bytes)
+            }
         }
-        written += buffer.byteCount
-        closeEmptyItems()
     }
 
     /// Makes the file durable. All tensors must be complete.
@@ -128,13 +122,7 @@ package final class SafetensorsWriter {
         try file.finish()
     }
 
-    private func closeEmptyItems() {
-        while digests.count < items.count, written == items[digests.count].byteCount {
-            digests.append(digest.labelled())
-            (digest, written) = (PartDigest(), 0)
-        }
-    }
-
+    /// The first tensor begins at a page, so that blocks of tensors may go to the disk as they are.
     private static func header(_ items: [Item], metadata: [(String, String)]) -> [UInt8] {
         let texts = metadata.map { "\($0.0.json):\($0.1.json)" }
         var members = ["\"__metadata__\":{\(texts.joined(separator: ","))}"]
@@ -148,7 +136,9 @@ package final class SafetensorsWriter {
             position = end
         }
         var json = Array("{\(members.joined(separator: ","))}".utf8)
-        json += [UInt8](repeating: 0x20, count: (8 - json.count % 8) % 8)
+        let page = OutputFile.pageByteCount
+        let end = (8 + json.count + page - 1) / page * page
+        json += [UInt8](repeating: 0x20, count: end - 8 - json.count)
         return (0..<8).map { UInt8(truncatingIfNeeded: json.count >> ($0 * 8)) } + json
     }
 }

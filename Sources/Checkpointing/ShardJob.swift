@@ -41,39 +41,39 @@ struct ShardJob: Sendable {
     let staging: Buffer
     /// Small files beside it.
     let texts: [(name: String, text: String)]
-    /// On the rank that clears away what dead saves have left.
-    let folder: CheckpointFolder?
+    /// Makes durable what is not the checkpoint's own but belongs to it.
+    let companion: (@Sendable () throws(CheckpointError) -> Void)?
     let operations: FileOperations
 
+    /// Where it fails, the room that the file took is free again at once.
     func run() -> Result<ShardReport, CheckpointError> {
-        Result { () throws(CheckpointError) in
-            folder?.removeLeftovers(operations, except: path)
-            var report = ShardReport()
-            for (name, text) in texts {
-                let bytes = Array(text.utf8)
-                try operations.writeFile(bytes, to: "\(path)/\(name)")
-                report.files.append(
-                    CheckpointManifest.File(
-                        name: name, byteCount: bytes.count, digestedByteCount: bytes.count,
-                        digest: PartDigest.labelled(bytes)))
-            }
-            let writer = try SafetensorsWriter(
-                creating: "\(path)/\(fileName)", items, operations: operations)
-            var position = 0
-            for item in items {
-                let end = position + item.shape.count
-                try writer.append(staging[position..<end])
-                position = end
-            }
-            try writer.finish()
-            // Rank 0's host may not know of the file's name yet where each host has a cache of its own.
-            try operations.synchronizeFolder(path)
+        let outcome = Result { () throws(CheckpointError) in try write() }
+        if case .failure = outcome { try? operations.removeFile("\(path)/\(fileName)") }
+        return outcome
+    }
+
+    private func write() throws(CheckpointError) -> ShardReport {
+        var report = ShardReport()
+        for (name, text) in texts {
+            let bytes = Array(text.utf8)
+            try operations.writeFile(bytes, to: "\(path)/\(name)")
             report.files.append(
                 CheckpointManifest.File(
-                    name: fileName, byteCount: writer.byteCount,
-                    digestedByteCount: writer.headerByteCount, digest: writer.headerDigest))
-            report.digests = writer.digests
-            return report
+                    name: name, byteCount: bytes.count, digestedByteCount: bytes.count,
+                    digest: PartDigest.labelled(bytes)))
         }
+        let writer = try SafetensorsWriter(
+            creating: "\(path)/\(fileName)", items, operations: operations)
+        try writer.append(staging)
+        try writer.finish()
+        // Rank 0's host may not know of the file's name yet where each host has a cache of its own.
+        try operations.synchronizeFolder(path)
+        report.files.append(
+            CheckpointManifest.File(
+                name: fileName, byteCount: writer.byteCount,
+                digestedByteCount: writer.headerByteCount, digest: writer.headerDigest))
+        report.digests = writer.digests
+        try companion?()
+        return report
     }
 }

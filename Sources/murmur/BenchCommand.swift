@@ -20,6 +20,9 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Also says where the time of a step goes, on standard error.")
     var profile = false
 
+    @Flag(help: "Also saves checkpoints in the run directory, and removes them.")
+    var saves = false
+
     @Option(help: ArgumentHelp("Steps to time, after 2 that warm up.", valueName: "n"))
     var steps = 8
 
@@ -33,11 +36,11 @@ struct BenchCommand: ParsableCommand {
             timeout: configuration.run.communicationTimeout,
             options: [
                 SharedValue("command", "bench"), SharedValue("--steps", "\(steps)"),
-                SharedValue("--profile", "\(profile)"),
+                SharedValue("--profile", "\(profile)"), SharedValue("--saves", "\(saves)"),
             ], configuration: configuration
         ) { world throws(RunError) in
             let result = try bench(
-                configuration, steps: steps, profiles: profile, world: world)
+                configuration, steps: steps, profiles: profile, saves: saves, world: world)
             if world.isFirst { try show(result) }
         }
     }
@@ -51,6 +54,24 @@ struct BenchCommand: ParsableCommand {
                 throw RunError(.divergence, "bench: expected finite figures, found \(result)")
             }
         }
+        showSteps(result)
+        if let saves = result.saves { showSaves(saves) }
+    }
+
+    private func showSaves(_ saves: SaveRates) {
+        let share = saves.saveBytesPerSecond / saves.diskBytesPerSecond
+        print(
+            """
+            save           \(Self.number(Double(saves.saveBytes) / 1e9)) GB, steps wait \
+            \(Self.number(saves.savePauseSeconds)) s
+            saving         \(Self.number(saves.saveBytesPerSecond / 1e9)) GB/s, \
+            \(Self.number(100 * share)) % of the disk's \
+            \(Self.number(saves.diskBytesPerSecond / 1e9))
+            digest         \(Self.number(saves.digestBytesPerSecond / 1e9)) GB/s
+            """)
+    }
+
+    private func showSteps(_ result: BenchResult) {
         print(
             """
             step           \(Self.number(result.stepSeconds)) s

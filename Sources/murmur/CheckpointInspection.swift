@@ -56,7 +56,7 @@ struct VerifyCheckpoint: ParsableCommand {
                 try checkpoint.reader.get().verify()
                 print("\(checkpoint.path): sound")
             } catch {
-                guard case .unusable = error.kind else { throw RunError(error) }
+                if case .io = error.kind { throw RunError(error) }
                 problems.append(error.message)
             }
         }

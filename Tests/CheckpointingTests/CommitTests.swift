@@ -1,5 +1,6 @@
 import Checkpointing
 import Communication
+import Crypto
 import Foundation
 import Layers
 import Synchronization
@@ -167,6 +168,13 @@ private final class Saboteur: Sendable {
         try save(into: folder)
         let error = checkpointError { try save(into: folder, seed: 2) }
         #expect(error?.message.contains("found one of another") == true)
+        // One of a newer format is somebody's work, whatever is in it.
+        let manifest = "\(folder.path)/checkpoints/step-0000000010/manifest.json"
+        let sound = try contents(manifest)
+        try newerManifest(sound).write(to: URL(fileURLWithPath: manifest))
+        let newer = checkpointError { try save(into: folder) }
+        #expect(newer?.message.contains("a newer murmur wrote it") == true)
+        try Data(sound).write(to: URL(fileURLWithPath: manifest))
         // A damaged one is replaced.
         try folder.write(
             [1, 2, 3], as: "checkpoints/step-0000000010/shard-00000-of-00001.safetensors")
@@ -174,6 +182,28 @@ private final class Saboteur: Sendable {
         let found = try #require(try CheckpointReader.newest(in: folder.path))
         #expect(try found.reader.digest() == digest(seed: 2, step: 10))
         #expect(try folder.names("checkpoints") == ["step-0000000010"])
+    }
+
+    /// Going back to an older one would throw work away.
+    @Test func aNewerFormatIsNotPassedOver() throws {
+        let folder = try TemporaryFolder()
+        try save(into: folder)
+        try save(into: folder, progress: SampleState.progress(step: 20))
+        let manifest = "\(folder.path)/checkpoints/step-0000000020/manifest.json"
+        try newerManifest(try contents(manifest)).write(to: URL(fileURLWithPath: manifest))
+        let error = checkpointError { _ = try CheckpointReader.newest(in: folder.path) }
+        guard case .mismatch = error?.kind else {
+            Issue.record("expected a mismatch, found \(String(describing: error))")
+            return
+        }
+    }
+
+    /// The manifest as a format to come would have it, rightly digested.
+    private func newerManifest(_ manifest: [UInt8]) -> Data {
+        let text = String(decoding: manifest.dropLast(85), as: UTF8.self)
+            .replacing("\"version\": 2", with: "\"version\": 3")
+        let digest = SHA256.hash(data: Data(text.utf8)).map { String(format: "%02x", $0) }
+        return Data("\(text)\"digest\": \"sha256:\(digest.joined())\"}\n".utf8)
     }
 
     @Test func leftoversThatStayAreSaidAndStopNoSave() throws {

@@ -96,6 +96,39 @@ import Training
         #expect(MetricsFile.length(keeping: 2, of: Data(text.utf8)) == kept)
     }
 
+    /// A full disk costs no row: those that it does not take are written when it does.
+    @Test(.enabled(if: SmallDisk.isPossible, "a tmpfs cannot be mounted here"))
+    func rowsThatTheDiskDoesNotTakeAreHeld() throws {
+        let disk = try SmallDisk(at: folder.file("disk"), kibibytes: 12)
+        let ballast = URL(fileURLWithPath: "\(disk.path)/ballast")
+        try Data(count: 8192).write(to: ballast)
+        let file = try MetricsFile(directory: disk.path, keeping: 0)
+        let failures = try (1...50).map { try file.append(row($0)) }
+        #expect(failures.compactMap(\.self).count == 1)
+        #expect(throws: RunError.self) { try file.synchronize() }
+        // Whole rows only, as far as there was room.
+        let before = try folder.bytes("disk/\(MetricsFile.name)")
+        let whole = (1...50).map { row($0).json + "\n" }.joined()
+        #expect(before.last == 0x0A && before.count < 4096 && whole.utf8.starts(with: before))
+        try FileManager.default.removeItem(at: ballast)
+        #expect(try file.append(row(51)) == nil)
+        try file.synchronize()
+        #expect(
+            try folder.bytes("disk/\(MetricsFile.name)")
+                == Array((whole + row(51).json + "\n").utf8))
+    }
+
+    /// A run whose rows nobody can keep is not worth its hours.
+    @Test(.enabled(if: SmallDisk.isPossible, "a tmpfs cannot be mounted here"))
+    func tooManyHeldRowsAreAnError() throws {
+        let disk = try SmallDisk(at: folder.file("disk"), kibibytes: 4)
+        let file = try MetricsFile(directory: disk.path, keeping: 0)
+        try Data(count: 4096).write(to: URL(fileURLWithPath: "\(disk.path)/ballast"))
+        for step in 1..<MetricsFile.mostHeld { try file.append(row(step)) }
+        let error = #expect(throws: RunError.self) { try file.append(row(MetricsFile.mostHeld)) }
+        #expect(error?.kind == .inputOutput)
+    }
+
     @Test func aFolderInItsPlaceIsOneClearError() throws {
         try FileManager.default.createDirectory(
             atPath: folder.file(MetricsFile.name), withIntermediateDirectories: false)

@@ -13,14 +13,19 @@ private final class Disk: Sendable {
     enum State: Sendable { case works, hangs, fails }
 
     private let states: Mutex<[State]>
+    private let file: String
 
-    init(_ states: [State]) { self.states = Mutex(states) }
+    /// - Parameter file: what the paths that it stops or breaks have in them.
+    init(_ states: [State], file: String = "/shard-") {
+        self.states = Mutex(states)
+        self.file = file
+    }
 
     func set(_ state: State, rank: Int) { states.withLock { $0[rank] = state } }
 
     func operations(of rank: Int) -> FileOperations {
         FileOperations { [self] (operation, path) throws(CheckpointError) in
-            guard operation == .write, path.contains("/shard-") else { return }
+            guard operation == .write, path.contains(file) else { return }
             while states.withLock({ $0[rank] }) == .hangs { usleep(1000) }
             if states.withLock({ $0[rank] }) == .fails {
                 throw CheckpointError(.io, "\(path): no space")
@@ -56,7 +61,10 @@ private final class SavingRank {
 
     func set(_ value: Float) { for index in 0..<buffer.count { buffer.floats[index] = value } }
 
-    func save(step: Int, value: Float? = nil, isLast: Bool = false, run: String = "r") throws {
+    func save(
+        step: Int, value: Float? = nil, isLast: Bool = false, run: String = "r",
+        companion: (@Sendable () throws(CheckpointError) -> Void)? = nil
+    ) throws {
         set(value ?? Float(step))
         let state = StateTensor(
             name: "w", spec: ShardSpec(replicated: [Self.count]),
@@ -67,7 +75,8 @@ private final class SavingRank {
                 step: step, optimizerUpdates: step, samples: step,
                 identity: .init(
                     run: run, configuration: "", configurationDigest: "", tokenizer: "",
-                    tokenizerDigest: "", datasetDigest: "", build: "", blas: "")), isLast: isLast)
+                    tokenizerDigest: "", datasetDigest: "", build: "", blas: "")), isLast: isLast,
+            companion: companion)
     }
 
     /// What the agreement of a step does.
@@ -76,11 +85,13 @@ private final class SavingRank {
         try checkpoints.advance(statuses.map { SaveStatus(rawValue: Int($0[0]))! })
     }
 
-    /// Steps until this rank's part has ended.
+    /// Steps until the save under way has ended: the parts, then the whole.
     func advanceUntilWritten() throws {
-        while checkpoints.status == .writing { usleep(500) }
-        try communicator.barrier().wait()
-        try advance()
+        while checkpoints.status != .none {
+            while checkpoints.status == .writing { usleep(500) }
+            try communicator.barrier().wait()
+            try advance()
+        }
     }
 }
 
@@ -202,6 +213,44 @@ private final class SavingRank {
             let rank = SavingRank(folder, disk, communicator)
             try rank.save(step: 10, isLast: true)
             #expect(steps(folder) == [10])
+        }
+    }
+
+    /// Rank 0's disk hangs when the parts are there: the others go on with steps, and nobody waits.
+    @Test func trainingGoesOnWhileTheWholeIsMade() throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk([.works, .works], file: "/manifest.json")
+        disk.set(.hangs, rank: 0)
+        try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, disk, communicator)
+            try rank.save(step: 10)
+            while rank.checkpoints.status == .writing { usleep(500) }
+            try communicator.barrier().wait()
+            for _ in 0..<20 { try rank.advance() }
+            #expect(steps(folder) == [])
+            #expect(rank.checkpoints.status == (communicator.rank == 0 ? .writing : .durable))
+            try communicator.barrier().wait()
+            disk.set(.works, rank: 0)
+            try rank.advanceUntilWritten()
+            #expect(steps(folder) == [10])
+        }
+    }
+
+    /// What belongs to a checkpoint and is not durable keeps it from being one.
+    @Test func aCompanionThatFailsFailsTheSave() throws {
+        let folder = try TemporaryFolder()
+        try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, Disk([.works, .works]), communicator)
+            let isFirst = communicator.rank == 0
+            try rank.save(step: 10) { () throws(CheckpointError) in
+                if isFirst { throw CheckpointError(.io, "rows: no space") }
+            }
+            try rank.advanceUntilWritten()
+            #expect(rank.lines.contains { $0.contains("rows: no space") }, "\(rank.lines)")
+            #expect(steps(folder) == [])
+            try rank.save(step: 20) {}
+            try rank.advanceUntilWritten()
+            #expect(steps(folder) == [20])
         }
     }
 

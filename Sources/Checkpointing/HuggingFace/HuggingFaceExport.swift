@@ -66,9 +66,7 @@ package struct HuggingFaceExport: Sendable {
         var texts = texts
         if shards.count > 1 { texts.append((HuggingFaceFile.index, index(of: shards))) }
         for text in texts {
-            let file = try operations.createFile("\(folder)/\(text.name)")
-            try file.write(text.bytes.span.bytes)
-            try file.finish()
+            try operations.writeFile(text.bytes, to: "\(folder)/\(text.name)")
         }
         return (shards.map(\.name) + texts.map(\.name)).sorted()
     }

@@ -56,6 +56,8 @@ public struct BenchResult: Sendable, Encodable {
     /// Wall time of the traced steps; `profile` sums to it. Both with `--profile` only.
     public var profileStepSeconds: Double?
     public var profile: [ProfileRow]?
+    /// With `--saves` only.
+    public var saves: SaveRates?
 
     public var json: String {
         get throws {
@@ -69,9 +71,11 @@ public struct BenchResult: Sendable, Encodable {
 
 /// Times `steps` training steps on pseudo-random tokens after 2 that warm up, at most about 3 minutes.
 /// A skipped step does less: it is counted and another one taken in its place.
-/// Collective; times are each rank's own. `profiles`: traces some more steps and tells where their time goes.
+/// Collective; times are each rank's own. `profiles`: traces some more steps and tells where their time goes;
+/// `saves`: also saves checkpoints, and removes them.
 public func bench(
-    _ configuration: RunConfiguration, steps: Int, profiles: Bool = false, world: World
+    _ configuration: RunConfiguration, steps: Int, profiles: Bool = false, saves: Bool = false,
+    world: World
 ) throws(RunError) -> BenchResult {
     _ = try checkLayout(configuration, world: world, readsData: false)
     configuration.startThreads(world)
@@ -89,6 +93,7 @@ public func bench(
     let times = try timeSteps(
         &taken, source, count: steps, until: profiles ? .profile : .end, start: start, world: world)
     var result = try assemble(configuration, replica, times, world: world)
+    if saves { result.saves = try benchSaves(replica.savedState, configuration, world: world) }
     guard profiles else { return result }
     let left = secondsToTake - (ContinuousClock.now - start).inSeconds
     let room = Int(max(1, min(Double(tracedSteps), left / result.stepSeconds)))
@@ -252,7 +257,7 @@ private func peakResidentBytes() -> Int {
     return kibibytes * 1024
 }
 
-private func median(_ values: [Double]) -> Double {
+func median(_ values: [Double]) -> Double {
     let sorted = values.sorted()
     let middle = sorted.count / 2
     return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2

@@ -22,7 +22,7 @@ extension RunError {
 
     public init(_ error: CheckpointError) {
         switch error.kind {
-        case .unusable, .mismatch: self.init(.checkpoint, error.message)
+        case .unusable, .unreadable, .mismatch: self.init(.checkpoint, error.message)
         case .io: self.init(.inputOutput, error.message)
         case .communication(let cause): self.init(cause)
         }

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// One line of `metrics.jsonl`.
 public struct MetricsRow: Sendable {
@@ -59,46 +60,89 @@ public struct MetricsRow: Sendable {
 
 /// `metrics.jsonl`: rows are appended one write each; on resume the rows that are not of the past are
 /// cut off and the others stay byte for byte.
-package final class MetricsFile {
+///
+/// Rows that the disk does not take are held, and written before the next one that it takes: a full disk costs no
+/// row, and the run no step. A thread that saves may call `synchronize` while another appends.
+package final class MetricsFile: Sendable {
     package static let name = "metrics.jsonl"
+    /// Rows that are held before the run is better ended.
+    package static let mostHeld = 10_000
 
-    private let handle: FileHandle
+    private struct State {
+        /// Bytes of whole rows in the file.
+        var length: Int
+        /// Rows that are not in it yet, a line each.
+        var held: [String] = []
+    }
+
     private let path: String
+    private let descriptor: Int32
+    private let state: Mutex<State>
 
     /// Opens the file and keeps the rows up to `step`.
     package init(directory: String, keeping step: Int) throws(RunError) {
-        path = directory + "/" + MetricsFile.name
+        path = "\(directory)/\(MetricsFile.name)"
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw MetricsFile.failure(path, "to write") }
         do {
-            if !FileManager.default.fileExists(atPath: path) {
-                try Data().write(to: URL(fileURLWithPath: path), options: .withoutOverwriting)
-            }
-            let url = URL(fileURLWithPath: path)
-            let length = MetricsFile.length(keeping: step, of: try Data(contentsOf: url))
-            handle = try FileHandle(forUpdating: url)
-            try handle.truncate(atOffset: UInt64(length))
-            try handle.seekToEnd()
+            let rows = try Data(contentsOf: URL(fileURLWithPath: path))
+            state = Mutex(State(length: MetricsFile.length(keeping: step, of: rows)))
         } catch {
-            throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
+            close(descriptor)
+            throw RunError(.inputOutput, "\(path): expected to read, found \(systemReason(error))")
+        }
+        let length = state.withLock { $0.length }
+        guard ftruncate(descriptor, off_t(length)) == 0 else {
+            throw MetricsFile.failure(path, "to cut")
         }
     }
 
-    package func append(_ row: MetricsRow) throws(RunError) {
-        do {
-            try handle.write(contentsOf: Data((row.json + "\n").utf8))
-        } catch {
-            throw RunError(
-                .inputOutput, "\(path): expected to append a row, found \(systemReason(error))")
+    deinit { close(descriptor) }
+
+    /// Appends a row, or holds it.
+    /// - Returns: where this is the first one that is held, why.
+    @discardableResult
+    package func append(_ row: MetricsRow) throws(RunError) -> RunError? {
+        let (failure, count) = state.withLock { state -> (RunError?, Int) in
+            state.held.append(row.json + "\n")
+            return (write(&state), state.held.count)
         }
+        if let failure, count >= MetricsFile.mostHeld { throw failure }
+        return count == 1 ? failure : nil
     }
 
     /// Makes the rows so far durable.
-    func synchronize() throws(RunError) {
-        do {
-            try handle.synchronize()
-        } catch {
-            throw RunError(
-                .inputOutput, "\(path): expected to reach the disk, found \(systemReason(error))")
+    package func synchronize() throws(RunError) {
+        if let failure = state.withLock({ write(&$0) }) { throw failure }
+        guard fsync(descriptor) == 0 else { throw MetricsFile.failure(path, "to reach the disk") }
+    }
+
+    /// Writes what is held; a row that was written in part is taken back.
+    private func write(_ state: inout State) -> RunError? {
+        let bytes = Array(state.held.joined().utf8)
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                pwrite(
+                    descriptor, $0.baseAddress! + written, bytes.count - written,
+                    off_t(state.length + written))
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else {
+                let failure = MetricsFile.failure(path, "to append a row")
+                _ = ftruncate(descriptor, off_t(state.length))
+                return failure
+            }
+            written += count
         }
+        state.length += bytes.count
+        state.held = []
+        return nil
+    }
+
+    private static func failure(_ path: String, _ action: String) -> RunError {
+        RunError(
+            .inputOutput, "\(path): expected \(action), found \(String(cString: strerror(errno)))")
     }
 
     /// Bytes of the whole lines that are rows of steps up to `step`, from the start.

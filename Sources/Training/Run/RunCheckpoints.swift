@@ -28,18 +28,21 @@ package final class RunCheckpoints {
     /// collective.
     package var status: SaveStatus { saver.status }
 
-    /// Commits the save under way once every rank has ended its part.
+    /// Goes on with the save under way once every rank has ended what it was at: after the parts, with making
+    /// them a checkpoint.
     ///
     /// - Parameter statuses: the ranks', as they were agreed on in a step: the same on all.
     package func advance(_ statuses: [SaveStatus]) throws(RunError) {
         guard saver.step != nil, !statuses.contains(.writing) else { return }
-        try commit(isLast: false)
+        try goOn(isLast: false)
     }
 
     /// Copies the state and begins to write it, after the save under way has ended. The last save of a run is
     /// waited for, and ends the run where it fails.
+    /// - Parameter companion: makes durable what belongs to the checkpoint but lies elsewhere, beside the training.
     package func save(
-        _ state: [StateTensor], progress: TrainingProgress, isLast: Bool
+        _ state: [StateTensor], progress: TrainingProgress, isLast: Bool,
+        companion: (@Sendable () throws(CheckpointError) -> Void)? = nil
     ) throws(RunError) {
         do throws(RunError) {
             try settle()
@@ -49,47 +52,50 @@ package final class RunCheckpoints {
             note("warning: \(error.message)")
         }
         do throws(CheckpointError) {
-            try saver.begin(state, progress: progress)
+            try saver.begin(state, progress: progress, companion: companion)
         } catch {
             return try bear(error, step: progress.step, isLast: isLast)
         }
         if isLast { try settle(isLast: true) }
     }
 
-    /// Waits for the save under way, if there is one, and commits it; after about so many seconds it is left
-    /// as it is.
+    /// Waits for the save under way, if there is one, to become a checkpoint; after about so many seconds it is
+    /// left as it is.
     package func settle(seconds: Double = .infinity) throws(RunError) {
         try settle(isLast: false, seconds: seconds)
     }
 
     private func settle(isLast: Bool, seconds: Double = .infinity) throws(RunError) {
-        guard let step = saver.step else { return }
         var turns = (seconds / 30).rounded(.up)
-        do throws(CheckpointError) {
-            while true {
-                let late = try saver.wait(seconds: 30)
-                turns -= 1
-                if late.isEmpty { break }
-                if turns <= 0 { return }
-                let ranks = late.map(String.init).joined(separator: ", ")
-                note("checkpoint of step \(step): waiting for rank \(ranks) to write")
+        while let step = saver.step {
+            let late: [Int]
+            do throws(CheckpointError) {
+                late = try saver.wait(seconds: 30)
+            } catch {
+                throw RunError(error).located(step: step)
             }
-        } catch {
-            throw RunError(error).located(step: step)
+            if late.isEmpty {
+                try goOn(isLast: isLast)
+                continue
+            }
+            turns -= 1
+            guard turns > 0 else { return }
+            let ranks = late.map(String.init).joined(separator: ", ")
+            note("checkpoint of step \(step): waiting for rank \(ranks) to write")
         }
-        try commit(isLast: isLast)
     }
 
-    private func commit(isLast: Bool) throws(RunError) {
+    private func goOn(isLast: Bool) throws(RunError) {
         let span = Trace.begin(.checkpoint, "commit")
         defer { span.end() }
         let step = saver.step ?? 0
         try tellWarnings()
         do throws(CheckpointError) {
-            note("saved \(try saver.commit())")
+            guard let path = try saver.advance() else { return }
+            note("saved \(path)")
             failures = 0
         } catch {
-            try bear(error, step: step, isLast: isLast)
+            return try bear(error, step: step, isLast: isLast)
         }
         if isLast { try tellWarnings() }
     }
@@ -104,7 +110,7 @@ package final class RunCheckpoints {
     /// A disk that is full or fails costs a save, not the run: until it has cost several in a row, or the last.
     private func bear(_ error: CheckpointError, step: Int, isLast: Bool) throws(RunError) {
         switch error.kind {
-        case .io, .unusable: break
+        case .io, .unusable, .unreadable: break
         case .mismatch:
             var failure = RunError(error).located(step: step)
             failure.isShared = true

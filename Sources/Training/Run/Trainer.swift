@@ -74,7 +74,7 @@ final class Trainer<Network: Model> {
             let signal = outcome.signal
             // All ranks: the end of a run that diverged; its last bad step has a row like the others.
             if let divergence = outcome.divergence {
-                try? metrics?.append(row)
+                _ = try? metrics?.append(row)
                 console.report(
                     row, last: last, stepsDone: step - first, communicationShare: share)
                 throw divergence
@@ -87,9 +87,8 @@ final class Trainer<Network: Model> {
                     on: evaluation, mesh: replica.mesh, host: world.placement.hostName
                 ) { (input) throws(CommunicationError) in try replica.loss(of: input) }
             }
-            // The first rank: metrics and console. A row that cannot be written ends the run at the
-            // next agreement.
-            do throws(RunError) { try metrics?.append(row) } catch { metricsFailure = error }
+            // The first rank: metrics and console.
+            append(row, to: metrics, console)
             console.report(row, last: last, stepsDone: step - first, communicationShare: share)
 
             // All ranks: a copy of the state, after the rows that belong to it; it is written while training
@@ -187,6 +186,17 @@ final class Trainer<Network: Model> {
         return (row, share, outcome)
     }
 
+    /// A row that the disk does not take is held; too many of them end the run at the next agreement.
+    private func append(_ row: MetricsRow, to metrics: MetricsFile?, _ console: Console) {
+        do throws(RunError) {
+            guard let reason = try metrics?.append(row) else { return }
+            console.note(
+                "warning: step \(step): \(reason.message); rows are held until the disk takes them")
+        } catch {
+            metricsFailure = error
+        }
+    }
+
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
 
     private func save(
@@ -194,14 +204,18 @@ final class Trainer<Network: Model> {
     ) throws(RunError) {
         let span = Trace.begin(.checkpoint, "checkpoint")
         defer { span.end() }
-        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-            if let metricsFailure { throw metricsFailure.located(step: step) }
-            try metrics?.synchronize()
-        }
         let progress = TrainingProgress(
             step: step, optimizerUpdates: replica.updates,
             samples: samples, lossScale: savedLossScale, identity: identity)
-        try checkpoints.save(replica.savedState, progress: progress, isLast: isLast)
+        // Rows of the past are durable before the checkpoint that has them behind it.
+        try checkpoints.save(replica.savedState, progress: progress, isLast: isLast) {
+            () throws(CheckpointError) in
+            do throws(RunError) {
+                try metrics?.synchronize()
+            } catch {
+                throw CheckpointError(.io, error.message)
+            }
+        }
     }
 
     /// What a resumed run needs of the scale; the configuration has the other policies.
