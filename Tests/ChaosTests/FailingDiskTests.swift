@@ -86,9 +86,9 @@ extension Chaos {
             let short = place.rank == 0 ? ["rename"] : ["fsync"]
             for call in Chaos.isLong ? FailingDiskTests.writing : short {
                 var missed = 0
-                for number in numbers(of: call) where missed < 2 {
+                for number in numbers(of: call) where missed < 1 {
                     let outcome = try FailingDiskTests.fail(
-                        call, number, place, fromRow: DiskRun.interval + 2)
+                        call, number, place, fromRow: 2 * DiskRun.interval - 1)
                     if outcome.ofCheckpoints.isEmpty { missed += 1 } else { trials += 1 }
                     try check(outcome)
                     given += outcome.launch.savesGivenUp.count
@@ -136,7 +136,7 @@ extension Chaos {
             for call in Chaos.isLong ? ["mkdir", "fsync", "rename", "openat"] : ["fsync"] {
                 for number in Chaos.isLong ? 1...8 : 1...1 {
                     let outcome = try FailingDiskTests.fail(
-                        call, number, place, fromRow: DiskRun.lastStep - 3)
+                        call, number, place, fromRow: DiskRun.lastStep - 1)
                     let (launch, trial) = (outcome.launch, outcome.trial)
                     try outcome.run.expectIntact(launch, trial)
                     guard outcome.elsewhere.isEmpty else { continue }
@@ -161,7 +161,7 @@ extension Chaos {
             for place in Place.all where place.rank == 0 {
                 for (call, number) in [("unlink", 1), ("unlink", 3), ("rmdir", 1), ("rename", 2)] {
                     let outcome = try FailingDiskTests.fail(
-                        call, number, place, fromRow: 2 * DiskRun.interval + 2,
+                        call, number, place, fromRow: 3 * DiskRun.interval - 1,
                         settings: ["checkpoint.keep=2"])
                     try outcome.run.expectIntact(outcome.launch, outcome.trial)
                     #expect(

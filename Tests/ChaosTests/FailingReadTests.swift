@@ -31,7 +31,7 @@ extension Chaos {
 
         /// Numbers of the calls, thread by thread, that read a checkpoint in an undisturbed resume.
         private func numbers(_ prepared: DiskRun, _ call: String) throws -> [Int] {
-            let (run, launch, log) = try resume(prepared, call, 1_000_000)
+            let (run, launch, log) = try resume(prepared, call, 65_535)
             try #require(launch.exitCode == 0, "\(launch.summary)")
             var counts: [Substring: Int] = [:]
             var numbers: Set<Int> = []
