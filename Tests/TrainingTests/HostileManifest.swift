@@ -211,7 +211,7 @@ struct HostileManifest: Sendable {
         .init(
             "2^61 elements in a part",
             tensors:
-                "[\(tensor(shape: "[2305843009213693951]", parts: "[\(part("[0,2305843009213693951]"))]"))]",
+                "[\(tensor(shape: "[2305843009213693952]", parts: "[\(part("[0,2305843009213693952]"))]"))]",
             "below 2^63"),
         .init(
             "slices beyond all measure",
