@@ -77,7 +77,7 @@ let package = Package(
             dependencies: ["Communication", "RankTests", "TestSupport"]),
         .testTarget(name: "OptimizersTests", dependencies: ["Optimizers"]),
         .testTarget(name: "ParallelismTests", dependencies: ["Parallelism", "Training"]),
-        .testTarget(name: "CheckpointingTests", dependencies: ["Checkpointing"]),
+        .testTarget(name: "CheckpointingTests", dependencies: ["Checkpointing", "TestSupport"]),
         .testTarget(
             name: "TrainingTests",
             dependencies: ["murmur", "Training", "Datasets", "TestSupport"]),

@@ -2,7 +2,10 @@ import Layers
 import Tensors
 
 extension CheckpointManifest {
-    static let longest = 1 << 26
+    /// Bytes of a manifest, files and tensors that it may name: what a hostile one can make a reader spend.
+    static let longest = 1 << 23
+    private static let mostFiles = 1 << 14
+    private static let mostTensors = 100_000
 
     /// Reads `manifest.json` of a folder: its digest first, then every member. The texts of the
     /// configuration and the tokenizer are left empty: they are files of their own.
@@ -106,23 +109,24 @@ extension CheckpointManifest {
         var scale: TrainingProgress.LossScale?
 
         init(_ reader: inout JSONReader) throws(CheckpointError) {
-            var found: [String: Int] = [:]
+            let names = ["step", "optimizer_updates", "samples"]
             var scale: [Int]?
+            var found = [Int?](repeating: nil, count: 3)
             try reader.object { (reader, key) throws(CheckpointError) in
-                guard key != "loss_scale" else {
+                if key == "loss_scale" {
                     scale = try reader.members(
                         integers: ["scale", "good_steps", "hysteresis", "lost_steps"]
                     ).integers
-                    return
+                } else if let index = names.firstIndex(of: key) {
+                    found[index] = try reader.integer()
+                } else {
+                    throw reader.failure(
+                        expected: names.joined(separator: ", "), found: key.printable)
                 }
-                found[key] = try reader.integer()
             }
-            guard let step = found["step"], let updates = found["optimizer_updates"],
-                let samples = found["samples"], found.count == 3
-            else {
+            guard let step = found[0], let updates = found[1], let samples = found[2] else {
                 throw reader.failure(
-                    expected: "step, optimizer_updates, samples",
-                    found: found.keys.sorted().joined(separator: ", ").printable)
+                    expected: names.joined(separator: ", "), found: "one of them missing")
             }
             (self.step, self.updates, self.samples) = (step, updates, samples)
             self.scale = scale.map {
@@ -137,6 +141,8 @@ extension CheckpointManifest {
         var files: [File] = []
         var names = Set<String>()
         try reader.array { (reader) throws(CheckpointError) in
+            try reader.require(
+                files.count < mostFiles, expected: "at most \(mostFiles) files", found: "more")
             let members = try reader.members(
                 strings: ["name", "digest"], integers: ["bytes", "digested_bytes"])
             let (name, digest) = (members.strings[0], members.strings[1])
@@ -174,6 +180,9 @@ extension CheckpointManifest {
         var tensors: [Entry] = []
         try reader.array { (reader) throws(CheckpointError) in
             reader.context = "tensors"
+            try reader.require(
+                tensors.count < mostTensors, expected: "at most \(mostTensors) tensors",
+                found: "more")
             let entry = try readTensor(&reader, version: version)
             let isNext =
                 tensors.last.map { $0.name.utf8.lexicographicallyPrecedes(entry.name.utf8) }
@@ -333,23 +342,24 @@ extension JSONReader {
     mutating func members(
         strings: [String] = [], integers: [String] = []
     ) throws(CheckpointError) -> (strings: [String], integers: [Int]) {
-        var texts: [String: String] = [:]
-        var numbers: [String: Int] = [:]
+        var texts = [String?](repeating: nil, count: strings.count)
+        var numbers = [Int?](repeating: nil, count: integers.count)
         try object { (reader, key) throws(CheckpointError) in
-            if strings.contains(key) {
-                texts[key] = try reader.string(limit: 1 << 16)
-            } else if integers.contains(key) {
-                numbers[key] = try reader.integer()
+            if let index = strings.firstIndex(of: key) {
+                texts[index] = try reader.string(limit: 1 << 16)
+            } else if let index = integers.firstIndex(of: key) {
+                numbers[index] = try reader.integer()
             } else {
                 throw reader.failure(
                     expected: (strings + integers).joined(separator: ", "), found: key.printable)
             }
         }
-        guard texts.count == strings.count, numbers.count == integers.count else {
+        let given = (texts.compactMap { $0 }, numbers.compactMap { $0 })
+        guard given.0.count == strings.count, given.1.count == integers.count else {
             throw failure(
                 expected: (strings + integers).joined(separator: ", "), found: "one of them missing"
             )
         }
-        return (strings.compactMap { texts[$0] }, integers.compactMap { numbers[$0] })
+        return given
     }
 }

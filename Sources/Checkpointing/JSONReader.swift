@@ -103,6 +103,7 @@ struct JSONReader {
     /// Reads a string of at most `limit` bytes of UTF-8.
     mutating func string(limit: Int) throws(CheckpointError) -> String {
         try take(UInt8(ascii: "\""), "a string")
+        if let string = plainString(limit: limit) { return string }
         var bytes: [UInt8] = []
         while true {
             switch try next("the end of a string") {
@@ -119,6 +120,21 @@ struct JSONReader {
                 throw failure(expected: "a string of at most \(limit) bytes", found: "a longer one")
             }
         }
+    }
+
+    /// The rest of a string that is what nearly all are: without escapes, and whole in the block. nil, and nothing
+    /// read, where it is not.
+    private mutating func plainString(limit: Int) -> String? {
+        var end = position
+        let last = min(block.count, position + limit + 1)
+        while end < last, block[end] != UInt8(ascii: "\"") {
+            guard block[end] != UInt8(ascii: "\\"), block[end] >= 0x20 else { return nil }
+            end += 1
+        }
+        guard end < last, let string = String(validating: block[position..<end], as: UTF8.self)
+        else { return nil }
+        position = end + 1
+        return string
     }
 
     /// Checks that nothing but `padding` follows.

@@ -2,6 +2,7 @@ import Checkpointing
 import Crypto
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 /// Checkpoints of version 2, made by hand: the order of slice-major memory, and manifests that lie about it.

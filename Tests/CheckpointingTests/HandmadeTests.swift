@@ -2,6 +2,7 @@ import Checkpointing
 import Crypto
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 /// Checkpoints of version 1, made by hand, and manifests that lie with a digest that is right.

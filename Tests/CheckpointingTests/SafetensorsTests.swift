@@ -1,6 +1,7 @@
 import Checkpointing
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct SafetensorsTests {

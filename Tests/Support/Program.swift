@@ -165,7 +165,7 @@ private func firstExecutable(_ name: String, in folders: [String]) throws -> Str
 }
 
 /// A thread of the test library blocks signals, and its children would inherit that.
-private func withSignalsUnblocked(_ body: () throws -> Void) rethrows {
+package func withSignalsUnblocked(_ body: () throws -> Void) rethrows {
     var (none, before) = (sigset_t(), sigset_t())
     sigemptyset(&none)
     pthread_sigmask(SIG_SETMASK, &none, &before)

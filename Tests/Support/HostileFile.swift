@@ -1,8 +1,8 @@
 /// A file that is no sound safetensors file, and a part of the message it must get.
-struct HostileFile: Sendable {
-    let name: String
-    let bytes: [UInt8]
-    let message: String
+package struct HostileFile: Sendable {
+    package let name: String
+    package let bytes: [UInt8]
+    package let message: String
 
     init(
         _ name: String, _ json: String, data: Int = 0, length: UInt64? = nil, _ message: String
@@ -16,7 +16,7 @@ struct HostileFile: Sendable {
     }
 
     /// A header and some bytes after it; the length field can lie.
-    static func file(_ json: [UInt8], data: Int = 0, length: UInt64? = nil) -> [UInt8] {
+    package static func file(_ json: [UInt8], data: Int = 0, length: UInt64? = nil) -> [UInt8] {
         let length = length ?? UInt64(json.count)
         return (0..<8).map { UInt8(truncatingIfNeeded: length >> ($0 * 8)) } + json
             + [UInt8](repeating: 0, count: data)
@@ -28,7 +28,7 @@ struct HostileFile: Sendable {
         "\"\(name)\":{\"dtype\":\"\(type)\",\"shape\":\(shape),\"data_offsets\":\(offsets)}"
     }
 
-    static func tensor(
+    package static func tensor(
         _ shape: String, _ offsets: String, type: String = "F32", name: String = "a"
     ) -> String {
         "{\(member(shape, offsets, type: type, name: name))}"
@@ -47,7 +47,7 @@ struct HostileFile: Sendable {
         return json + [UInt8(ascii: "}")]
     }
 
-    static let all = lengths + structure + numbers + coverage + members + strings
+    package static let all = lengths + structure + numbers + coverage + members + strings
 
     private static let lengths: [HostileFile] = [
         .init("nothing", bytes: [], "found 0 bytes"),

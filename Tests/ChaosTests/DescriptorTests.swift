@@ -1,0 +1,66 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// prlimit, which starts a program that may open only so many files.
+enum FewDescriptors {
+    static let program = ["/usr/bin/prlimit", "/bin/prlimit"].first {
+        FileManager.default.isExecutableFile(atPath: $0)
+    }
+}
+
+extension Chaos {
+    /// Runs that may open only so many files.
+    @Suite(
+        .serialized,
+        .enabled(if: FewDescriptors.program != nil, "prlimit (of util-linux) is missing"))
+    struct DescriptorTests {
+        /// From too few for the system's loader to more than a run needs, and one in between in the short form.
+        @Test(arguments: DiskRun.Layout.allCases)
+        func tooFewDescriptorsAreOneClearErrorOrNone(layout: DiskRun.Layout) throws {
+            guard Chaos.isLong || layout != .data else { return }
+            let limits = Chaos.isLong ? many(layout) : [layout == .alone ? 9 : 24]
+            var outcomes: [String] = []
+            for limit in limits {
+                let trial = "\(limit) descriptors, \(layout.rawValue)"
+                let run = try DiskRun(layout)
+                let launch = try train(run, limit: limit)
+                try run.expectIntact(launch, trial)
+                outcomes.append("\(limit): \(launch.exitCode)")
+                let ours = launch.errorLines.filter { $0.hasPrefix("error:") }
+                switch launch.exitCode {
+                case 0: break
+                case 5:
+                    DiskRun.expectOneError(launch, naming: [], trial)
+                    #expect(
+                        ours.first?.contains("Too many open files") == true
+                            || ours.first?.contains("MPI") == true, "\(trial): \(launch.summary)")
+                case 127 where launch.errors.contains("error while loading shared libraries"): break
+                default:
+                    // The message library ends what it cannot start, with a code and a text of its own.
+                    #expect(
+                        layout != .alone && ours.isEmpty && launch.errors != "",
+                        "\(trial): \(launch.summary)")
+                }
+            }
+            Chaos.report(
+                "few descriptors, \(layout.rawValue) (limit: exit code): "
+                    + outcomes.joined(separator: ", "))
+        }
+
+        /// The message library alone wants a dozen.
+        private func many(_ layout: DiskRun.Layout) -> [Int] {
+            Array(layout == .alone ? 3...16 : 10...34)
+        }
+
+        /// Every rank has the limit, mpirun has not.
+        private func train(_ run: DiskRun, limit: Int) throws -> Launch {
+            let program = FewDescriptors.program ?? "prlimit"
+            let words =
+                ["--nofile=\(limit)", try Program("murmur").path] + run.words()
+            guard run.layout.ranks != nil else { return try Program(path: program).run(words) }
+            return try Program.run(
+                (0..<run.layout.rankCount).map { _ in Program.Rank(program, words) })
+        }
+    }
+}
