@@ -259,7 +259,8 @@ extension CheckpointReader {
             }
         }
         guard problems.isEmpty else {
-            throw CheckpointError(kind, problems.joined(separator: "; "))
+            let more = problems.count > 10 ? "; and \(problems.count - 10) more" : ""
+            throw CheckpointError(kind, problems.prefix(10).joined(separator: "; ") + more)
         }
         return opened
     }

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// A run that saves after every step, of some 60 steps and a MiB.
-private struct EveryStep {
+private struct SavingRun {
     static let count = Chaos.trials(60, short: 20)
     static let settings = [
         "run.steps=\(count)", "run.threads=1", "model.layers=2", "model.width=60",
@@ -69,7 +69,7 @@ private struct Experiment {
         defer { withExtendedLifetime(run) { disk.end() } }
         let train =
             ["train", "\(packageRoot)/\(RunFolder.configuration)"]
-            + run.settings(EveryStep.settings + ["checkpoint.keep=2"])
+            + run.settings(SavingRun.settings + ["checkpoint.keep=2"])
         let murmur = try Program("murmur")
         let words = wrapper + [murmur.path] + train
         let end = monotonicSeconds() + 300  // of a run that hangs
@@ -121,7 +121,7 @@ private struct Experiment {
         resumed += 1
         let rows = Array(run.metrics.prefix(step))
         let launch = try run.train(
-            settings: EveryStep.settings + ["checkpoint.every=0"], ["--resume"])
+            settings: SavingRun.settings + ["checkpoint.every=0"], ["--resume"])
         guard launch.exitCode == 0 else { return ["resume: \(launch.summary)"] }
         let end = Remains(
             of: run.directory, acknowledged: undisturbed.stepCount, against: undisturbed)
@@ -154,7 +154,7 @@ extension Chaos {
             let seed: UInt64 = 2026
             var experiment = Experiment(
                 trial.fileSystem, ranks: trial.ranks, seed: seed, in: try PowerCutDisk.Place(),
-                against: try EveryStep.undisturbed.get())
+                against: try SavingRun.undisturbed.get())
             if !Chaos.isLong { experiment.resumesEvery = 3 }
             try experiment.run(cuts: trial.cuts)
             let faults = experiment.faults
@@ -175,7 +175,7 @@ extension Chaos {
         func withoutSynchronizingCheckpointsAreLost(_ fileSystem: PowerCutDisk.FileSystem) throws {
             var experiment = Experiment(
                 fileSystem, ranks: nil, seed: 7, in: try PowerCutDisk.Place(),
-                against: try EveryStep.undisturbed.get())
+                against: try SavingRun.undisturbed.get())
             experiment.resumesEvery = .max
             experiment.wrapper = [
                 try #require(PowerCuts.strace), "-f", "--seccomp-bpf", "-o", "/dev/null",

@@ -53,10 +53,15 @@ package func checkpointing<Result>(
 
 /// Writes a whole file, which is there as it was or as it is to be.
 func write(_ text: String, to path: String) throws(RunError) {
+    let temporary = path + ".new"
     do {
-        try Data(text.utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+        try Data(text.utf8).write(to: URL(fileURLWithPath: temporary))
     } catch {
         throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
+    }
+    guard rename(temporary, path) == 0 else {
+        let reason = String(cString: strerror(errno))
+        throw RunError(.inputOutput, "\(path): expected to write, found \(reason)")
     }
 }
 
