@@ -33,10 +33,16 @@ public struct CheckpointWriter: Sendable {
         _ state: [StateTensor], progress: TrainingProgress, communicator: any Communicator
     ) throws(CheckpointError) -> (path: String, warnings: [String]) {
         let saver = CheckpointSaver(self, communicator: communicator)
-        try saver.begin(state, progress: progress)
-        while true {
-            _ = try saver.wait()
-            if let path = try saver.advance() { return (path, try saver.finishPruning()) }
+        do throws(CheckpointError) {
+            try saver.begin(state, progress: progress)
+            while true {
+                _ = try saver.wait()
+                if let path = try saver.advance() { return (path, try saver.finishPruning()) }
+            }
+        } catch {
+            // What was written of it is gone before that is said.
+            _ = try? saver.waitForPruning()
+            throw error
         }
     }
 }

@@ -113,9 +113,12 @@ import Testing
             "\(refused.summary)")
         let launch = try run.train(ranks: ranks, ["--resume"])
         #expect(launch.exitCode == 0, "\(launch.summary)")
+        // It is named when it is passed over, and again when older ones are removed and it stays.
         let warnings = launch.errorLines.filter { $0.hasPrefix("warning:") }
-        #expect(
-            warnings.count == 1 && warnings[0].contains(run.checkpoint(30)), "\(launch.summary)")
+        #expect(warnings.count == 2, "\(launch.summary)")
+        #expect(warnings.first?.hasPrefix("warning: passed over: ") == true)
+        #expect(warnings.allSatisfy { $0.contains(run.checkpoint(30)) }, "\(launch.summary)")
+        #expect(run.checkpoints == [20, 25, 30, 50])
         #expect(launch.errors.contains("resuming at step 20"), "\(launch.summary)")
         #expect(try RunOutcome(run) == LayoutTests.reference.get())
     }
@@ -220,7 +223,8 @@ import Testing
         let held = launch.errorLines.filter {
             $0.contains("metrics.jsonl: expected to append a row, found No space left")
         }
-        #expect(held.count == 1 && held[0].hasPrefix("warning: step "), "\(launch.summary)")
+        #expect(held.count == 2 && held[0].hasPrefix("warning: step "), "\(launch.summary)")
+        #expect(held.last?.hasSuffix("rows are held; what is held is lost") == true)
         #expect(waitUntil { run.ranks.isEmpty })
     }
 }

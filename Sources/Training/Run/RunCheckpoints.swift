@@ -130,6 +130,8 @@ package final class RunCheckpoints {
         failures += 1
         let message = "checkpoint not saved: \(error.message)"
         guard !isLast, failures < RunCheckpoints.patience else {
+            // What was written of it is removed, where the disk lets us.
+            _ = try? saver.waitForPruning(seconds: 30)
             let count = failures > 1 ? "; \(failures) saves in a row have failed" : ""
             throw RunError(.inputOutput, message + count, step: step, isShared: true)
         }

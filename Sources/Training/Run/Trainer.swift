@@ -51,7 +51,9 @@ final class Trainer<Network: Model> {
         } catch {
             // All ranks, where they leave together: a save that is under way is not thrown away.
             if error.isShared { try? checkpoints.settle(seconds: 60) }
-            if let failure = metrics?.synchronize() { console.note("warning: \(failure.message)") }
+            if let failure = metrics?.synchronize() {
+                console.note("warning: \(failure.message); what is held is lost")
+            }
             throw error
         }
         try world.communicator.together(world.placement.hostName) { () throws(RunError) in
