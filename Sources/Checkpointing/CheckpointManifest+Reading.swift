@@ -96,6 +96,16 @@ extension CheckpointManifest {
                 "uuid", "configuration_digest", "tokenizer_digest", "dataset_digest", "build",
                 "blas",
             ])
+        // They are shown to people.
+        for text in members.strings {
+            let isPlain = text.unicodeScalars.allSatisfy {
+                $0.value >= 0x20 && !(0x7f..<0xa0).contains($0.value) && $0.value != 0x2028
+                    && $0.value != 0x2029
+            }
+            try reader.require(
+                isPlain && text.utf8.count <= 1024,
+                expected: "a line of at most 1,024 bytes", found: text.printable)
+        }
         return TrainingProgress.Identity(
             run: members.strings[0], configuration: "", configurationDigest: members.strings[1],
             tokenizer: "", tokenizerDigest: members.strings[2], datasetDigest: members.strings[3],
@@ -128,6 +138,11 @@ extension CheckpointManifest {
                 throw reader.failure(
                     expected: names.joined(separator: ", "), found: "one of them missing")
             }
+            // What a run counts on must not overflow.
+            try reader.require(
+                step < 10_000_000_000 && updates < 10_000_000_000 && samples <= 1 << 60,
+                expected: "steps and updates of at most ten digits, and at most 2^60 samples",
+                found: "\(step), \(updates) and \(samples)")
             (self.step, self.updates, self.samples) = (step, updates, samples)
             self.scale = scale.map {
                 .init(scale: $0[0], goodSteps: $0[1], hysteresis: $0[2], lostSteps: $0[3])

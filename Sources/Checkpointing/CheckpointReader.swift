@@ -53,8 +53,13 @@ public final class CheckpointReader: Sendable {
     /// Reads every byte of every tensor and compares it with its digest.
     public func verify() throws(CheckpointError) { try verify(share: 0, of: 1) }
 
+    /// The same, past the page cache: of what nobody is going to load.
+    func verifyDirectly() throws(CheckpointError) { try verify(share: 0, of: 1, directly: true) }
+
     /// Verifies the parts of one of `shareCount` shares, which have about the same number of bytes.
-    func verify(share: Int, of shareCount: Int) throws(CheckpointError) {
+    func verify(
+        share: Int, of shareCount: Int, directly: Bool = false
+    ) throws(CheckpointError) {
         var loads = [Int](repeating: 0, count: shareCount)
         let parts = manifest.tensors.flatMap { entry in entry.parts.map { (entry, $0) } }
         let order = parts.indices.sorted {
@@ -63,15 +68,17 @@ public final class CheckpointReader: Sendable {
         for index in order {
             let lightest = loads.indices.min { loads[$0] < loads[$1] } ?? 0
             loads[lightest] += parts[index].1.elements.count + 1
-            if lightest == share { try verify(parts[index].1, of: parts[index].0) }
+            guard lightest == share else { continue }
+            try verify(parts[index].1, of: parts[index].0, directly)
         }
     }
 
     private func verify(
-        _ part: CheckpointManifest.Part, of entry: CheckpointManifest.Entry
+        _ part: CheckpointManifest.Part, of entry: CheckpointManifest.Entry, _ directly: Bool
     ) throws(CheckpointError) {
         let (file, stored) = stored(part)
-        let digest = try file.digest(of: stored, PartDigest.Algorithm(of: part.digest))
+        let digest = try file.digest(
+            of: stored, PartDigest.Algorithm(of: part.digest), directly: directly)
         guard digest == part.digest else {
             throw CheckpointError(
                 .unusable,
@@ -136,9 +143,14 @@ public final class CheckpointReader: Sendable {
         try restore(into: state, blockElementCount: 1 << 20, gap: 1 << 10)
     }
 
+    /// Throws `mismatch` where the weights are not those of a model: before any memory is taken for them.
+    public func requireModel(of weights: [(name: String, shape: Shape)]) throws(CheckpointError) {
+        try checkTensors(weights, among: manifest.tensors.filter { !isOptimizers($0.name) })
+    }
+
     /// Fills the weights of a model, as `restore(into:)` does, and leaves what the optimizer keeps.
     public func restoreModel(into state: [StateTensor]) throws(CheckpointError) {
-        try checkTensors(of: state, among: manifest.tensors.filter { !isOptimizers($0.name) })
+        try requireModel(of: state.map { ($0.name, $0.spec.shape) })
         try fill(state, blockElementCount: 1 << 20, gap: 1 << 10)
     }
 
@@ -147,7 +159,7 @@ public final class CheckpointReader: Sendable {
     package func restore(
         into state: [StateTensor], blockElementCount: Int, gap: Int
     ) throws(CheckpointError) {
-        try checkTensors(of: state, among: manifest.tensors)
+        try checkTensors(state.map { ($0.name, $0.spec.shape) }, among: manifest.tensors)
         try fill(state, blockElementCount: blockElementCount, gap: gap)
     }
 
@@ -315,14 +327,14 @@ extension CheckpointReader {
 
     /// Names and shapes of a state against those of the checkpoint.
     private func checkTensors(
-        of state: [StateTensor], among entries: [CheckpointManifest.Entry]
+        _ state: [(name: String, shape: Shape)], among entries: [CheckpointManifest.Entry]
     ) throws(CheckpointError) {
         var problems: [String] = []
         for tensor in state {
             let found = entry(named: tensor.name)?.spec.shape
-            if found != tensor.spec.shape {
+            if found != tensor.shape {
                 problems.append(
-                    "tensor \(tensor.name): expected \(tensor.spec.shape), "
+                    "tensor \(tensor.name): expected \(tensor.shape), "
                         + "found \(found.map(\.description) ?? "no tensor of that name")")
             }
         }

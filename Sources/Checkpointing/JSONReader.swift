@@ -34,6 +34,9 @@ struct JSONReader {
 
     // MARK: Values
 
+    /// Keys of one object: more than any file has that we know, and some 30 MiB.
+    private static let mostKeys = 1 << 18
+
     /// Reads an object; `member` is called after each key and reads its value.
     mutating func object(
         _ member: (inout JSONReader, String) throws(CheckpointError) -> Void
@@ -43,6 +46,9 @@ struct JSONReader {
         if try takes(UInt8(ascii: "}")) { return }
         repeat {
             let key = try string(limit: 4096)
+            guard keys.count < JSONReader.mostKeys else {
+                throw failure(expected: "at most \(JSONReader.mostKeys) keys", found: "more")
+            }
             guard keys.insert(key).inserted else {
                 throw failure(expected: "every key once", found: "\"\(key.printable)\" twice")
             }

@@ -45,10 +45,12 @@ package final class SafetensorsReader: Sendable {
 
     /// The digest of a tensor's bytes.
     func digest(
-        of entry: SafetensorsEntry, _ algorithm: PartDigest.Algorithm = .xxh64
+        of entry: SafetensorsEntry, _ algorithm: PartDigest.Algorithm = .xxh64,
+        directly: Bool = false
     ) throws(CheckpointError) -> String {
         let start = offset(of: entry)
-        return try file.digest(of: start..<start + entry.bytes.count, algorithm)
+        return try file.digest(
+            of: start..<start + entry.bytes.count, algorithm, directly: directly)
     }
 
     private func offset(of entry: SafetensorsEntry) -> Int {

@@ -19,6 +19,13 @@ struct ListCheckpoints: ParsableCommand {
         let listed = try checkpointing { () throws(CheckpointError) in
             try CheckpointReader.list(in: directory)
         }
+        if listed.isEmpty {
+            guard FileManager.default.fileExists(atPath: directory) else {
+                throw RunError(
+                    .checkpoint, "\(directory): expected a checkpoint or a run, found none")
+            }
+            print("no checkpoints")
+        }
         for checkpoint in listed {
             let name = checkpoint.path.split(separator: "/").last ?? ""
             switch checkpoint.reader {
@@ -51,18 +58,17 @@ struct VerifyCheckpoint: ParsableCommand {
             throw RunError(.checkpoint, "\(directory): expected a checkpoint, found none")
         }
         var problems: [String] = []
+        var kind = RunError.Kind.checkpoint
         for checkpoint in listed {
             do throws(CheckpointError) {
                 try checkpoint.reader.get().verify()
                 print("\(checkpoint.path): sound")
             } catch {
-                if case .io = error.kind { throw RunError(error) }
+                if case .io = error.kind { kind = .inputOutput }
                 problems.append(error.message)
             }
         }
-        guard problems.isEmpty else {
-            throw RunError(.checkpoint, problems.joined(separator: "\n"))
-        }
+        guard problems.isEmpty else { throw RunError(kind, problems.joined(separator: "\n")) }
     }
 }
 
@@ -81,16 +87,31 @@ struct InspectCheckpoint: ParsableCommand {
         guard let newest = listed.first else {
             throw RunError(.checkpoint, "\(directory): expected a checkpoint, found none")
         }
-        let reader = try checkpointing { () throws(CheckpointError) in try newest.reader.get() }
+        // Of a run, the newest that can be opened; where none can, why not the newest.
+        let usable = listed.first { (try? $0.reader.get()) != nil } ?? newest
+        for passedOver in listed.prefix(while: { $0.path != usable.path }) {
+            if case .failure(let error) = passedOver.reader {
+                Report.warn(["passed over: \(error.message)"])
+            }
+        }
+        let reader = try checkpointing { () throws(CheckpointError) in try usable.reader.get() }
         let (manifest, progress) = (reader.manifest, reader.progress)
         print("path        \(reader.path)")
         print("version     \(manifest.formatVersion)")
         print("run         \(progress.identity.run)")
         print("build       \(progress.identity.build)")
+        print("BLAS        \(progress.identity.blas)")
+        print("config      \(progress.identity.configurationDigest)")
+        print("tokenizer   \(progress.identity.tokenizerDigest)")
+        print("dataset     \(progress.identity.datasetDigest)")
         print("step        \(progress.step)")
         print("updates     \(progress.optimizerUpdates)")
         print("samples     \(progress.samples)")
-        if let scale = progress.lossScale { print("loss scale  \(scale.scale)") }
+        if let scale = progress.lossScale {
+            print(
+                "loss scale  \(scale.scale)  \(scale.goodSteps) good steps, hysteresis "
+                    + "\(scale.hysteresis), \(scale.lostSteps) lost steps")
+        }
         for file in manifest.files { print("file        \(file.name)  \(file.byteCount) bytes") }
         for tensor in manifest.tensors {
             let count = tensor.parts.count

@@ -103,8 +103,6 @@ final class Tracer {
     /// The path within the folder, without what is drawn at random.
     private func plain(_ path: String) -> String {
         let parts = path.dropFirst(order.folder.count).split(separator: "/").map { part in
-            // A file that Foundation is going to put in the place of another.
-            if part.hasPrefix(".dat.nosync") { return ".dat.nosync*" }
             guard part.hasPrefix(".") else { return String(part) }
             let words = part.split(separator: "-", omittingEmptySubsequences: false)
             return words.map { isDrawn($0) ? "*" : String($0) }.joined(separator: "-")

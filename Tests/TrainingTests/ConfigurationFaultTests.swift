@@ -144,7 +144,7 @@ private let outOfBounds: [String: [String]] = [
         let lines = ConfigurationError(file: "x.yaml", problems: found).description
         #expect(
             lines == """
-                x.yaml:1: run.steps: expected a whole number from 1 to 1000000000000, found 0
+                x.yaml:1: run.steps: expected a whole number from 1 to 9999999999, found 0
                 x.yaml:2: model.width: expected a multiple of model.heads (3), found 128
                 x.yaml:3: batch.size: expected a known key, found size; the nearest is batch.sequences
                 x.yaml:3: batch.sequences: expected a multiple of batch.micro_batch (4), found 10

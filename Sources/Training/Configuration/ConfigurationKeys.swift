@@ -19,7 +19,7 @@ extension ConfigurationKey {
             "run.seed", \.run.seed, .seed, resume: .free,
             "Seed of initialisation, sample order and dropout."),
         ConfigurationKey(
-            "run.steps", \.run.steps, .integer(1...1_000_000_000_000), .required, resume: .free,
+            "run.steps", \.run.steps, .integer(1...9_999_999_999), .required, resume: .free,
             "Optimizer steps of the whole run."),
         ConfigurationKey(
             "run.threads", \.run.threads, .automatic(.integer(1...1024)), resume: .free,

@@ -111,8 +111,12 @@ private struct ImportedTokenizer {
                 .checkpoint, "\(folder.path)/\(HuggingFaceFile.tokenizer): expected UTF-8")
         }
         self.text = text
+        guard bytes.count <= limit else {
+            known = nil
+            return
+        }
         let own = try? Tokenizer(json: bytes, name: HuggingFaceFile.tokenizer)
-        known = bytes.count > limit ? nil : own ?? Tokenizer(huggingFace: bytes)
+        known = own ?? Tokenizer(huggingFace: bytes)
     }
 }
 

@@ -57,10 +57,12 @@ func write(_ text: String, to path: String) throws(RunError) {
     do {
         try Data(text.utf8).write(to: URL(fileURLWithPath: temporary))
     } catch {
+        unlink(temporary)
         throw RunError(.inputOutput, "\(path): expected to write, found \(systemReason(error))")
     }
     guard rename(temporary, path) == 0 else {
         let reason = String(cString: strerror(errno))
+        unlink(temporary)
         throw RunError(.inputOutput, "\(path): expected to write, found \(reason)")
     }
 }

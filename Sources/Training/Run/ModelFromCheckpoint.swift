@@ -58,6 +58,8 @@ public struct TrainedModel {
         Threads.start(configuration.run.threadCount(ranksOnHost: 1))
         step = reader.progress.step
         model = try configuration.makeModel(vocabulary: tokenizer.vocabularySize)
+        let weights = model.parameters.map { (name: $0.name, shape: $0.spec.shape) }
+        try checkpointing { () throws(CheckpointError) in try reader.requireModel(of: weights) }
         var state: [StateTensor] = []
         for parameter in model.parameters {
             let value = Tensor(uninitialized: parameter.leaf.shape)

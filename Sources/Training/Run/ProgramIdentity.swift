@@ -11,8 +11,9 @@ public let version = "0.1.0"
 /// What this process runs on, as texts that can be compared: between ranks at their start, and with a
 /// checkpoint.
 enum ProgramIdentity {
-    /// Version, digest of the program's file and the processor features it was compiled for.
-    static let build = "murmur \(version), program \(programDigest), \(features)"
+    /// Version, digest of the program's file and the processor features it was compiled for, and the C library
+    /// under it.
+    static let build = "murmur \(version), program \(programDigest), \(features), \(mathematics)"
 
     /// Version and build of OpenBLAS, and the processor family whose kernels it chose.
     static let blas = "\(BLAS.configuration), \(BLAS.coreName)"

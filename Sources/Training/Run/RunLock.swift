@@ -2,12 +2,14 @@ import Foundation
 
 /// The right to write into a run directory, for as long as this is alive: two runs in one place would
 /// take each other's rows and checkpoints for their own. A file system without locks gives none.
-final class RunLock {
+package final class RunLock {
+    /// Why two runs could meet here, where the file system has no locks.
+    package let warning: String?
     private let descriptor: Int32
 
     /// Makes the directory where it is missing. Throws where it cannot be written to, or where another
     /// process holds it.
-    init(directory: String) throws(RunError) {
+    package init(directory: String) throws(RunError) {
         let path = "\(directory)/.lock"
         do {
             try FileManager.default.createDirectory(
@@ -15,21 +17,31 @@ final class RunLock {
         } catch {
             throw RunLock.refused(directory, systemReason(error))
         }
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
             throw RunLock.refused(directory, String(cString: strerror(errno)))
         }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
+        let status = flock(descriptor, LOCK_EX | LOCK_NB)
+        let code = errno
+        guard status == 0 || code != EWOULDBLOCK else {
+            let holder = RunLock.holder(descriptor)
             close(descriptor)
             throw RunError(
                 .usage,
-                "\(directory): expected no other run in it, found one that is under way; wait for it, or "
-                    + "name another run.directory")
+                "\(directory): expected no other run in it, found one that is under way\(holder); wait for "
+                    + "it, or name another run.directory")
         }
+        warning =
+            status == 0
+            ? nil
+            : "\(path): expected to lock it, found \(String(cString: strerror(code))); let no other run "
+                + "write to \(directory)"
+        let owner = Array("\(ProcessInfo.processInfo.hostName) \(getpid())\n".utf8)
         // What a read-only or full disk refuses, it refuses now; and the directory is there after a power cut,
         // as far as its parent, which may not be readable, can be asked.
         _ = RunLock.synchronize("\(directory)/..")
-        guard ftruncate(descriptor, 1) == 0, fsync(descriptor) == 0,
+        guard ftruncate(descriptor, 0) == 0,
+            pwrite(descriptor, owner, owner.count, 0) == owner.count, fsync(descriptor) == 0,
             RunLock.synchronize(directory)
         else {
             let reason = String(cString: strerror(errno))
@@ -39,6 +51,17 @@ final class RunLock {
     }
 
     deinit { close(descriptor) }
+
+    /// The host and process of who holds the lock, as it wrote them.
+    private static func holder(_ descriptor: Int32) -> String {
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = max(0, pread(descriptor, &bytes, bytes.count, 0))
+        let words = String(decoding: bytes.prefix(count), as: UTF8.self).split(separator: " ")
+        guard words.count == 2, let process = Int(words[1].filter(\.isNumber)) else { return "" }
+        return
+            " (host \(words[0].prefix(64).filter { $0.isLetter || $0.isNumber || "-._".contains($0) }), "
+            + "process \(process))"
+    }
 
     private static func synchronize(_ directory: String) -> Bool {
         let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

@@ -68,7 +68,9 @@ package struct SharedFolder {
         defer { close(descriptor) }
         let text = Array(nonce.utf8)
         guard Glibc.write(descriptor, text, text.count) == text.count, fsync(descriptor) == 0 else {
-            return String(cString: strerror(errno))
+            let reason = String(cString: strerror(errno))
+            unlink(path)
+            return reason
         }
         return nil
     }

@@ -44,9 +44,13 @@ public func train(
         world.isFirst ? try RunLock(directory: configuration.run.directory) : nil
     }
     defer { withExtendedLifetime(lock) {} }
+    if let warning = lock?.warning { console.note("warning: \(warning)") }
     try SharedFolder.require(configuration.run.directory, world: world)
     let checkpoint = try openRunDirectory(configuration, options: options, world: world)
     for warning in checkpoint?.warnings ?? [] { console.note("warning: passed over: \(warning)") }
+    let saved = try checkpoint.map { (found) throws(RunError) in
+        try checkResume(found.reader, configuration, options, console)
+    }
 
     // Data: the first rank of a host to come makes shards where there are none; the others wait for it.
     let dataset = try communicator.together(host) { () throws(RunError) in
@@ -71,6 +75,11 @@ public func train(
     }
     let identity = configuration.identity(
         of: dataset, run: try runName(world, resumed: checkpoint?.reader))
+    if let saved, let reader = checkpoint?.reader {
+        try checkTokens(
+            of: reader, saved, against: identity, configuration, options,
+            vocabulary: dataset.tokenizer.vocabularySize, console)
+    }
     try world.requireEqual(identity.digests)
 
     // Model and state.
@@ -86,7 +95,6 @@ public func train(
         configuration, world: world, replica: replica, source: source, evaluation: evaluation,
         identity: identity)
     if let reader = checkpoint?.reader {
-        try checkResume(reader, identity, configuration, options, console)
         try trainer.resume(from: reader, console: console)
     } else {
         try communicating { () throws(CommunicationError) in
@@ -217,11 +225,12 @@ private func openRunDirectory(
     }
 }
 
-/// Compares what a checkpoint says of itself with what this run was given.
+/// Compares the configuration that a checkpoint was saved with to this run's, before anything is made of
+/// either; returns the saved one.
 private func checkResume(
-    _ checkpoint: CheckpointReader, _ identity: TrainingProgress.Identity,
-    _ configuration: RunConfiguration, _ options: TrainOptions, _ console: Console
-) throws(RunError) {
+    _ checkpoint: CheckpointReader, _ configuration: RunConfiguration, _ options: TrainOptions,
+    _ console: Console
+) throws(RunError) -> RunConfiguration {
     let saved: RunConfiguration
     let allowed: [ConfigurationDifference]
     let text = checkpoint.progress.identity.configuration
@@ -242,6 +251,15 @@ private func checkResume(
         console.note(
             "resume: \(difference.key) changes from \(difference.saved) to \(difference.given)")
     }
+    return saved
+}
+
+/// Compares the tokens that a checkpoint was trained on with this run's, and the programs.
+private func checkTokens(
+    of checkpoint: CheckpointReader, _ saved: RunConfiguration,
+    against identity: TrainingProgress.Identity, _ configuration: RunConfiguration,
+    _ options: TrainOptions, vocabulary: Int, _ console: Console
+) throws(RunError) {
     let old = checkpoint.progress.identity
     guard old.tokenizerDigest == identity.tokenizerDigest else {
         throw RunError(
@@ -249,12 +267,25 @@ private func checkResume(
             "\(checkpoint.path): tokenizer: expected \(old.tokenizerDigest) as it was saved, "
                 + "found \(identity.tokenizerDigest)")
     }
-    let mayChangeData = options.overrides.contains { $0 == "data" || $0.hasPrefix("data.") }
-    guard old.datasetDigest == identity.datasetDigest || mayChangeData else {
+    // `auto` is the tokenizer's, which is the same.
+    let (was, given) = (
+        saved.model.vocabulary ?? vocabulary, configuration.model.vocabulary ?? vocabulary
+    )
+    guard was == given else {
         throw RunError(
             .checkpoint,
-            "\(checkpoint.path): data: expected \(old.datasetDigest) as it was saved, found "
-                + "\(identity.datasetDigest); add --override data to change it on purpose")
+            "configuration: model.vocabulary: expected \(was) as the checkpoint has it, found "
+                + "\(given); a run keeps its model and its tokens; start a new run directory")
+    }
+    if old.datasetDigest != identity.datasetDigest {
+        guard options.overrides.contains(where: { $0 == "data" || $0.hasPrefix("data.") }) else {
+            throw RunError(
+                .checkpoint,
+                "\(checkpoint.path): data: expected \(old.datasetDigest) as it was saved, found "
+                    + "\(identity.datasetDigest); add --override data to change it on purpose")
+        }
+        console.note(
+            "resume: data change from \(old.datasetDigest) to \(identity.datasetDigest)")
     }
     if old.build != identity.build {
         console.note(

@@ -57,7 +57,10 @@ final class Trainer<Network: Model> {
             throw error
         }
         try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-            if let failure = metrics?.synchronize() { throw failure.located(step: step) }
+            // What did not reach the disk is written once more.
+            if metrics?.synchronize() != nil, let failure = metrics?.synchronize() {
+                throw failure.located(step: step)
+            }
         }
     }
 

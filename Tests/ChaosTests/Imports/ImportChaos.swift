@@ -48,7 +48,7 @@ private final class ImportFolder {
 
     private func write(_ tensors: [(name: String, shape: Shape)]) throws {
         let noise = Buffer(count: 1 << 20)
-        var generator = Generator(seed: 1)
+        var generator = Dice(seed: Dice.seed &+ 1)
         for index in 0..<noise.count {
             noise.floats[index] = Float.random(in: -0.1...0.1, using: &generator)
         }
@@ -131,7 +131,7 @@ extension Chaos {
             let launch = try folder.load(into: whole)
             #expect(launch.exitCode == 0, "\(launch.summary)")
             let digest = try #require(try folder.digest(of: whole))
-            var generator = Generator(seed: 2)
+            var generator = Dice(seed: Dice.seed &+ 2)
             var outcomes = [0, 0]
             for trial in 0..<Chaos.trials(100, short: 4) {
                 try? FileManager.default.removeItem(atPath: folder.run)
@@ -169,7 +169,7 @@ extension Chaos {
             let size = (folder.stateByteCount >> 10) + 256
             let disk = try SmallDisk(at: "\(folder.path)/small", kibibytes: size)
             let (run, filler) = ("\(disk.path)/run", "\(disk.path)/filler")
-            var generator = Generator(seed: 3)
+            var generator = Dice(seed: Dice.seed &+ 3)
             let trials = Chaos.trials(60, short: 3)
             for trial in 0..<trials {
                 // From no room at all to a little less than all.
@@ -193,21 +193,5 @@ extension Chaos {
             withExtendedLifetime(disk) {}
             Chaos.report("import on a full disk, \(trials) times: exit code 5, nothing left")
         }
-    }
-}
-
-/// Noise and moments that are the same in every run of the tests (Steele, Lea and Flood, "Fast splittable
-/// pseudorandom number generators": SplitMix64).
-private struct Generator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
     }
 }
