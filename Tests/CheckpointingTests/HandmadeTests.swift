@@ -120,6 +120,12 @@ import Testing
         ("\"step\": 1,", "\"step\": 1, \"step\": 1,", "\"step\" twice"),
         ("\"step\": 1,", "", "expected step, optimizer_updates, samples"),
         ("\"samples\": 4", "\"samples\": 4, \"tokens\": 5", "expected step, optimizer_updates"),
+        (
+            "\"samples\": 4", "\"samples\": 9223372036854775807",
+            "at most 2^60 samples, found 1, 1 and"
+        ),
+        ("\"step\": 1,", "\"step\": 10000000000,", "of at most ten digits"),
+        ("\"uuid\": \"u\"", "\"uuid\": \"u\\nerror: forged\"", "expected a line of at most"),
         ("\"uuid\": \"u\", ", "", "one of them missing"),
         ("\"uuid\": \"u\"", "\"uuid\": \"u\", \"host\": \"h\"", "found host"),
         (
