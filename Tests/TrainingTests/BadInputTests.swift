@@ -29,11 +29,11 @@ import Testing
         for (path, bytes) in before { #expect(after[path] == bytes, "\(path) has changed") }
     }
 
-    /// Content by path, of everything in the test's folder.
+    /// Content by path, of everything in the test's folder but the lock, which names whoever held it last.
     private func files(of run: RunFolder) throws -> [String: Data] {
         let paths = try FileManager.default.subpathsOfDirectory(atPath: run.folder.path)
         return Dictionary(
-            uniqueKeysWithValues: paths.compactMap { path in
+            uniqueKeysWithValues: paths.filter { !$0.hasSuffix("/.lock") }.compactMap { path in
                 FileManager.default.contents(atPath: run.folder.file(path)).map { (path, $0) }
             })
     }
