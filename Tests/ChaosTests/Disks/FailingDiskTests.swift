@@ -84,7 +84,10 @@ extension Chaos {
             guard Chaos.isLong || place.layout == .data else { return }
             var (trials, given) = (0, 0)
             let short = place.rank == 0 ? ["rename"] : ["fsync"]
-            for call in Chaos.isLong ? FailingDiskTests.writing : short {
+            // With ranks, `write` is the message library's, which hangs where its own wake-up fails; no file of a
+            // save is written by it.
+            let long = FailingDiskTests.writing.filter { $0 != "write" || place.layout == .alone }
+            for call in Chaos.isLong ? long : short {
                 var missed = 0
                 for number in numbers(of: call) where missed < 1 {
                     let outcome = try FailingDiskTests.fail(

@@ -62,9 +62,11 @@ struct Injection {
     /// What has been made to fail so far.
     var hits: [Hit] { Injection.hits(in: log) }
 
-    /// Leaves the process as it is.
+    /// Leaves the process as it is. strace waits for ever for a process that was killed under it, unless it is
+    /// killed too.
     func end() {
         if process.isRunning { process.terminate() }
+        if !waitUntil({ !process.isRunning }) { kill(process.processIdentifier, SIGKILL) }
         process.waitUntilExit()
     }
 
