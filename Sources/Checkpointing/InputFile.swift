@@ -106,8 +106,11 @@ final class InputFile: Sendable {
         guard direct >= 0 else { return false }
         defer { close(direct) }
         let page = OutputFile.pageByteCount
-        let block = UnsafeMutableRawBufferPointer.allocate(byteCount: 4 << 20, alignment: page)
-        defer { block.deallocate() }
+        // Of this size the pool's blocks are aligned to pages, and kept from part to part.
+        let storage = Storage(byteCount: 4 << 20)
+        defer { withExtendedLifetime(storage) {} }
+        let block = UnsafeMutableRawBufferPointer(
+            start: storage.pointer, count: storage.byteCount)
         var position = range.lowerBound
         while position < range.upperBound {
             let start = position / page * page
