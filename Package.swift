@@ -18,7 +18,6 @@ let kernelSettings: [SwiftSetting] = [
 
 let argumentParser = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
-let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -26,7 +25,6 @@ let package = Package(
     products: [.executable(name: "murmur", targets: ["murmur"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -35,9 +33,13 @@ let package = Package(
         .systemLibrary(
             name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
 
-        // 1: arithmetic on pointers; text and tokens
+        .systemLibrary(
+            name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+        // 1: arithmetic on pointers; what files are made of; text and tokens
         .target(name: "Kernels", dependencies: ["COpenBLAS"], swiftSettings: kernelSettings),
-        .target(name: "Datasets", dependencies: [crypto]),
+        .target(name: "Files", dependencies: ["CCrypto"]),
+        .target(name: "Datasets", dependencies: ["Files"]),
 
         // 2: tensors, the tape, primitive operations
         .target(name: "Tensors", dependencies: ["Kernels"]),
@@ -49,7 +51,7 @@ let package = Package(
         // 4: models, optimizers, checkpoints
         .target(name: "Models", dependencies: ["Layers"]),
         .target(name: "Optimizers", dependencies: ["Layers", "Kernels"]),
-        .target(name: "Checkpointing", dependencies: ["Layers", "Communication", crypto]),
+        .target(name: "Checkpointing", dependencies: ["Layers", "Communication", "Files"]),
 
         // 5: parallelism, applied to a finished model
         .target(name: "Parallelism", dependencies: ["Models", "Optimizers", "Communication"]),
@@ -57,7 +59,7 @@ let package = Package(
         // 6: a run
         .target(
             name: "Training",
-            dependencies: ["Parallelism", "Checkpointing", "Datasets", crypto, yams]),
+            dependencies: ["Parallelism", "Checkpointing", "Datasets", yams]),
 
         // 7: the command line
         .executableTarget(name: "murmur", dependencies: ["Training", argumentParser]),
@@ -65,6 +67,7 @@ let package = Package(
         // Tests mirror sources; Support starts programs for them.
         .target(name: "TestSupport", path: "Tests/Support"),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
+        .testTarget(name: "FilesTests", dependencies: ["Files"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(

@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Tensors
 
 /// A SHA-256 taken while bytes go by (FIPS 180-4).
@@ -8,19 +8,15 @@ package struct ContentDigest: Sendable {
     package init() {}
 
     package mutating func update(_ bytes: RawSpan) {
-        bytes.withUnsafeBytes { function.update(bufferPointer: $0) }
+        bytes.withUnsafeBytes { function.update($0) }
     }
 
-    package mutating func update(_ bytes: [UInt8]) { function.update(data: bytes) }
+    package mutating func update(_ bytes: [UInt8]) { function.update(bytes) }
 
     package mutating func update(_ buffer: Buffer) { buffer.withRawSpan { update($0) } }
 
     /// 64 lower-case hexadecimal digits.
-    package func hexadecimal() -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        let text = function.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }
-        return String(decoding: text, as: UTF8.self)
-    }
+    package func hexadecimal() -> String { function.digest().hexadecimal }
 
     /// The digest of `bytes` with its label: `sha256:` and 64 hexadecimal digits.
     package static func labelled(_ bytes: [UInt8]) -> String {

@@ -1,6 +1,5 @@
 import Checkpointing
 import Communication
-import Crypto
 import Foundation
 import Layers
 import Synchronization
@@ -202,8 +201,7 @@ private final class Saboteur: Sendable {
     private func newerManifest(_ manifest: [UInt8]) -> Data {
         let text = String(decoding: manifest.dropLast(85), as: UTF8.self)
             .replacing("\"version\": 2", with: "\"version\": 3")
-        let digest = SHA256.hash(data: Data(text.utf8)).map { String(format: "%02x", $0) }
-        return Data("\(text)\"digest\": \"sha256:\(digest.joined())\"}\n".utf8)
+        return Data("\(text)\"digest\": \"\(ContentDigest.labelled(Array(text.utf8)))\"}\n".utf8)
     }
 
     @Test func leftoversThatStayAreSaidAndStopNoSave() throws {

@@ -1,5 +1,5 @@
 import Checkpointing
-import Crypto
+import Files
 import Foundation
 import Tensors
 import TestSupport
@@ -20,7 +20,7 @@ import Testing
     }
 
     private static func sha256(_ bytes: [UInt8]) -> String {
-        SHA256.hash(data: bytes).map { String(UInt16($0) + 256, radix: 16).dropFirst() }.joined()
+        SHA256.digest(of: bytes).hexadecimal
     }
 
     private static func bytes(_ values: [Float]) -> [UInt8] {

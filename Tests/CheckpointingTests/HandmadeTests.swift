@@ -1,5 +1,5 @@
 import Checkpointing
-import Crypto
+import Files
 import Foundation
 import Tensors
 import TestSupport
@@ -12,10 +12,7 @@ import Testing
     init() throws { folder = try TemporaryFolder() }
 
     private static func digest(_ bytes: some Sequence<UInt8>) -> String {
-        "sha256:"
-            + SHA256.hash(data: Array(bytes)).map {
-                String(UInt16($0) + 256, radix: 16).dropFirst()
-            }.joined()
+        "sha256:" + SHA256.digest(of: Array(bytes)).hexadecimal
     }
 
     /// Bytes of the Float32 values.

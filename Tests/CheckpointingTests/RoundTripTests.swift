@@ -1,6 +1,6 @@
 import Checkpointing
 import Communication
-import Crypto
+import Files
 import Foundation
 import Layers
 import Tensors
@@ -238,12 +238,8 @@ import Testing
             }
             if name == flipped { bytes[5] ^= 1 }
             let shape = spec.shape.extents.map(String.init).joined(separator: ", ")
-            text += "tensor \(name) float32 [\(shape)] \(hexadecimal(SHA256.hash(data: bytes)))\n"
+            text += "tensor \(name) float32 [\(shape)] \(SHA256.digest(of: bytes).hexadecimal)\n"
         }
-        return hexadecimal(SHA256.hash(data: Array(text.utf8)))
-    }
-
-    private func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { String(UInt16($0) + 256, radix: 16).dropFirst() }.joined()
+        return SHA256.digest(of: Array(text.utf8)).hexadecimal
     }
 }

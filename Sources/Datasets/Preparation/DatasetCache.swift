@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Foundation
 
 /// Shards made from text on first use and found again by what they were made of.
@@ -48,7 +48,7 @@ public enum DatasetCache {
                 "murmuration dataset \(DatasetIndex.version) \(TokenShardHeader.version)",
                 corpus.tokenizer.digest, String(validationFraction.bitPattern),
             ] + corpus.sources.map { "\($0.bytes) \($0.sha256) \($0.path)" }
-        let digest = SHA256.hash(data: Array(description.joined(separator: "\n").utf8))
-        return String(Array(digest).hexadecimal.prefix(32))
+        let digest = SHA256.digest(of: Array(description.joined(separator: "\n").utf8))
+        return String(digest.hexadecimal.prefix(32))
     }
 }

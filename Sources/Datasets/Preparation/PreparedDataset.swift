@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Foundation
 
 /// Token shards of a training and a validation split with the tokenizer that made them.
@@ -12,7 +12,7 @@ public struct PreparedDataset: Sendable {
     /// resumes with another one would not see the data it started on.
     public var fingerprint: String {
         let parts = [tokenizer.digest, train.fingerprint, validation?.fingerprint ?? ""]
-        return Array(SHA256.hash(data: Array(parts.joined(separator: "\n").utf8))).hexadecimal
+        return SHA256.digest(of: Array(parts.joined(separator: "\n").utf8)).hexadecimal
     }
 
     /// Opens a folder that `DatasetBuilder` made and checks it against its index.

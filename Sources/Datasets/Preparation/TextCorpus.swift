@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Foundation
 
 /// Text files read once: their digests, their tokenizer, and how many tokens they become.
@@ -95,11 +95,11 @@ struct TextCorpus: Sendable {
         while true {
             let count = try file.read(chunkByteCount, at: offset, into: &buffer)
             if count == 0 { break }
-            buffer.withUnsafeBytes { hash.update(bufferPointer: .init(rebasing: $0[..<count])) }
+            buffer.withUnsafeBytes { hash.update(.init(rebasing: $0[..<count])) }
             try consume(buffer[..<count])
             offset += count
         }
-        return Source(path: path, bytes: offset, sha256: Array(hash.finalize()).hexadecimal)
+        return Source(path: path, bytes: offset, sha256: hash.digest().hexadecimal)
     }
 }
 

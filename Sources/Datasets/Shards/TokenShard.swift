@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Foundation
 import Synchronization
 
@@ -42,7 +42,7 @@ final class TokenShard: Sendable {
                 "\(path): checksum of checksums: expected \(tableChecksum), found \(stored)")
         }
         checksums = (0..<header.blockCount).map { table.integer(at: 4 * $0, as: UInt32.self) }
-        fingerprint = Array(SHA256.hash(data: headerBytes + table)).hexadecimal
+        fingerprint = SHA256.digest(of: headerBytes + table).hexadecimal
         isVerified = Mutex([Bool](repeating: false, count: header.blockCount))
     }
 

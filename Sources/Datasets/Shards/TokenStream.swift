@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Foundation
 
 /// The tokens of several shards as one array.
@@ -38,7 +38,7 @@ public struct TokenStream: Sendable {
         vocabularySize = shards[0].header.vocabularySize
         tokenizerDigest = shards[0].header.tokenizerDigest.hexadecimal
         let listing = shards.map(\.fingerprint).joined(separator: "\n")
-        fingerprint = Array(SHA256.hash(data: Array(listing.utf8))).hexadecimal
+        fingerprint = SHA256.digest(of: Array(listing.utf8)).hexadecimal
     }
 
     /// Opens the shards that file names or patterns name, sorted by name.

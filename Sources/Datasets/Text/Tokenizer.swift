@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Foundation
 
 /// Turns text into token ids and back.
@@ -79,7 +79,7 @@ public enum Tokenizer: Sendable, Equatable {
                 canonical.append(littleEndian: character.value)
             }
         }
-        return Array(SHA256.hash(data: canonical))
+        return SHA256.digest(of: canonical)
     }
 }
 
