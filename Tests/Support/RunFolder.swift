@@ -20,9 +20,12 @@ package struct RunFolder {
     /// The run's own folder; a run makes it.
     package var directory: String { folder.file("run") }
 
-    /// The settings that keep a run within the folder, and others.
+    /// The settings that keep a run within the folder, and others. MURMUR_CHAOS_STORAGE=float16 has every run that
+    /// does not say otherwise store halves.
     package func settings(_ others: [String] = []) -> [String] {
-        (["run.directory=\(directory)", "data.cache=\(folder.file("cache"))"] + others)
+        let storage = ProcessInfo.processInfo.environment["MURMUR_CHAOS_STORAGE"]
+        let own = ["run.directory=\(directory)", "data.cache=\(folder.file("cache"))"]
+        return (own + (storage.map { ["precision.storage=\($0)"] } ?? []) + others)
             .flatMap { ["--set", $0] }
     }
 
