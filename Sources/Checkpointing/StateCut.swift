@@ -80,17 +80,27 @@ struct StateCut {
     }
 }
 
+extension StateCut {
+    /// What ranks compare before they save: a fingerprint that all share, then the sum of marks, then whether
+    /// a reader takes so many parts.
+    fileprivate static let fingerprintByteCount = 71
+
+    func agreement(step: Int) -> [UInt8] {
+        let text = "\(step) " + tensors.map { "\($0.name) \($0.spec)" }.joined(separator: "\n")
+        let covered = CoverageSum(parts.map { ($0.tensor, $0.range) })
+        return Array(ContentDigest.labelled(Array(text.utf8)).utf8) + covered.encoded
+            + [parts.count <= SafetensorsHeader.mostTensors ? 1 : 0]
+    }
+}
+
 extension Communicator {
     /// Throws where ranks disagree about what they save. Collective.
     func agree(on cut: StateCut, step: Int) throws(CheckpointError) {
-        let text = "\(step) " + cut.tensors.map { "\($0.name) \($0.spec)" }.joined(separator: "\n")
-        let fingerprint = Array(ContentDigest.labelled(Array(text.utf8)).utf8)
-        let covered = CoverageSum(cut.parts.map { ($0.tensor, $0.range) })
-        let isReadable = cut.parts.count <= SafetensorsHeader.mostTensors
-        let messages = try exchange(fingerprint + covered.encoded + [isReadable ? 1 : 0])
+        let messages = try exchange(cut.agreement(step: step))
+        let length = StateCut.fingerprintByteCount
         var sum = CoverageSum()
         for (rank, message) in messages.enumerated() {
-            guard message.prefix(fingerprint.count) == messages[0].prefix(fingerprint.count) else {
+            guard message.prefix(length) == messages[0].prefix(length) else {
                 throw CheckpointError(
                     .mismatch,
                     "checkpoint: expected the same step, names and shapes on every rank, "
@@ -102,7 +112,7 @@ extension Communicator {
                     "checkpoint: expected at most \(SafetensorsHeader.mostTensors) parts of tensors on "
                         + "a rank, found more on rank \(rank); raise parallelism.bucket_bytes")
             }
-            sum = sum + CoverageSum(encoded: message.dropFirst(fingerprint.count).prefix(8))
+            sum = sum + CoverageSum(encoded: message.dropFirst(length).prefix(8))
         }
         precondition(
             sum == CoverageSum(whole: cut.tensors.map(\.spec.shape.count)),
