@@ -45,10 +45,7 @@ public final class CheckpointReader: Sendable {
         let file = try folder.open(CheckpointManifest.fileName)
         var manifest = try CheckpointManifest(reading: file)
         identity = Array(try file.digest(of: 0..<file.byteCount, .sha256).utf8)
-        manifest.progress.identity.configuration = try manifest.text(
-            CheckpointManifest.configurationName, in: folder)
-        manifest.progress.identity.tokenizer = try manifest.text(
-            CheckpointManifest.tokenizerName, in: folder)
+        try manifest.readTexts(in: folder)
         listed = try manifest.listedParts(path)
         indices = Dictionary(
             uniqueKeysWithValues: manifest.tensors.enumerated().map { ($1.name, $0) })
@@ -194,11 +191,8 @@ public final class CheckpointReader: Sendable {
                 problems.append(error)
             }
         }
-        guard let first = problems.first else { return found }
-        let more = problems.count > 10 ? "; and \(problems.count - 10) more" : ""
-        throw CheckpointError(
-            problems.first(where: \.isUnreadable)?.kind ?? first.kind,
-            problems.prefix(10).map(\.message).joined(separator: "; ") + more)
+        if let problem = CheckpointError(joining: problems) { throw problem }
+        return found
     }
 
     private func verify(_ part: StoredPart, _ directly: Bool) throws(CheckpointError) {
@@ -216,11 +210,5 @@ public final class CheckpointReader: Sendable {
                 "\(name): tensor \(manifest.tensors[part.tensor].name.printable): "
                     + "expected \(part.digest), found \(digest)")
         }
-    }
-}
-
-extension CheckpointError {
-    fileprivate var isUnreadable: Bool {
-        if case .unreadable = kind { true } else { false }
     }
 }

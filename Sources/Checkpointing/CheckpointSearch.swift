@@ -115,6 +115,6 @@ extension CheckpointReader {
         _ body: () throws(CheckpointError) -> [UInt8]
     ) throws(CheckpointError) -> [[UInt8]] {
         guard let communicator else { return [try body()] }
-        return try communicator.agree(Result(catching: body))
+        return try communicator.agree(Result(catching: body), joining: true)
     }
 }

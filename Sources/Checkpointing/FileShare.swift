@@ -50,8 +50,29 @@ extension CheckpointManifest.File {
 }
 
 extension CheckpointManifest {
+    /// Fills in the texts. Where one cannot be used, all files that are missing, or are not as they should be, are
+    /// named at once.
+    mutating func readTexts(in folder: InputFolder) throws(CheckpointError) {
+        do throws(CheckpointError) {
+            progress.identity.configuration = try text(
+                CheckpointManifest.configurationName, in: folder)
+            progress.identity.tokenizer = try text(CheckpointManifest.tokenizerName, in: folder)
+        } catch {
+            guard error.isOfOneCheckpoint else { throw error }
+            var problems: [CheckpointError] = []
+            for file in files {
+                do throws(CheckpointError) {
+                    try file.compare(folder.open(file))
+                } catch {
+                    problems.append(error)
+                }
+            }
+            throw CheckpointError(joining: problems) ?? error
+        }
+    }
+
     /// A text beside the manifest, compared with its digest.
-    func text(_ name: String, in folder: InputFolder) throws(CheckpointError) -> String {
+    private func text(_ name: String, in folder: InputFolder) throws(CheckpointError) -> String {
         guard let file = files.first(where: { $0.name == name }) else {
             throw CheckpointError(
                 .unusable,
