@@ -1,5 +1,6 @@
 import Checkpointing
 import Communication
+import Datasets
 import Foundation
 import Layers
 import Tensors
@@ -246,6 +247,38 @@ extension Chaos {
             }
             #expect((1..<count).contains(accepted))
             expect([], accepted, of: count, name)
+        }
+
+        /// The JSON of checkpoints and data sets beside their tensors and tokens.
+        @Test func tokenizersAndDatasets() throws {
+            let text = "\(packageRoot)/Tests/Fixtures/format_2/format-2.txt"
+            _ = try DatasetCache.dataset(
+                text: [text], tokenizer: .character, validationFraction: 0.2,
+                cache: folder.file("cache"))
+            let name = try #require(
+                try folder.names(in: "cache").first { !$0.hasSuffix(".lock") })
+            let dataset = folder.file("cache/\(name)")
+            let (tokenizer, index) = (
+                try bytes(of: "\(Self.fixture)/tokenizer.json"),
+                try bytes(of: "\(dataset)/dataset.json")
+            )
+            var dice = Dice(seed: Dice.seed &+ 7)
+            let count = Chaos.trials(20_000, short: 300)
+            var accepted = 0
+            for trial in 0..<count {
+                do throws(DatasetError) {
+                    if trial % 2 == 0 {
+                        let read = try Tokenizer(json: Mutation.of(tokenizer, &dice), name: "t")
+                        _ = read.decode([0, 1, Int32(read.vocabularySize) - 1])
+                    } else {
+                        try? write(Mutation.of(index, &dice), "\(dataset)/dataset.json")
+                        _ = try PreparedDataset(folder: dataset)
+                    }
+                    accepted += 1
+                } catch {}
+            }
+            #expect((1..<count).contains(accepted))
+            expect([], accepted, of: count, "tokenizer.json and dataset.json")
         }
     }
 }
