@@ -84,7 +84,9 @@ import Testing
         let shard = "checkpoints/step-0000000010/shard-00001-of-00002.safetensors"
         let sound = try contents("\(folder.path)/\(shard)")
         let barrier = Mutex(false)
-        for (offset, what) in [(sound.count - 1, "tensor "), (100, ": expected xxh64:")] {
+        // A rank alone has read all headers, and reads none again.
+        let places = [(sound.count - 1, "tensor "), (100, ": expected xxh64:")].prefix(ranks)
+        for (offset, what) in places {
             try folder.write(sound, as: shard)
             barrier.withLock { $0 = false }
             let messages = try InProcess.run(ranks: ranks) { communicator in
