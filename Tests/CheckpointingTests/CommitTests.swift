@@ -200,7 +200,7 @@ private final class Saboteur: Sendable {
     /// The manifest as a format to come would have it, rightly digested.
     private func newerManifest(_ manifest: [UInt8]) -> Data {
         let text = String(decoding: manifest.dropLast(85), as: UTF8.self)
-            .replacing("\"version\": 2", with: "\"version\": 3")
+            .replacing("\"version\": 3", with: "\"version\": 4")
         return Data("\(text)\"digest\": \"\(ContentDigest.labelled(Array(text.utf8)))\"}\n".utf8)
     }
 

@@ -102,7 +102,7 @@ import Testing
         ("a.safetensors", "a\\u0000.safetensors", "expected a file name"),
         ("a.safetensors", "manifest.json", "expected a file name"),
         ("a.safetensors", "b.safetensors", "twice"),
-        ("a.safetensors", "c.safetensors", "expected a file, found"),
+        ("a.safetensors", "c.safetensors", "expected 2 elements of F32, found none"),
         ("tokenizer.json", "other.json", "other.json: expected a file, found"),
         ("[0, 2]", "[0, 1]", "parts that cover 5 elements"),
         ("[0, 2]", "[1, 2]", "parts that cover 5 elements"),
