@@ -241,7 +241,7 @@ public final class CheckpointReader: Sendable {
 extension CheckpointReader {
     /// Opens the files of a manifest, and compares their sizes and what their digests cover. Names all
     /// that are missing or of another size at once.
-    private static func open(
+    static func open(
         _ files: [CheckpointManifest.File], in folder: InputFolder
     ) throws(CheckpointError) -> [String: InputFile] {
         var opened: [String: InputFile] = [:]

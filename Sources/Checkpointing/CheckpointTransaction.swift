@@ -125,19 +125,24 @@ struct Pruning: Sendable {
 
 /// Checkpoints of which a run has read every byte, by step.
 struct KnownCheckpoints: Sendable {
-    private(set) var sound: Set<Int> = []
-    private var damaged: Set<Int> = []
+    var sound: Set<Int> = []
+    var damaged: Set<Int> = []
+
+    func contains(_ step: Int) -> Bool { sound.contains(step) || damaged.contains(step) }
+
+    /// What is said of a damaged one, after what is wrong with it.
+    static let damage = "this checkpoint is not counted, and stays"
 
     /// Reads one that is not known yet; returns a warning where it is damaged.
     fileprivate mutating func check(_ step: Int, _ reader: CheckpointReader) -> String? {
-        guard !sound.contains(step), !damaged.contains(step) else { return nil }
+        guard !contains(step) else { return nil }
         do throws(CheckpointError) {
             try reader.verifyDirectly()
             sound.insert(step)
             return nil
         } catch {
             damaged.insert(step)
-            return "\(error.message); this checkpoint is not counted, and stays"
+            return "\(error.message); \(KnownCheckpoints.damage)"
         }
     }
 }

@@ -7,7 +7,7 @@ import Tensors
 /// Seconds of one save and of what it consists of, on the slowest rank; bytes of all ranks.
 package struct SaveTiming: Sendable {
     package let byteCount: Int
-    /// In which the training stands still: the ranks' agreement and the copy.
+    /// In which the training stands still: the ranks' agreement and the copy, or the writing where there is none.
     package let pause: Double
     /// From there until the checkpoint is durable.
     package let writing: Double
@@ -43,6 +43,7 @@ package struct SaveTiming: Sendable {
         try FileOperations().removeFile(path)
         let pause = try timed { () throws(CheckpointError) in
             try saver.begin(state, progress: progress)
+            if !saver.copiesState { _ = try saver.wait() }
         }
         let writing = try timed { () throws(CheckpointError) in
             repeat { _ = try saver.wait() } while try saver.advance() == nil
@@ -51,6 +52,10 @@ package struct SaveTiming: Sendable {
             var digest = PartDigest()
             try copy.writeInBlocks { (block) throws(CheckpointError) in digest.update(block) }
             _ = digest.labelled()
+        }
+        while saver.step != nil {
+            _ = try saver.wait()
+            _ = try saver.advance()
         }
         _ = try saver.finishPruning()
         return SaveTiming(
