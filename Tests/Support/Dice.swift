@@ -22,5 +22,7 @@ package struct Dice: RandomNumberGenerator {
     /// One of 0 ..< `count`.
     package mutating func roll(_ count: Int) -> Int { Int.random(in: 0..<count, using: &self) }
 
-    package mutating func pick<Element>(_ elements: [Element]) -> Element { elements[roll(elements.count)] }
+    package mutating func pick<Element>(_ elements: [Element]) -> Element {
+        elements[roll(elements.count)]
+    }
 }
