@@ -28,6 +28,16 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
 
     public init(_ kind: Kind, _ message: String) { (self.kind, self.message) = (kind, message) }
 
+    /// What is wrong with one checkpoint in several places, of which ten are named; nil where there is none.
+    init?(joining problems: [CheckpointError]) {
+        guard let first = problems.first else { return nil }
+        let unreadable = problems.first { if case .unreadable = $0.kind { true } else { false } }
+        let more = problems.count > 10 ? ["and \(problems.count - 10) more"] : []
+        self.init(
+            (unreadable ?? first).kind,
+            (problems.prefix(10).map(\.message) + more).joined(separator: "; "))
+    }
+
     init(_ error: CommunicationError) { self.init(.communication(error), error.message) }
 
     public var description: String { message }

@@ -155,6 +155,7 @@ extension CheckpointManifest {
     ) throws(CheckpointError) -> [File] {
         var files: [File] = []
         var names = Set<String>()
+        var total = 0
         try reader.array { (reader) throws(CheckpointError) in
             try reader.require(
                 files.count < mostFiles, expected: "at most \(mostFiles) files", found: "more")
@@ -168,6 +169,13 @@ extension CheckpointManifest {
                 names.insert(name).inserted, expected: "every file once",
                 found: "\(name.printable) twice")
             try reader.requireDigest(digest, algorithm)
+            guard
+                case (let sum, let overflow) = total.addingReportingOverflow(members.integers[0]),
+                !overflow
+            else {
+                throw reader.failure(expected: "files below 2^63 bytes", found: "more")
+            }
+            total = sum
             try reader.require(
                 members.integers[1] <= members.integers[0],
                 expected: "digested_bytes of at most \(members.integers[0])",
@@ -232,26 +240,29 @@ extension CheckpointManifest {
                     type == "float32", expected: "dtype float32", found: type.printable)
             case "shape": extents = try reader.integers(limit: SafetensorsHeader.mostAxes)
             case "sharding": sharding = try Sharding(&reader)
-            case "parts": parts = try readParts(&reader, version: version)
+            case "parts" where version < 3: parts = try readParts(&reader, version: version)
             default: throw reader.failure(expected: "a known key", found: key.printable)
             }
         }
-        guard let name, let extents, let parts else {
-            throw reader.failure(expected: "name, shape and parts", found: "one of them missing")
+        guard let name, let extents else {
+            throw reader.failure(expected: "name and shape", found: "one of them missing")
         }
-        guard let byteCount = checkedProduct(extents + [DType.float32.size]) else {
+        guard checkedSize(extents, of: DType.float32.size) != nil else {
             throw reader.failure(expected: "a size below 2^63", found: "shape \(extents)")
         }
+        let count = Shape(extents).count
+        let spec = try sharding?.spec(of: Shape(extents), &reader)
+        let shape = spec ?? ShardSpec(replicated: Shape(extents))
+        guard version < 3 else { return Entry(name: name, spec: shape) }
+        guard let parts else { throw reader.failure(expected: "parts", found: "none") }
         let covered = parts.reduce(0 as Int?) {
             $1.elements.lowerBound == $0 ? $1.elements.upperBound : nil
         }
         try reader.require(
-            covered == byteCount / DType.float32.size,
-            expected: "parts that cover \(byteCount / DType.float32.size) elements in order",
+            covered == count, expected: "parts that cover \(count) elements in order",
             found: "others")
-        let spec = try sharding?.spec(of: Shape(extents), &reader)
         return Entry(
-            name: name, spec: spec ?? ShardSpec(replicated: Shape(extents)),
+            name: name, spec: shape,
             parts: parts.map {
                 Part(
                     file: $0.file, key: version == 1 ? name : $0.key, elements: $0.elements,
@@ -282,8 +293,8 @@ extension CheckpointManifest {
 
         private mutating func add(_ reader: inout JSONReader) throws(CheckpointError) {
             let pair = try reader.integers(limit: 2)
-            guard pair.count == 2, segments.count < 1024, let count = checkedProduct(pair),
-                case (let sum, let overflow) = extent.addingReportingOverflow(count), !overflow
+            guard pair.count == 2, segments.count < 1024, pair[1] > 0,
+                let count = checkedSize(pair), case (let sum, let overflow) = extent.addingReportingOverflow(count), !overflow
             else {
                 throw reader.failure(expected: "segments of units and unit size", found: "\(pair)")
             }
@@ -295,10 +306,10 @@ extension CheckpointManifest {
             of shape: Shape, _ reader: inout JSONReader
         ) throws(CheckpointError) -> ShardSpec {
             guard let axis, let slices, axis < shape.rank, extent == shape[axis],
-                (1...1 << 20).contains(slices), checkedProduct([extent, slices]) != nil,
-                checkedProduct(Array(shape.extents[(axis + 1)...])) != nil,
-                let outer = checkedProduct(Array(shape.extents[..<axis])),
-                let runs = checkedProduct([outer, segments.count, slices]), runs <= Self.mostRuns
+                !segments.isEmpty, (1...1 << 20).contains(slices),
+                checkedSize([extent, slices]) != nil,
+                let runs = checkedSize(shape.extents[..<axis] + [segments.count, slices]),
+                runs <= Self.mostRuns
             else {
                 throw reader.failure(
                     expected: "a sharding whose segments cover an axis of \(shape)",

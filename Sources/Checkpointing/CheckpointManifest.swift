@@ -14,16 +14,19 @@ public struct CheckpointManifest: Sendable, Equatable {
         /// safetensors file, whose other bytes the tensors' digests cover.
         public let digestedByteCount: Int
         public let digest: String
+
+        /// Whether it is a safetensors file.
+        var holdsTensors: Bool { name.hasSuffix(".safetensors") }
     }
 
-    /// Consecutive elements of a tensor and where they are.
-    public struct Part: Sendable, Equatable {
-        public let file: String
+    /// Consecutive elements of a tensor and where they are, as manifests before version 3 say it.
+    struct Part: Sendable, Equatable {
+        let file: String
         /// The name that the file has them under.
-        public let key: String
-        /// In memory order (`ShardSpec`) since version 2, in logical order before.
-        public let elements: Range<Int>
-        public let digest: String
+        let key: String
+        /// In memory order (`ShardSpec`) in version 2, in logical order before.
+        let elements: Range<Int>
+        let digest: String
     }
 
     /// A tensor of the state, Float32.
@@ -31,12 +34,18 @@ public struct CheckpointManifest: Sendable, Equatable {
         public let name: String
         /// Its logical shape, and how the run that saved it cut it.
         public let spec: ShardSpec
-        /// In ascending order, covering the tensor.
-        public let parts: [Part]
+        /// In ascending order, covering the tensor; none since version 3, where files say what they have.
+        let parts: [Part]
+
+        init(name: String, spec: ShardSpec, parts: [Part] = []) {
+            (self.name, self.spec, self.parts) = (name, spec, parts)
+        }
     }
 
     /// The version that is written; older ones are read.
-    public static let version = 2
+    public static let version = 3
+    /// What a file's `__metadata__` has the digests of its tensors under.
+    static let digestsKey = "xxh64"
     static let fileName = "manifest.json"
     static let configurationName = "configuration.yaml"
     static let tokenizerName = "tokenizer.json"
@@ -118,12 +127,6 @@ extension CheckpointManifest.Entry {
                 "\"sharding\": {\"axis\": \(axis), \"segments\": [\(segments.joined(separator: ", "))], "
                     + "\"slices\": \(spec.sliceCount)}")
         }
-        let texts = parts.map {
-            "{\"file\": \($0.file.json), \"key\": \($0.key.json), "
-                + "\"elements\": [\($0.elements.lowerBound), \($0.elements.upperBound)], "
-                + "\"digest\": \($0.digest.json)}"
-        }
-        members.append("\"parts\": [\(texts.joined(separator: ", "))]")
         return "{\(members.joined(separator: ", "))}"
     }
 }

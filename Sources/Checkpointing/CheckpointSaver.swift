@@ -22,7 +22,6 @@ public final class CheckpointSaver {
     private struct Save {
         let progress: TrainingProgress
         let tensors: [(name: String, spec: ShardSpec)]
-        let parts: [[OwnedPart]]
         var work: Work
     }
 
@@ -101,7 +100,7 @@ public final class CheckpointSaver {
             "CheckpointSaver: expected a step of at most ten digits, got \(progress.step)")
         _ = try waitForPruning()
         let cut = StateCut(state)
-        let parts = try communicator.agreeOnParts(of: cut, step: progress.step)
+        try communicator.agree(on: cut, step: progress.step)
         let path = try openFolder(for: progress)
         let job = ShardJob(
             path: path,
@@ -110,7 +109,7 @@ public final class CheckpointSaver {
             texts: communicator.rank == 0 ? progress.identity.texts : [],
             companion: companion, operations: writer.operations)
         save = Save(
-            progress: progress, tensors: cut.tensors, parts: parts,
+            progress: progress, tensors: cut.tensors,
             work: .part(BackgroundWork({ job.run() }, refusal: { .failure($0) })))
     }
 
@@ -275,19 +274,10 @@ public final class CheckpointSaver {
     }
 
     private func manifest(of save: Save, _ reports: [ShardReport]) -> CheckpointManifest {
-        let tensors = zip(save.tensors, save.parts).map { tensor, parts in
-            CheckpointManifest.Entry(
-                name: tensor.name, spec: tensor.spec,
-                parts: parts.map { part in
-                    CheckpointManifest.Part(
-                        file: StateCut.fileName(rank: part.rank, of: communicator.size),
-                        key: StateCut.key(tensor.name, part.range), elements: part.range,
-                        digest: reports[part.rank].digests[part.number])
-                })
-        }
-        return CheckpointManifest(
+        CheckpointManifest(
             formatVersion: CheckpointManifest.version, progress: save.progress,
-            files: reports.flatMap(\.files), tensors: tensors)
+            files: reports.flatMap(\.files),
+            tensors: save.tensors.map { CheckpointManifest.Entry(name: $0.name, spec: $0.spec) })
     }
 }
 

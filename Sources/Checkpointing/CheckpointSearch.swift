@@ -50,7 +50,10 @@ extension CheckpointReader {
             return (
                 folder,
                 Result { () throws(CheckpointError) in
-                    try CheckpointReader(candidate: folder, isOwn: isOwn)
+                    let reader = try CheckpointReader(candidate: folder, isOwn: isOwn)
+                    _ = try reader.parts()
+                    reader.close()
+                    return reader
                 }
             )
         }
@@ -83,19 +86,27 @@ extension CheckpointReader {
         _ path: String, isOwn: Bool, _ communicator: (any Communicator)?
     ) throws(CheckpointError) -> CheckpointReader {
         var opened: CheckpointReader?
-        let identities = try agree(communicator) { () throws(CheckpointError) in
+        let messages = try agree(communicator) { () throws(CheckpointError) in
             let reader = try CheckpointReader(candidate: path, isOwn: isOwn)
-            try reader.verify(share: communicator?.rank ?? 0, of: communicator?.size ?? 1)
+            let covered = try reader.verify(
+                share: communicator?.rank ?? 0, of: communicator?.size ?? 1)
             opened = reader
-            return reader.identity
+            return covered.encoded + reader.identity
         }
-        if let other = identities.firstIndex(where: { $0 != identities[0] }) {
+        guard let opened else { preconditionFailure("CheckpointReader: agreed on, but not opened") }
+        if let other = messages.firstIndex(where: { $0.dropFirst(8) != messages[0].dropFirst(8) }) {
             throw CheckpointError(
                 .unusable,
                 "\(path.printablePath): expected the same manifest on every rank, "
                     + "found another on rank \(other) than on rank 0")
         }
-        guard let opened else { preconditionFailure("CheckpointReader: agreed on, but not opened") }
+        let sum = messages.reduce(CoverageSum()) { $0 + CoverageSum(encoded: $1.prefix(8)) }
+        guard sum == opened.wholeCoverage else {
+            throw CheckpointError(
+                .unusable,
+                "\(path.printablePath): expected parts that cover every tensor once, found others; "
+                    + "murmur checkpoint verify names one")
+        }
         return opened
     }
 
@@ -104,6 +115,6 @@ extension CheckpointReader {
         _ body: () throws(CheckpointError) -> [UInt8]
     ) throws(CheckpointError) -> [[UInt8]] {
         guard let communicator else { return [try body()] }
-        return try communicator.agree(Result(catching: body))
+        return try communicator.agree(Result(catching: body), joining: true)
     }
 }

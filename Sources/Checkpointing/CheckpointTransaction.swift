@@ -49,6 +49,7 @@ final class CheckpointTransaction: Sendable {
             manifest.encoded(), to: "\(temporaryPath)/\(CheckpointManifest.fileName)")
         // Only what can be opened is committed.
         let written = try CheckpointReader(path: temporaryPath)
+        defer { written.close() }
         if try folder.holdsState(of: written) { return }
         try operations.synchronizeFolder(temporaryPath)
         if exists(target) { try operations.rename(target, to: trashPath) }
@@ -90,29 +91,56 @@ extension CheckpointFolder {
     ) -> Pruning {
         var (known, warnings) = (known, [String]())
         do throws(CheckpointError) {
-            let own = try steps().filter { $0 <= step }.compactMap { step in
-                (try? CheckpointReader(path: path(ofStep: step), followingLinks: false)).map {
-                    (step: step, reader: $0)
-                }
-            }.filter {
-                let found = $0.reader.progress
-                return found.identity.run == run && found.step == $0.step
+            var (own, kept) = ([Int](), 0)
+            for older in try steps() where older <= step {
+                if try belongs(older, to: run) { own.append(older) }
             }
-            var kept = 0
-            for (older, reader) in own where own.count > keep {
+            for older in own where own.count > keep {
                 if kept < keep {
-                    if let warning = known.check(older, reader) { warnings.append(warning) }
+                    if let warning = try known.check(older, in: self) { warnings.append(warning) }
                     if known.sound.contains(older) { kept += 1 }
-                } else {
+                } else if try opens(older) {
                     let name = CheckpointFolder.name(ofStep: older)
                     try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
                     try operations.synchronizeFolder(path)
                 }
             }
         } catch {
-            warnings.append(error.message)
+            warnings.append("\(error.message); older checkpoints stay")
         }
         return Pruning(warnings: warnings + removeLeftovers(operations), known: known)
+    }
+}
+
+extension CheckpointFolder {
+    /// Whether a step has a checkpoint of this run; throws where nobody can tell, which says nothing of it.
+    func belongs(_ step: Int, to run: String) throws(CheckpointError) -> Bool {
+        let manifest = try unlessOfOne { () throws(CheckpointError) in
+            try CheckpointManifest(
+                reading: InputFolder(path(ofStep: step), followingLinks: false)
+                    .open(CheckpointManifest.fileName))
+        }
+        return manifest.map { $0.progress.identity.run == run && $0.progress.step == step } ?? false
+    }
+
+    /// Whether a step has a checkpoint whose files are all there with their headers.
+    private func opens(_ step: Int) throws(CheckpointError) -> Bool {
+        try unlessOfOne { () throws(CheckpointError) in
+            _ = try CheckpointReader(path: path(ofStep: step), followingLinks: false).parts()
+        } != nil
+    }
+
+    /// nil where something is wrong with the one checkpoint that `body` reads.
+    private func unlessOfOne<Value>(
+        _ body: () throws(CheckpointError) -> Value
+    ) throws(CheckpointError) -> Value? {
+        do throws(CheckpointError) {
+            return try body()
+        } catch {
+            if case .mismatch = error.kind { return nil }
+            guard error.isOfOneCheckpoint else { throw error }
+            return nil
+        }
     }
 }
 
@@ -134,13 +162,17 @@ struct KnownCheckpoints: Sendable {
     static let damage = "this checkpoint is not counted, and stays"
 
     /// Reads one that is not known yet; returns a warning where it is damaged.
-    fileprivate mutating func check(_ step: Int, _ reader: CheckpointReader) -> String? {
+    fileprivate mutating func check(
+        _ step: Int, in folder: CheckpointFolder
+    ) throws(CheckpointError) -> String? {
         guard !contains(step) else { return nil }
         do throws(CheckpointError) {
-            try reader.verifyDirectly()
+            try CheckpointReader(path: folder.path(ofStep: step), followingLinks: false)
+                .verifyDirectly()
             sound.insert(step)
             return nil
         } catch {
+            guard error.isOfOneCheckpoint else { throw error }
             damaged.insert(step)
             return "\(error.message); \(KnownCheckpoints.damage)"
         }

@@ -80,13 +80,19 @@ package struct FileOperations: Sendable {
 func sleep(seconds: Double) { usleep(UInt32(seconds * 1e6)) }
 
 extension CheckpointError {
+    /// What to do about an error of the system that a person can mend.
+    static func hint(_ code: Int32) -> String {
+        code == EMFILE || code == ENFILE ? "; raise the limit (ulimit -n)" : ""
+    }
+
     /// A failed system call: its name, the path, and the space that was missing where it was that.
     static func system(
         _ call: String, _ path: String, _ code: Int32 = errno, wanted: Int? = nil
     ) -> CheckpointError {
         let reason = String(cString: strerror(code))
         guard code == ENOSPC || code == EDQUOT, let wanted else {
-            return CheckpointError(.io, "\(path): expected \(call) to succeed, found: \(reason)")
+            return CheckpointError(
+                .io, "\(path): expected \(call) to succeed, found: \(reason)\(hint(code))")
         }
         var volume = statvfs()
         let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()

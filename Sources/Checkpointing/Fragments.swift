@@ -61,12 +61,12 @@ func fragments(of pieces: [PieceLocation], spec: ShardSpec) -> [Fragment] {
     return joined(fragments.sorted { $0.logicalOffset < $1.logicalOffset })
 }
 
-/// How the pieces `target` of a tensor are filled from those of `source`, which cover it, in ascending order of
-/// the source. Where both are cut alike, what is contiguous in memory is one transfer.
+/// How the pieces `target` of a tensor are filled from those of `source`, in ascending order of the source; nil where
+/// these do not cover them. Where both are cut alike, what is contiguous in memory is one transfer.
 func transfers(
     from source: [PieceLocation], in sourceOrder: ShardSpec, to target: [PieceLocation],
     in targetOrder: ShardSpec
-) -> [Transfer] {
+) -> [Transfer]? {
     let isSame = sourceOrder == targetOrder
     let flat = ShardSpec(replicated: [sourceOrder.shape.count])
     let given = fragments(of: source, spec: isSame ? flat : sourceOrder)
@@ -78,9 +78,7 @@ func transfers(
         while done < part.count {
             let position = part.logicalOffset + done
             while index < given.count, given[index].logicalEnd <= position { index += 1 }
-            precondition(
-                index < given.count && given[index].logicalOffset <= position,
-                "transfers: the source does not cover \(sourceOrder.shape)")
+            guard index < given.count, given[index].logicalOffset <= position else { return nil }
             let from = given[index]
             let count = min(part.count - done, from.logicalEnd - position)
             transfers.append(

@@ -167,6 +167,6 @@ extension CheckpointError {
         let reason = String(cString: strerror(code))
         return CheckpointError(
             code == EIO || code == ESTALE ? .unreadable : isDamage ? .unusable : .io,
-            "\(path.printablePath): expected \(expected), found: \(reason)")
+            "\(path.printablePath): expected \(expected), found: \(reason)\(hint(code))")
     }
 }

@@ -81,6 +81,19 @@ final class OutputFile {
         byteCount += bytes.byteCount
     }
 
+    /// Leaves out so many bytes at the beginning, which `writeHead` writes.
+    func leaveHead(_ headByteCount: Int) {
+        precondition(byteCount == 0, "OutputFile: \(byteCount) bytes of \(path) are written")
+        byteCount = headByteCount
+    }
+
+    /// Writes what was left out.
+    func writeHead(_ bytes: RawSpan) throws(CheckpointError) {
+        try before(.write, path)
+        let code = bytes.withUnsafeBytes { write($0, to: descriptor, at: 0).code }
+        guard code == 0 else { throw .system("write", path, code, wanted: bytes.byteCount) }
+    }
+
     /// Makes the file durable and closes it. A failed `fsync` loses the file: it is not tried again.
     func finish() throws(CheckpointError) {
         precondition(

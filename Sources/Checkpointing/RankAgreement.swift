@@ -14,8 +14,10 @@ extension Communicator {
 
     /// Tells every rank how it went on each: returns the ranks' values, or throws the same error, the one
     /// of the first rank that failed, on all. Collective.
+    ///
+    /// - Parameter joining: whether what several ranks found wrong with one checkpoint is told together.
     func agree(
-        _ outcome: Result<[UInt8], CheckpointError>
+        _ outcome: Result<[UInt8], CheckpointError>, joining: Bool = false
     ) throws(CheckpointError) -> [[UInt8]] {
         let message: [UInt8]
         switch outcome {
@@ -30,6 +32,7 @@ extension Communicator {
             }
         }
         let messages = try exchange(message)
+        var errors: [CheckpointError] = []
         for message in messages {
             let kind: CheckpointError.Kind
             switch message[0] {
@@ -39,7 +42,15 @@ extension Communicator {
             case 4: kind = .unreadable
             default: kind = .io
             }
-            throw CheckpointError(kind, String(decoding: message.dropFirst(), as: UTF8.self))
+            errors.append(
+                CheckpointError(kind, String(decoding: message.dropFirst(), as: UTF8.self)))
+        }
+        if let first = errors.first {
+            guard joining, first.isOfOneCheckpoint else { throw first }
+            var told = Set<String>()
+            throw CheckpointError(
+                joining: errors.filter { $0.isOfOneCheckpoint && told.insert($0.message).inserted })
+                ?? first
         }
         return messages.map { Array($0.dropFirst()) }
     }

@@ -23,42 +23,14 @@ struct ReadBack: Sendable {
         return findings
     }
 
+    /// Of as many shards as there are ranks that of the next rank.
     private func read(_ path: String) throws(CheckpointError) {
-        let folder = try InputFolder(path, followingLinks: false)
-        let manifest = try CheckpointManifest(reading: folder.open(CheckpointManifest.fileName))
-        for file in share(of: manifest.files) {
-            try operations.announceReading("\(path)/\(file.name)")
-            let opened = try CheckpointReader.open([file], in: folder)
-            guard file.holdsTensors, let input = opened[file.name] else { continue }
-            try read(SafetensorsReader(input), file.name, of: manifest)
-        }
-    }
-
-    /// Of as many shards as there are ranks the next rank's; the small files with the first shard.
-    private func share(of files: [CheckpointManifest.File]) -> [CheckpointManifest.File] {
-        let shards = files.filter(\.holdsTensors)
-        let own = shards.indices.filter { $0 % rankCount == (rank + 1) % rankCount }
-        let texts = rank == rankCount - 1 ? files.filter { !$0.holdsTensors } : []
-        return texts + own.map { shards[$0] }
-    }
-
-    private func read(
-        _ file: SafetensorsReader, _ name: String, of manifest: CheckpointManifest
-    ) throws(CheckpointError) {
-        for entry in manifest.tensors {
-            for part in entry.parts where part.file == name {
-                let digest = try file.entry(named: part.key).map {
-                    (stored) throws(CheckpointError) in
-                    try file.digest(
-                        of: stored, PartDigest.Algorithm(of: part.digest), directly: true)
-                }
-                guard digest == part.digest else {
-                    throw CheckpointError(
-                        .unusable,
-                        "\(file.path.printablePath): tensor \(entry.name.printable): "
-                            + "expected \(part.digest), found \(digest ?? "no such part")")
-                }
-            }
+        let reader = try CheckpointReader(path: path, followingLinks: false)
+        let files = reader.manifest.files
+        let shards = files.indices.filter { files[$0].holdsTensors }
+        for index in shards.indices where index % rankCount == (rank + 1) % rankCount {
+            try operations.announceReading("\(path)/\(files[shards[index]].name)")
+            try reader.verify(file: shards[index], directly: true)
         }
     }
 }
@@ -127,8 +99,10 @@ extension KnownCheckpoints {
             }
             let isDamaged = found.contains(where: \.isDamage)
             if isDamaged { damaged.insert(step) }
-            let more = found.count > 4 ? ["and \(found.count - 4) more files"] : []
-            let reasons = found.prefix(4).map(\.message) + more
+            // What is wrong with a small file, every rank says.
+            let messages = Set(found.map(\.message)).sorted()
+            let more = messages.count > 4 ? ["and \(messages.count - 4) more"] : []
+            let reasons = messages.prefix(4) + more
             let end = isDamaged ? KnownCheckpoints.damage : "it is read again"
             warnings.append((reasons + [end]).joined(separator: "; "))
         }
@@ -142,22 +116,13 @@ extension CheckpointFolder {
     func unread(
         upTo progress: TrainingProgress, keep: Int, _ known: KnownCheckpoints
     ) -> [Int] {
-        var own: [Int] = []
-        for step in (try? steps()) ?? [] where step < progress.step {
-            let manifest = try? CheckpointManifest(
-                reading: InputFolder(path(ofStep: step), followingLinks: false)
-                    .open(CheckpointManifest.fileName))
-            let isOwn = manifest?.progress.identity.run == progress.identity.run
-            if isOwn, !known.damaged.contains(step) { own.append(step) }
+        let own = ((try? steps()) ?? []).filter { step in
+            step < progress.step && !known.damaged.contains(step)
+                && (try? belongs(step, to: progress.identity.run)) == true
         }
         let older = own.count >= keep ? own.prefix(keep - 1).filter { !known.contains($0) } : []
         return [progress.step] + older
     }
-}
-
-extension CheckpointManifest.File {
-    /// Whether it is a safetensors file.
-    var holdsTensors: Bool { name.hasSuffix(".safetensors") }
 }
 
 extension [Int] {

@@ -43,17 +43,8 @@ package final class SafetensorsReader: Sendable {
         try file.read(into: buffer, at: offset(of: entry) + range.lowerBound * entry.type.size)
     }
 
-    /// The digest of a tensor's bytes.
-    func digest(
-        of entry: SafetensorsEntry, _ algorithm: PartDigest.Algorithm = .xxh64,
-        directly: Bool = false
-    ) throws(CheckpointError) -> String {
-        let start = offset(of: entry)
-        return try file.digest(
-            of: start..<start + entry.bytes.count, algorithm, directly: directly)
-    }
-
-    private func offset(of entry: SafetensorsEntry) -> Int {
+    /// Where a tensor's bytes begin in the file.
+    func offset(of entry: SafetensorsEntry) -> Int {
         header.byteCount + entry.bytes.lowerBound
     }
 }
@@ -73,32 +64,40 @@ package final class SafetensorsWriter {
         var byteCount: Int { shape.count * type.size }
     }
 
-    /// Bytes before the first tensor, and their digest.
+    /// Bytes before the first tensor.
     package let headerByteCount: Int
-    package let headerDigest: String
+    /// Their digest, once the file is finished.
+    package private(set) var headerDigest = ""
     /// Of each tensor that is complete, in order, the digest of its bytes.
     package var digests: [String] { digesting.digests }
     package var byteCount: Int { file.byteCount }
 
     private let items: [Item]
+    private let keepsDigests: Bool
     private let file: OutputFile
     private var digesting: RunningDigests
 
     /// Elements that are written at once.
     static let blockElementCount = 1 << 20
 
-    /// Creates the file and writes its header; the tensors lie in it in the order of `items`.
+    /// Creates the file; the tensors lie in it in the order of `items`.
+    ///
+    /// - Parameter keepsDigests: whether `__metadata__` has the digests of the tensors.
     package init(
-        creating path: String, _ items: [Item], metadata: [(String, String)] = [("format", "pt")],
+        creating path: String, _ items: [Item], keepsDigests: Bool = false,
         operations: FileOperations = FileOperations()
     ) throws(CheckpointError) {
-        let header = SafetensorsWriter.header(items, metadata: metadata)
-        (self.items, headerByteCount) = (items, header.count)
+        (self.items, self.keepsDigests) = (items, keepsDigests)
         digesting = RunningDigests(of: items.map(\.byteCount))
-        headerDigest = PartDigest.labelled(header)
+        headerByteCount =
+            SafetensorsWriter.header(
+                items,
+                digests: keepsDigests
+                    ? items.map { _ in String(repeating: "0", count: 16) } : nil
+            ).count
         file = try operations.createFile(
-            path, byteCount: items.reduce(header.count) { $0 + $1.byteCount })
-        try file.write(header.span.bytes)
+            path, byteCount: items.reduce(headerByteCount) { $0 + $1.byteCount })
+        file.leaveHead(headerByteCount)
     }
 
     /// Writes the next elements: of the tensor that is not complete, and of those behind it.
@@ -116,28 +115,42 @@ package final class SafetensorsWriter {
         }
     }
 
-    /// Makes the file durable. All tensors must be complete.
+    /// Writes the header, which a file has only once it is whole, and makes the file durable. All tensors must be
+    /// complete.
     package func finish() throws(CheckpointError) {
         precondition(
             digests.count == items.count,
             "SafetensorsWriter: \(digests.count) of \(items.count) tensors are complete")
+        let label = PartDigest.Algorithm.xxh64.rawValue
+        let header = SafetensorsWriter.header(
+            items, digests: keepsDigests ? digests.map { $0.dropFirst(label.count) } : nil)
+        try file.writeHead(header.span.bytes)
+        headerDigest = PartDigest.labelled(header)
         try file.finish()
     }
 
     /// The first tensor begins at a page, so that blocks of tensors may go to the disk as they are.
-    private static func header(_ items: [Item], metadata: [(String, String)]) -> [UInt8] {
-        let texts = metadata.map { "\($0.0.json):\($0.1.json)" }
-        var members = ["\"__metadata__\":{\(texts.joined(separator: ","))}"]
+    ///
+    /// - Parameter digests: of each item 16 digits.
+    static func header(_ items: [Item], digests: [some StringProtocol]?) -> [UInt8] {
+        var json = Array("{\"__metadata__\":{\"format\":\"pt\"".utf8)
+        if let digests {
+            json += Array(",\"\(CheckpointManifest.digestsKey)\":\"".utf8)
+            for digest in digests { json += Array(digest.utf8) }
+            json.append(UInt8(ascii: "\""))
+        }
+        json.append(UInt8(ascii: "}"))
         var position = 0
         for item in items {
             let end = position + item.byteCount
             let shape = item.shape.extents.map(String.init).joined(separator: ",")
-            members.append(
-                "\(item.name.json):{\"dtype\":\"\(item.type.rawValue)\",\"shape\":[\(shape)],"
-                    + "\"data_offsets\":[\(position),\(end)]}")
+            json += Array(
+                ",\(item.name.json):{\"dtype\":\"\(item.type.rawValue)\",\"shape\":[\(shape)],"
+                    .utf8)
+            json += Array("\"data_offsets\":[\(position),\(end)]}".utf8)
             position = end
         }
-        var json = Array("{\(members.joined(separator: ","))}".utf8)
+        json.append(UInt8(ascii: "}"))
         let page = OutputFile.pageByteCount
         let end = (8 + json.count + page - 1) / page * page
         json += [UInt8](repeating: 0x20, count: end - 8 - json.count)

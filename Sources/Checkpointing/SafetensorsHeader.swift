@@ -164,9 +164,10 @@ struct SafetensorsHeader: Sendable {
             throw reader.failure(
                 expected: "dtype, shape and two data_offsets", found: "some of them missing")
         }
-        guard let count = checkedProduct(extents + [type.size]) else {
+        guard checkedSize(extents, of: type.size) != nil else {
             throw reader.failure(expected: "a size below 2^63", found: "shape \(extents)")
         }
+        let count = Shape(extents).count * type.size
         guard offsets[0] <= offsets[1], offsets[1] - offsets[0] == count else {
             throw reader.failure(
                 expected: "\(count) bytes for \(type.rawValue) \(extents)",
@@ -197,11 +198,12 @@ struct SafetensorsHeader: Sendable {
     }
 }
 
-/// The product of non-negative factors; nil where a partial product is too large for an `Int`.
-func checkedProduct(_ factors: [Int]) -> Int? {
-    var product = 1
-    for factor in factors {
-        let (next, overflow) = product.multipliedReportingOverflow(by: factor)
+/// The product of the extents of a shape and the size of an element; nil where it is too large for an `Int`, or
+/// would be without the extents of 0: whoever multiplies some of them in another order must not overflow either.
+func checkedSize(_ extents: some Sequence<Int>, of elementSize: Int = 1) -> Int? {
+    var product = elementSize
+    for extent in extents where extent > 0 {
+        let (next, overflow) = product.multipliedReportingOverflow(by: extent)
         if overflow { return nil }
         product = next
     }

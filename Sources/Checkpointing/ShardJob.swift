@@ -3,30 +3,25 @@ import Tensors
 /// What a rank has written of a checkpoint.
 struct ShardReport: Sendable, Equatable {
     var files: [CheckpointManifest.File] = []
-    /// Of its parts, in order.
-    var digests: [String] = []
 
     init() {}
 
-    /// As text, which ranks exchange: the number of files, a line for each, a line for each digest.
+    /// As text, which ranks exchange: a line for each file.
     var encoded: [UInt8] {
         let lines = files.map {
             "\($0.name)\t\($0.byteCount)\t\($0.digestedByteCount)\t\($0.digest)"
         }
-        return Array(([String(files.count)] + lines + digests).joined(separator: "\n").utf8)
+        return Array(lines.joined(separator: "\n").utf8)
     }
 
     /// - Parameter encoded: what a rank of this program has encoded.
     init(encoded: [UInt8]) {
-        let lines = String(decoding: encoded, as: UTF8.self).split(separator: "\n").map(String.init)
-        let fileCount = Int(lines[0]) ?? 0
-        files = lines[1...fileCount].map { line in
+        files = String(decoding: encoded, as: UTF8.self).split(separator: "\n").map { line in
             let fields = line.split(separator: "\t").map(String.init)
             return CheckpointManifest.File(
                 name: fields[0], byteCount: Int(fields[1]) ?? 0,
                 digestedByteCount: Int(fields[2]) ?? 0, digest: fields[3])
         }
-        digests = Array(lines[(1 + fileCount)...])
     }
 }
 
@@ -65,7 +60,7 @@ struct ShardJob: Sendable {
                     digest: PartDigest.labelled(bytes)))
         }
         let writer = try SafetensorsWriter(
-            creating: "\(path)/\(fileName)", items, operations: operations)
+            creating: "\(path)/\(fileName)", items, keepsDigests: true, operations: operations)
         try fill(writer.append)
         try writer.finish()
         // Rank 0's host may not know of the file's name yet where each host has a cache of its own.
@@ -74,7 +69,6 @@ struct ShardJob: Sendable {
             CheckpointManifest.File(
                 name: fileName, byteCount: writer.byteCount,
                 digestedByteCount: writer.headerByteCount, digest: writer.headerDigest))
-        report.digests = writer.digests
         return report
     }
 }

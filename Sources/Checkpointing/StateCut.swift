@@ -80,6 +80,20 @@ struct StateCut: Sendable {
         "\(name)[\(range.lowerBound):\(range.upperBound)]"
     }
 
+    /// The name and the elements of a part by its key; nil where it is none.
+    static func split(_ key: String) -> (name: String, elements: Range<Int>)? {
+        let bytes = key.utf8
+        guard let open = bytes.lastIndex(of: UInt8(ascii: "[")),
+            let colon = bytes[open...].firstIndex(of: UInt8(ascii: ":")),
+            let close = bytes[colon...].firstIndex(of: UInt8(ascii: "]")),
+            let first = Int(key[bytes.index(after: open)..<colon]),
+            let last = Int(key[bytes.index(after: colon)..<close]), 0 <= first, first <= last
+        else { return nil }
+        let name = String(key[..<open])
+        // As it is written, and no other way.
+        return StateCut.key(name, first..<last) == key ? (name, first..<last) : nil
+    }
+
     /// The file of a rank.
     static func fileName(rank: Int, of rankCount: Int) -> String {
         func padded(_ number: Int) -> String {
@@ -90,53 +104,42 @@ struct StateCut: Sendable {
     }
 }
 
-/// A part of a tensor and who writes it.
-struct OwnedPart: Sendable, Equatable {
-    let rank: Int
-    /// Which of the rank's parts it is.
-    let number: Int
-    let range: Range<Int>
+extension StateCut {
+    /// What ranks compare before they save: a fingerprint that all share, then the sum of marks, then whether
+    /// a reader takes so many parts.
+    fileprivate static let fingerprintByteCount = 71
+
+    func agreement(step: Int) -> [UInt8] {
+        let text = "\(step) " + tensors.map { "\($0.name) \($0.spec)" }.joined(separator: "\n")
+        let covered = CoverageSum(parts.map { ($0.tensor, $0.range) })
+        return Array(ContentDigest.labelled(Array(text.utf8)).utf8) + covered.encoded
+            + [parts.count <= SafetensorsHeader.mostTensors ? 1 : 0]
+    }
 }
 
 extension Communicator {
-    /// Tells every rank what the others write: for each tensor its parts in ascending order. Throws where
-    /// ranks disagree about what they save. Collective.
-    func agreeOnParts(of cut: StateCut, step: Int) throws(CheckpointError) -> [[OwnedPart]] {
-        let text = "\(step) " + cut.tensors.map { "\($0.name) \($0.spec)" }.joined(separator: "\n")
-        let fingerprint = Array(ContentDigest.labelled(Array(text.utf8)).utf8)
-        let words = cut.parts.flatMap { [$0.tensor, $0.range.lowerBound, $0.range.upperBound] }
-        let table = words.flatMap { word in
-            (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
-        }
-        let tables = try exchange(fingerprint + table)
-        var parts = [[OwnedPart]](repeating: [], count: cut.tensors.count)
-        for (rank, bytes) in tables.enumerated() {
-            guard bytes.prefix(fingerprint.count) == tables[0].prefix(fingerprint.count) else {
+    /// Throws where ranks disagree about what they save. Collective.
+    func agree(on cut: StateCut, step: Int) throws(CheckpointError) {
+        let messages = try exchange(cut.agreement(step: step))
+        let length = StateCut.fingerprintByteCount
+        var sum = CoverageSum()
+        for (rank, message) in messages.enumerated() {
+            guard message.prefix(length) == messages[0].prefix(length) else {
                 throw CheckpointError(
                     .mismatch,
                     "checkpoint: expected the same step, names and shapes on every rank, "
                         + "found others on rank \(rank) than on rank 0")
             }
-            let words = stride(from: fingerprint.count, to: bytes.count, by: 8).map { start in
-                bytes[start..<start + 8].reversed().reduce(0) { $0 << 8 | Int($1) }
+            guard message.last == 1 else {
+                throw CheckpointError(
+                    .mismatch,
+                    "checkpoint: expected at most \(SafetensorsHeader.mostTensors) parts of tensors on "
+                        + "a rank, found more on rank \(rank); raise parallelism.bucket_bytes")
             }
-            for number in 0..<words.count / 3 {
-                parts[words[3 * number]].append(
-                    OwnedPart(
-                        rank: rank, number: number,
-                        range: words[3 * number + 1]..<words[3 * number + 2]))
-            }
+            sum = sum + CoverageSum(encoded: message.dropFirst(length).prefix(8))
         }
-        for index in parts.indices {
-            parts[index].sort { $0.range.lowerBound < $1.range.lowerBound }
-            let end = parts[index].reduce(0 as Int?) {
-                $1.range.lowerBound == $0 ? $1.range.upperBound : nil
-            }
-            let (name, spec) = cut.tensors[index]
-            precondition(
-                end == spec.shape.count,
-                "CheckpointWriter: the pieces of \(name) over all ranks do not cover it once")
-        }
-        return parts
+        precondition(
+            sum == CoverageSum(whole: cut.tensors.map(\.spec.shape.count)),
+            "CheckpointWriter: the pieces of tensors over all ranks do not cover each once")
     }
 }

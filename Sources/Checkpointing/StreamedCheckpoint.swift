@@ -65,18 +65,10 @@ extension CheckpointWriter {
                 for tensor in sorted { try tensor.forEachBlock(take) }
             },
             texts: progress.identity.texts, companion: nil, operations: operations)
-        let report = try job.run().get()
-        var digests = report.digests.makeIterator()
         let manifest = CheckpointManifest(
-            formatVersion: CheckpointManifest.version, progress: progress, files: report.files,
-            tensors: sorted.map { tensor in
-                let parts = tensor.items.map { item in
-                    CheckpointManifest.Part(
-                        file: fileName, key: item.name, elements: 0..<item.shape.count,
-                        digest: digests.next() ?? "")
-                }
-                return CheckpointManifest.Entry(name: tensor.name, spec: tensor.spec, parts: parts)
-            })
+            formatVersion: CheckpointManifest.version, progress: progress,
+            files: try job.run().get().files,
+            tensors: sorted.map { CheckpointManifest.Entry(name: $0.name, spec: $0.spec) })
         try transaction.commit(manifest)
         return target
     }

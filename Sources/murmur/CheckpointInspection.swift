@@ -114,7 +114,9 @@ struct InspectCheckpoint: ParsableCommand {
         }
         for file in manifest.files { print("file        \(file.name)  \(file.byteCount) bytes") }
         for tensor in manifest.tensors {
-            let count = tensor.parts.count
+            let count = try checkpointing { () throws(CheckpointError) in
+                try reader.partCount(of: tensor.name)
+            }
             print(
                 "tensor      \(tensor.name)  \(tensor.spec.shape)  \(count) "
                     + (count == 1 ? "part" : "parts"))

@@ -166,7 +166,7 @@ import Testing
     /// The manifest as a format to come would have it, rightly digested.
     private func newerManifest(_ manifest: [UInt8]) -> Data {
         let text = String(decoding: manifest.dropLast(85), as: UTF8.self)
-            .replacing("\"version\": 2", with: "\"version\": 3")
+            .replacing("\"version\": 3", with: "\"version\": 4")
         let digest = SHA256.hash(data: Data(text.utf8)).map { String(format: "%02x", $0) }
         return Data("\(text)\"digest\": \"sha256:\(digest.joined())\"}\n".utf8)
     }

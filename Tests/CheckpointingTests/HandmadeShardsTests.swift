@@ -116,7 +116,24 @@ import Testing
         ("[2, 1]]", "[3, 1]]", "segments cover an axis"),
         (
             "\"shape\": [2, 4]", "\"shape\": [0, 4, 4611686018427387904, 4]",
-            "parts that cover 0 elements"
+            "a size below 2^63"
+        ),
+        // Sizes of 0 hide what overflows beside them.
+        ("[2, 1]]", "[2, 1], [9223372036854775807, 0]]", "segments of units and unit size"),
+        ("[2, 1]]", "[2, 1], [0, 0]]", "segments of units and unit size"),
+        (
+            "[2, 4], \"sharding\": {\"axis\": 1, \"segments\": [[1, 2], [2, 1]]",
+            "[4611686018427387904, 0], \"sharding\": {\"axis\": 1, \"segments\": []",
+            "a size below 2^63"
+        ),
+        (
+            "[2, 4], \"sharding\": {\"axis\": 1, \"segments\": [[1, 2], [2, 1]]",
+            "[1000000000000000000, 0], \"sharding\": {\"axis\": 1, \"segments\": []",
+            "segments cover an axis"
+        ),
+        (
+            "\"bytes\": 0, \"digested_bytes\": 0",
+            "\"bytes\": 9223372036854775807, \"digested_bytes\": 0", "files below 2^63 bytes"
         ),
     ])
     func aManifestThatLiesIsRefused(_ old: String, _ new: String, _ message: String) throws {

@@ -83,6 +83,30 @@ import Testing
         #expect(try text.output == generate(["--tokens", "5"]))
     }
 
+    /// A checkpoint that came from elsewhere names folders of its own: nothing is made in them.
+    @Test func evaluationWritesNowhere() throws {
+        let folder = try TemporaryFolder()
+        let text = "\(packageRoot)/\(RunFolder.configuration.replacing(".yaml", with: ".txt"))"
+        let own = try RunFolder()
+        let moved = own.folder.file("cache")
+        let launch = try own.train(settings: ["run.steps=1", "data.text=[\(text)]"])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        try FileManager.default.removeItem(atPath: moved)
+        let before = try own.folder.names()
+        let evaluated = try Program("murmur").run(
+            ["evaluate", "--checkpoint", own.directory], in: folder.path)
+        #expect(evaluated.exitCode == 0 && evaluated.output.contains("validation loss"))
+        #expect(try own.folder.names() == before && folder.names() == [])
+        // The control: where somebody names a cache, it is made there.
+        let named = try Program("murmur").run(
+            [
+                "evaluate", "--checkpoint", own.directory, "--set",
+                "data.cache=\(folder.file("named"))",
+            ], in: folder.path)
+        #expect(named.output == evaluated.output)
+        #expect(try folder.names() == ["named"])
+    }
+
     private func expectFigure(of run: RunFolder, ranks: Int?) throws {
         let launch = try murmur(["evaluate", "--checkpoint", run.directory], ranks: ranks)
         let row = try #require(run.metrics.last)

@@ -78,10 +78,10 @@ struct HostileManifest: Sendable {
         .init(
             "80,000 files", files: list(80_000) { file("\($0)") }, "at most 16384 files"),
         .init(
-            "16,384 files", files: list(16_384) { file("\($0)") }, "expected a file, found"),
+            "16,384 files", files: list(16_384) { file("\($0)") }, noConfiguration),
         .init(
             "150,000 tensors", tensors: list(150_000) { _ in "{\"name\":\"w\"}" },
-            "expected name, shape and parts"),
+            "expected name and shape"),
         .init(
             "100,001 tensors",
             tensors: list(100_001) {
@@ -100,6 +100,10 @@ struct HostileManifest: Sendable {
             "700,000 counters",
             counters: "{\((0..<700_000).map { "\"\($0)\":1" }.joined(separator: ","))}",
             "expected step, optimizer_updates, samples, found 0"),
+        .init(
+            "100,000 tensors without parts", version: "3",
+            tensors: list(100_000) { "{\"name\":\"\(1_000_000 + $0)\",\"shape\":[0]}" },
+            noConfiguration),
         .init(
             "a million keys",
             other: (0..<700_000).map { "\"\($0)\":1," }.joined(), "a known key, found 0"),
@@ -188,11 +192,34 @@ struct HostileManifest: Sendable {
                 "upper case", files: "[\(file("a", digest: "xxh64:0A00000000000000"))]", "a digest"),
             .init(
                 "a file of 2^62 bytes", files: "[\(file("a", bytes: "4611686018427387904"))]",
-                "a: expected a file"),
+                noConfiguration),
+            .init(
+                "files of 2^63 bytes",
+                files: list(2) { file("\($0)", bytes: "4611686018427387904") },
+                "files below 2^63 bytes"),
             .init("a file that is a text", files: "[\"a\"]", "expected an object"),
         ]
 
     private static let tensors: [HostileManifest] = [
+        .init(
+            "parts where files have them", version: "3", tensors: "[\(tensor())]",
+            "tensor w: expected a known key, found parts"),
+        .init(
+            "no parts where the manifest has them", tensors: "[{\"name\": \"w\", \"shape\": [0]}]",
+            "tensor w: expected parts, found none"),
+        .init(
+            "2^63 units of nothing",
+            tensors:
+                "[\(tensor(sharding: "{\"axis\":0,\"segments\":[[9223372036854775807,0]],\"slices\":4}"))]",
+            "segments of units and unit size"),
+        .init(
+            "10^18 rows of nothing",
+            tensors:
+                "[\(tensor(shape: "[1000000000000000000,0]", sharding: "{\"axis\":1,\"segments\":[],\"slices\":4}"))]",
+            "segments cover an axis"),
+        .init(
+            "2^64 elements beside a 0",
+            tensors: "[\(tensor(shape: "[4294967296, 0, 4294967296]"))]", "below 2^63"),
         .init("another dtype", tensors: "[\(tensor(dtype: "\"float16\""))]", "found float16"),
         .init("no name", tensors: "[\(tensor(""))]", "expected a name"),
         .init("NUL in a name", tensors: "[\(tensor("a\\u0000"))]", "expected a name"),

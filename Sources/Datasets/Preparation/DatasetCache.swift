@@ -27,6 +27,16 @@ public enum DatasetCache {
         }
     }
 
+    /// The same where the cache has it; nil where it would have to be made. Writes nothing.
+    public static func existing(
+        text: [String], tokenizer: Tokenizer.Kind, validationFraction: Double, cache: String
+    ) throws(DatasetError) -> PreparedDataset? {
+        let corpus = try TextCorpus(patterns: text, kind: tokenizer)
+        let folder = Folder.join(cache, key(of: corpus, validationFraction: validationFraction))
+        guard Folder.exists(folder) else { return nil }
+        return try open(folder, corpus, validationFraction: validationFraction)
+    }
+
     private static func open(
         _ folder: String, _ corpus: TextCorpus, validationFraction: Double
     ) throws(DatasetError) -> PreparedDataset {

@@ -85,6 +85,22 @@ extension RunConfiguration {
         }
     }
 
+    /// Opens the data for somebody who only reads them: what the cache does not have of a text is made in `folder`.
+    func openDataset(makingIn folder: String) throws(RunError) -> PreparedDataset {
+        var configuration = self
+        configuration.data.cache = folder
+        guard !data.text.isEmpty else { return try configuration.openDataset() }
+        do throws(DatasetError) {
+            let existing = try DatasetCache.existing(
+                text: data.text, tokenizer: data.tokenizer == .byte ? .byte : .character,
+                validationFraction: data.validationFraction, cache: data.cache)
+            if let existing { return existing }
+        } catch {
+            throw RunError(error)
+        }
+        return try configuration.openDataset()
+    }
+
     /// The type in which weights and activations are stored.
     var storageType: DType {
         switch precision.storage {

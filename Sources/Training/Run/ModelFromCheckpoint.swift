@@ -3,6 +3,7 @@
 import Checkpointing
 import Communication
 import Datasets
+import Foundation
 import Kernels
 import Layers
 import Models
@@ -15,6 +16,8 @@ public struct TrainedModel {
     public let configuration: RunConfiguration
     /// Completed steps.
     public let step: Int
+    /// Whether somebody has named a folder for tokens; the checkpoint's own is nobody's here.
+    private let namesCache: Bool
 
     /// Loads the newest sound checkpoint of a run directory, or the checkpoint that `path` is.
     /// With a world, collective: all ranks take the same checkpoint.
@@ -57,6 +60,7 @@ public struct TrainedModel {
         }
         Threads.start(configuration.run.threadCount(ranksOnHost: 1))
         step = reader.progress.step
+        namesCache = overrides.contains { $0.hasPrefix("data.cache=") }
         model = try configuration.makeModel(vocabulary: tokenizer.vocabularySize)
         let weights = model.parameters.map { (name: $0.name, shape: $0.spec.shape) }
         try checkpointing { () throws(CheckpointError) in try reader.requireModel(of: weights) }
@@ -82,13 +86,20 @@ public struct TrainedModel {
         }
     }
 
-    /// The loss over the whole validation split. Collective over `world`.
+    /// The loss over the whole validation split. Text that nobody has turned into tokens yet is, in a folder that is
+    /// removed again. Collective over `world`.
     public func evaluate(world: World) throws(RunError) -> EvaluationResult {
         let (configuration, tokenizer) = (configuration, tokenizer)
         configuration.startThreads(world)
+        // One name for all, so that the ranks of a host make it once.
+        let name = try world.communicator.gather("murmur-evaluate-\(UUID().uuidString)")[0]
+        let scratch = FileManager.default.temporaryDirectory.appendingPathComponent(name).path
+        defer { try? FileManager.default.removeItem(atPath: scratch) }
         let source = try world.communicator.together(world.placement.hostName) {
             () throws(RunError) in
-            let dataset = try configuration.openDataset()
+            let dataset =
+                try namesCache
+                ? configuration.openDataset() : configuration.openDataset(makingIn: scratch)
             guard dataset.tokenizer.digest == tokenizer.digest else {
                 throw RunError(
                     .data,
