@@ -88,8 +88,8 @@ import Testing
             let held = masters[parameter.heldRange]
             let expected = storage == .float16 ? held.map { Float(Float16($0)) } : Array(held)
             let found = parameter.leaf.value.array
-            #expect(
-                found.map(\.bitPattern) == expected.map(\.bitPattern), "\(parameter.name)")
+            let isSame = found.map(\.bitPattern) == expected.map(\.bitPattern)
+            #expect(isSame, "\(parameter.name)")
             rounded += zip(found, held).count { $0 != $1 }
         }
         // The control: masters are not what Float16 holds.
