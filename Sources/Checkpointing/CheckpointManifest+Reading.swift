@@ -294,7 +294,9 @@ extension CheckpointManifest {
         private mutating func add(_ reader: inout JSONReader) throws(CheckpointError) {
             let pair = try reader.integers(limit: 2)
             guard pair.count == 2, segments.count < 1024, pair[1] > 0,
-                let count = checkedSize(pair), case (let sum, let overflow) = extent.addingReportingOverflow(count), !overflow
+                checkedSize(pair) != nil,
+                case (let sum, let overflow) = extent.addingReportingOverflow(pair[0] * pair[1]),
+                !overflow
             else {
                 throw reader.failure(expected: "segments of units and unit size", found: "\(pair)")
             }

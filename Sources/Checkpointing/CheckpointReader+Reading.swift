@@ -127,6 +127,7 @@ extension Transfer {
         guard !needed.isEmpty else { return }
         let start = targetOffset + needed.lowerBound - sourceOffset
         buffers[target][start..<start + needed.count].copyBytes(
-            from: block[needed.lowerBound - range.lowerBound..<needed.upperBound - range.lowerBound])
+            from: block[needed.lowerBound - range.lowerBound..<needed.upperBound - range.lowerBound]
+        )
     }
 }

@@ -29,7 +29,7 @@ public final class CheckpointReader: Sendable {
     }
 
     /// Files that are open at once.
-    private static let mostOpenFiles = 8
+    private static let mostOpenFiles = 4
 
     /// Opens the folder of one checkpoint, and checks the sizes and headers of all of its files; the tensors' bytes are
     /// by `verify()`. Throws `unusable` with everything that is wrong.

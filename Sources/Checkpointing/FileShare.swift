@@ -15,7 +15,10 @@ struct FileShare {
             let end = position + file.byteCount
             if position < last, end > first || position >= first {
                 files.append(
-                    (number, max(first, position) - position..<max(position, min(last, end)) - position))
+                    (
+                        number,
+                        max(first, position) - position..<max(position, min(last, end)) - position
+                    ))
             }
             position = end
         }

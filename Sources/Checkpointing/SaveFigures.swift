@@ -33,7 +33,8 @@ package struct SaveFigures {
             partCount += cut.parts.count
             if cut.parts.count > mostParts {
                 mostParts = cut.parts.count
-                let digits = [String](repeating: String(repeating: "0", count: 16), count: mostParts)
+                let digits = [String](
+                    repeating: String(repeating: "0", count: 16), count: mostParts)
                 headerByteCount = SafetensorsWriter.header(cut.items, digests: digits).count
             }
             let byteCount = headerByteCount + 4 * cut.elementCount
@@ -42,8 +43,9 @@ package struct SaveFigures {
                 CheckpointManifest.File(
                     name: StateCut.fileName(rank: rank, of: ranks), byteCount: byteCount,
                     digestedByteCount: headerByteCount, digest: digest))
+            guard rank == 0 else { continue }
             tensors = cut.tensors
-            exchangedByteCount = max(exchangedByteCount, cut.agreement(step: progress.step).count)
+            exchangedByteCount = cut.agreement(step: progress.step).count
         }
         coversOnce = sum == CoverageSum(whole: tensors.map(\.spec.shape.count))
         manifest = CheckpointManifest(

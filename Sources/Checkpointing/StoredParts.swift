@@ -52,7 +52,8 @@ extension CheckpointReader {
         for (index, entry) in shard.entries.enumerated() {
             let text = String(decoding: digits[index * width..<(index + 1) * width], as: UTF8.self)
             let digest = algorithm.rawValue + text
-            guard let key = StateCut.split(entry.name), let tensor = self.number(ofTensor: key.name),
+            guard let key = StateCut.split(entry.name),
+                let tensor = self.number(ofTensor: key.name),
                 !key.elements.isEmpty,
                 key.elements.upperBound <= manifest.tensors[tensor].spec.shape.count,
                 entry.type == .float32, entry.shape == [key.elements.count],

@@ -106,7 +106,7 @@ import Testing
         ("a.safetensors", "manifest.json", "expected a file name"),
         ("a.safetensors", "b.safetensors", "twice"),
         ("a.safetensors", "c.safetensors", "expected 2 elements of F32, found none"),
-        ("tokenizer.json", "other.json", "expected a file tokenizer.json, found none"),
+        ("tokenizer.json", "other.json", "other.json: expected a file, found"),
         ("[0, 2]", "[0, 1]", "parts that cover 5 elements"),
         ("[0, 2]", "[1, 2]", "parts that cover 5 elements"),
         ("[2, 5]", "[2, 6]", "parts that cover 5 elements"),

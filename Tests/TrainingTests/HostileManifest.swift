@@ -78,7 +78,7 @@ struct HostileManifest: Sendable {
         .init(
             "80,000 files", files: list(80_000) { file("\($0)") }, "at most 16384 files"),
         .init(
-            "16,384 files", files: list(16_384) { file("\($0)") }, noConfiguration),
+            "16,384 files", files: list(16_384) { file("\($0)") }, "expected a file, found"),
         .init(
             "150,000 tensors", tensors: list(150_000) { _ in "{\"name\":\"w\"}" },
             "expected name and shape"),
@@ -192,7 +192,7 @@ struct HostileManifest: Sendable {
                 "upper case", files: "[\(file("a", digest: "xxh64:0A00000000000000"))]", "a digest"),
             .init(
                 "a file of 2^62 bytes", files: "[\(file("a", bytes: "4611686018427387904"))]",
-                noConfiguration),
+                "a: expected a file"),
             .init(
                 "files of 2^63 bytes",
                 files: list(2) { file("\($0)", bytes: "4611686018427387904") },

@@ -48,6 +48,28 @@ extension Chaos {
                     + outcomes.joined(separator: ", "))
         }
 
+        /// Checkpoints are many files, of which few are open at a time, and old ones go all the same.
+        @Test func manyFilesNeedFewDescriptors() throws {
+            let (ranks, keep) = (Chaos.isLong ? 8 : 4, 8)
+            let (limit, steps) = (Chaos.isLong ? 64 : 32, Chaos.isLong ? 50 : 11)
+            let run = try RunFolder()
+            let words =
+                ["--nofile=\(limit)", try Program("murmur").path, "train"]
+                + [RunFolder.configuration]
+                + run.settings([
+                    "run.steps=\(steps)", "run.threads=1", "checkpoint.every=1",
+                    "checkpoint.keep=\(keep)", "batch.sequences=24", "numerics.groups=8",
+                ])
+            let program = FewDescriptors.program ?? "prlimit"
+            let launch = try Program.run((0..<ranks).map { _ in Program.Rank(program, words) })
+            #expect(launch.exitCode == 0, "\(launch.summary)")
+            #expect(!launch.errors.contains("warning:"), "\(launch.summary)")
+            #expect(run.checkpoints == Array(steps - keep + 1...steps))
+            Chaos.report(
+                "\(steps) saves of \(ranks) ranks with \(limit) descriptors, \(keep) kept: steps "
+                    + "\(run.checkpoints.first ?? 0) to \(run.checkpoints.last ?? 0) stay")
+        }
+
         /// The message library alone wants a dozen.
         private func many(_ layout: DiskRun.Layout) -> [Int] {
             Array(layout == .alone ? 3...16 : 10...34)

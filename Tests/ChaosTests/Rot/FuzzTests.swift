@@ -1,5 +1,6 @@
 import Checkpointing
 import Communication
+import Datasets
 import Foundation
 import Layers
 import Tensors
@@ -10,7 +11,10 @@ import Testing
 struct Mutation {
     private static let words =
         ["0", "1", "2", "9223372036854775807", "9223372036854775808", "4611686018427387904"]
-        + ["4294967296", "18446744073709551616", "-1", "1.5", "1e9", "00", "[", "]", "{", "}", ",", ":"]
+        + [
+            "4294967296", "18446744073709551616", "-1", "1.5", "1e9", "00", "[", "]", "{", "}", ",",
+            ":",
+        ]
         + ["\"", "\\", "null", "[0]", "[[0, 1]]", "\"\\ud800\"", "\u{0}", "\u{FFFD}", " ", "true"]
 
     static func of(_ bytes: [UInt8], _ dice: inout Dice) -> [UInt8] {
@@ -159,7 +163,8 @@ extension Chaos {
             let length = 8 + sound[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
             let text = Array(sound[8..<length].reversed().drop { $0 == 0x20 }.reversed())
             let body = String(decoding: try bytes(of: manifest).dropLast(85), as: UTF8.self)
-            let line = #/("name": "shard-[^"]*", )"bytes": \d+, "digested_bytes": \d+, "digest": "[^"]*"/#
+            let line =
+                #/("name": "shard-[^"]*", )"bytes": \d+, "digested_bytes": \d+, "digest": "[^"]*"/#
             var dice = Dice(seed: Dice.seed &+ 5)
             let count = Chaos.trials(30_000, short: 300)
             var (objections, accepted) = ([String](), 0)
@@ -190,8 +195,10 @@ extension Chaos {
         /// Files of other programs, whose headers nobody signs.
         @Test func safetensorsFiles() throws {
             let path = folder.file("a.safetensors")
-            let text = Array(
-                #"{"__metadata__":{"format":"pt"},"a.weight":{"dtype":"F32","shape":[2,3],"#.utf8)
+            let text =
+                Array(
+                    #"{"__metadata__":{"format":"pt"},"a.weight":{"dtype":"F32","shape":[2,3],"#
+                        .utf8)
                 + Array(
                     #""data_offsets":[0,24]},"b":{"dtype":"F16","shape":[4],"data_offsets":[24,32]},"#
                         .utf8)
@@ -240,6 +247,38 @@ extension Chaos {
             }
             #expect((1..<count).contains(accepted))
             expect([], accepted, of: count, name)
+        }
+
+        /// The JSON of checkpoints and data sets beside their tensors and tokens.
+        @Test func tokenizersAndDatasets() throws {
+            let text = "\(packageRoot)/Tests/Fixtures/format_2/format-2.txt"
+            _ = try DatasetCache.dataset(
+                text: [text], tokenizer: .character, validationFraction: 0.2,
+                cache: folder.file("cache"))
+            let name = try #require(
+                try folder.names(in: "cache").first { !$0.hasSuffix(".lock") })
+            let dataset = folder.file("cache/\(name)")
+            let (tokenizer, index) = (
+                try bytes(of: "\(Self.fixture)/tokenizer.json"),
+                try bytes(of: "\(dataset)/dataset.json")
+            )
+            var dice = Dice(seed: Dice.seed &+ 7)
+            let count = Chaos.trials(20_000, short: 300)
+            var accepted = 0
+            for trial in 0..<count {
+                do throws(DatasetError) {
+                    if trial % 2 == 0 {
+                        let read = try Tokenizer(json: Mutation.of(tokenizer, &dice), name: "t")
+                        _ = read.decode([0, 1, Int32(read.vocabularySize) - 1])
+                    } else {
+                        try? write(Mutation.of(index, &dice), "\(dataset)/dataset.json")
+                        _ = try PreparedDataset(folder: dataset)
+                    }
+                    accepted += 1
+                } catch {}
+            }
+            #expect((1..<count).contains(accepted))
+            expect([], accepted, of: count, "tokenizer.json and dataset.json")
         }
     }
 }
