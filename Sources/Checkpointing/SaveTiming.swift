@@ -9,7 +9,7 @@ package struct SaveTiming: Sendable {
     package let byteCount: Int
     /// In which the training stands still: the ranks' agreement and the copy, or the writing where there is none.
     package let pause: Double
-    /// From there until the checkpoint is durable.
+    /// From there until the checkpoint is durable; where there is no copy, from the beginning.
     package let writing: Double
     /// The same number of bytes written to the same disk in the same blocks, and nothing else done.
     package let diskAlone: Double
@@ -60,7 +60,8 @@ package struct SaveTiming: Sendable {
         _ = try saver.finishPruning()
         return SaveTiming(
             byteCount: state.reduce(0) { $0 + 4 * $1.spec.shape.count }, pause: pause,
-            writing: writing, diskAlone: diskAlone, digestAlone: digestAlone)
+            writing: saver.copiesState ? writing : pause + writing, diskAlone: diskAlone,
+            digestAlone: digestAlone)
     }
 }
 
