@@ -88,6 +88,7 @@ extension CheckpointReader {
     public func restore(
         into state: [StateTensor], communicator: any Communicator
     ) throws(CheckpointError) {
+        guard communicator.size > 1 else { return try restore(into: state) }
         var share: [StoredPart] = []
         _ = try communicator.agree(
             Result { () throws(CheckpointError) in

@@ -35,7 +35,7 @@ public final class CheckpointReader: Sendable {
     /// by `verify()`. Throws `unusable` with everything that is wrong.
     public convenience init(path: String) throws(CheckpointError) {
         try self.init(path: path, followingLinks: true)
-        _ = try parts()
+        try check()
     }
 
     /// Opens the manifest and the texts.
@@ -131,18 +131,30 @@ public final class CheckpointReader: Sendable {
 
     // MARK: Verification
 
+    /// Checks sizes, headers and what files have, and keeps none of it.
+    func check() throws(CheckpointError) { try check { (_) throws(CheckpointError) in } }
+
     /// Reads every byte of every file and compares it with its digest.
-    public func verify() throws(CheckpointError) { try verifyWhole(directly: false) }
+    public func verify() throws(CheckpointError) {
+        try check { (part) throws(CheckpointError) in try verify(part, false) }
+    }
 
     /// The same, past the page cache: of what nobody is going to load.
-    func verifyDirectly() throws(CheckpointError) { try verifyWhole(directly: true) }
+    func verifyDirectly() throws(CheckpointError) {
+        try check { (part) throws(CheckpointError) in try verify(part, true) }
+    }
 
-    private func verifyWhole(directly: Bool) throws(CheckpointError) {
+    private func check(
+        _ body: (StoredPart) throws(CheckpointError) -> Void
+    ) throws(CheckpointError) {
         defer { close() }
-        _ = try keep(
-            parts(ofShare: FileShare(0, of: 1, manifest)) { (part) throws(CheckpointError) in
-                try verify(part, directly)
-            })
+        var sum = CoverageSum()
+        try forEachPart(of: FileShare(0, of: 1, manifest)) { (part) throws(CheckpointError) in
+            try body(part)
+            sum.add(tensor: part.tensor, part.elements)
+        }
+        // Which tensor it is, all parts together tell.
+        if sum != wholeCoverage { _ = try parts() }
     }
 
     /// Verifies one of `count` shares, which have about the same number of bytes. The sums of all shares must come to
@@ -150,8 +162,10 @@ public final class CheckpointReader: Sendable {
     func verify(share: Int, of count: Int) throws(CheckpointError) -> CoverageSum {
         defer { close() }
         let own = FileShare(share, of: count, manifest)
-        let parts = try parts(ofShare: own) { (part) throws(CheckpointError) in
+        var parts: [StoredPart] = []
+        try forEachPart(of: own) { (part) throws(CheckpointError) in
             try verify(part, false)
+            parts.append(part)
         }
         if count == 1 { _ = try keep(parts) }
         state.withLock { $0.share = parts }
@@ -173,18 +187,22 @@ public final class CheckpointReader: Sendable {
         return try parts(ofShare: FileShare(share, of: count, manifest))
     }
 
-    /// The parts of the files of a share that begin in it. Names up to ten files with which something is wrong.
-    private func parts(
-        ofShare share: FileShare,
-        check: (StoredPart) throws(CheckpointError) -> Void = { (_) throws(CheckpointError) in }
-    ) throws(CheckpointError) -> [StoredPart] {
-        var found: [StoredPart] = []
+    private func parts(ofShare share: FileShare) throws(CheckpointError) -> [StoredPart] {
+        var parts: [StoredPart] = []
+        try forEachPart(of: share) { (part) throws(CheckpointError) in parts.append(part) }
+        return parts
+    }
+
+    /// Goes through the parts of the files of a share that begin in it. Names up to ten files with which something is
+    /// wrong.
+    private func forEachPart(
+        of share: FileShare, _ body: (StoredPart) throws(CheckpointError) -> Void
+    ) throws(CheckpointError) {
         var problems: [CheckpointError] = []
         for (number, bytes) in share.files {
             do throws(CheckpointError) {
                 for part in try parts(ofFile: number) where bytes.contains(part.offset) {
-                    try check(part)
-                    found.append(part)
+                    try body(part)
                 }
             } catch {
                 guard error.isOfOneCheckpoint else { throw error }
@@ -192,7 +210,6 @@ public final class CheckpointReader: Sendable {
             }
         }
         if let problem = CheckpointError(joining: problems) { throw problem }
-        return found
     }
 
     private func verify(_ part: StoredPart, _ directly: Bool) throws(CheckpointError) {

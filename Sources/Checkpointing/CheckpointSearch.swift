@@ -51,8 +51,7 @@ extension CheckpointReader {
                 folder,
                 Result { () throws(CheckpointError) in
                     let reader = try CheckpointReader(candidate: folder, isOwn: isOwn)
-                    _ = try reader.parts()
-                    reader.close()
+                    try reader.check()
                     return reader
                 }
             )

@@ -49,7 +49,6 @@ final class CheckpointTransaction: Sendable {
             manifest.encoded(), to: "\(temporaryPath)/\(CheckpointManifest.fileName)")
         // Only what can be opened is committed.
         let written = try CheckpointReader(path: temporaryPath)
-        defer { written.close() }
         if try folder.holdsState(of: written) { return }
         try operations.synchronizeFolder(temporaryPath)
         if exists(target) { try operations.rename(target, to: trashPath) }
@@ -99,7 +98,7 @@ extension CheckpointFolder {
                 if kept < keep {
                     if let warning = try known.check(older, in: self) { warnings.append(warning) }
                     if known.sound.contains(older) { kept += 1 }
-                } else if try opens(older) {
+                } else if known.sound.contains(older) ? true : try opens(older) {
                     let name = CheckpointFolder.name(ofStep: older)
                     try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
                     try operations.synchronizeFolder(path)
@@ -126,7 +125,7 @@ extension CheckpointFolder {
     /// Whether a step has a checkpoint whose files are all there with their headers.
     private func opens(_ step: Int) throws(CheckpointError) -> Bool {
         try unlessOfOne { () throws(CheckpointError) in
-            _ = try CheckpointReader(path: path(ofStep: step), followingLinks: false).parts()
+            try CheckpointReader(path: path(ofStep: step), followingLinks: false).check()
         } != nil
     }
 

@@ -43,11 +43,12 @@ package struct MeasuredRun: Sendable {
         let end = monotonicSeconds() + timeout
         var peak = 0
         while process.isRunning, monotonicSeconds() < end {
-            peak = max(peak, MeasuredRun.peakBytes(folder))
+            // Its own since it was started: before that the process is a copy of this one.
+            if case let seen = MeasuredRun.peakBytes(folder), seen > 0 { peak = seen }
             if MeasuredRun.isWriting(folder) { break }
             usleep(2000)
         }
-        peak = max(peak, MeasuredRun.peakBytes(folder))
+        if case let seen = MeasuredRun.peakBytes(folder), seen > 0 { peak = seen }
         let seconds = MeasuredRun.seconds(folder)
         timedOut = process.isRunning && monotonicSeconds() >= end
         if timedOut { kill(process.processIdentifier, SIGKILL) }
