@@ -86,7 +86,8 @@ public func train(
     let model = try configuration.makeModel(vocabulary: dataset.tokenizer.vocabularySize)
     let plan = try plan(configuration, vocabulary: model.vocabularySize, world: world)
     if !plan.copiesState {
-        console.note("checkpoints: no copy of the state is made: \(Plan.streaming)")
+        let reason = configuration.checkpoint.copy == .auto ? ", which does not fit" : ""
+        console.note("checkpoints: no copy of the state\(reason): \(Plan.streaming)")
     }
     let replica = try configuration.makeReplica(of: model, world: world)
     let trainer = Trainer(
