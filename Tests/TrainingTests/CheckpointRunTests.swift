@@ -62,7 +62,7 @@ import Testing
         #expect(list.exitCode == 0 && list.output.split(separator: "\n").count == 3)
         #expect(list.output.hasPrefix("step-0000000050  "), "\(list.summary)")
         let inspect = try murmur(["checkpoint", "inspect", run.directory])
-        #expect(inspect.output.contains("version     2\n"), "\(inspect.summary)")
+        #expect(inspect.output.contains("version     3\n"), "\(inspect.summary)")
         #expect(inspect.output.contains("shard-00001-of-00002.safetensors"))
         #expect(try murmur(["checkpoint", "verify", run.directory]).exitCode == 0)
 
