@@ -1,14 +1,17 @@
 // Saving beside the training. A save begins with a copy of the state, which is all that the training waits
 // for; a thread of each rank writes that rank's part; when every rank's is durable, a thread of rank 0 makes
-// them a checkpoint. Such threads touch nothing but files; only training threads communicate, and where they wait
-// for files they keep talking, so that no disk makes a rank look silent.
+// them a checkpoint, which a thread of each rank then reads a share of, before older ones go. Such threads touch
+// nothing but files; only training threads communicate, and where they wait for files they keep talking, so that no
+// disk makes a rank look silent.
+//
+// Where memory has no room for the copy, the state is written from where it lies, and must stay as it is meanwhile.
 
 import Communication
 import Kernels
 import Layers
 import Tensors
 
-/// How far a rank has come with the save that is under way.
+/// How far a rank has come with what the save that is under way is at; reading back counts as writing.
 public enum SaveStatus: Int, Sendable {
     case none, writing, durable, failed
 }
@@ -26,8 +29,11 @@ public final class CheckpointSaver {
     private enum Work {
         /// Writing the rank's part, as every rank does.
         case part(BackgroundWork<Result<ShardReport, CheckpointError>>)
-        /// Making all parts a checkpoint, which is rank 0's; the others have nothing to do.
-        case whole(BackgroundWork<Result<Void, CheckpointError>>?)
+        /// Making all parts a checkpoint, which is rank 0's and ends with the steps that are to be read; the
+        /// others have nothing to do.
+        case whole(BackgroundWork<Result<[Int], CheckpointError>>?)
+        /// Reading the rank's share of the checkpoint, and of others that nobody has read yet.
+        case readBack(BackgroundWork<ReadBack.Findings>)
     }
 
     private let writer: CheckpointWriter
@@ -62,13 +68,23 @@ public final class CheckpointSaver {
         case nil: .none
         case .part(let work): SaveStatus(work.value)
         case .whole(let work): work.map { SaveStatus($0.value) } ?? .durable
+        case .readBack(let work): work.value == nil ? .writing : .durable
         }
     }
 
-    /// The step that is being saved. Not collective.
+    /// Whether training goes on while a save is written.
+    public var copiesState: Bool { writer.copiesState }
+
+    /// The step that is being saved, or read back. Not collective.
     public var step: Int? { save?.progress.step }
 
-    /// Copies the state and begins to write the copy. No other save may be under way.
+    /// Whether there is a checkpoint of that step already, which is read back. Not collective.
+    public var isCommitted: Bool {
+        if case .readBack = save?.work { true } else { false }
+    }
+
+    /// Begins to write the state: a copy of it, or, where the writer makes none, what is there, which then may not
+    /// change until no rank is `writing`. No other save may be under way.
     /// - Parameters:
     ///   - state: the same tensors on every rank; over all ranks their pieces cover each of them once.
     ///   - progress: the same on every rank.
@@ -86,12 +102,10 @@ public final class CheckpointSaver {
         let cut = StateCut(state)
         try communicator.agree(on: cut, step: progress.step)
         let path = try openFolder(for: progress)
-        copy(cut)
-        let staged = staging[0..<cut.elementCount]
         let job = ShardJob(
             path: path,
             fileName: StateCut.fileName(rank: communicator.rank, of: communicator.size),
-            items: cut.items, fill: { (take) throws(CheckpointError) in try take(staged) },
+            items: cut.items, fill: writer.copiesState ? copy(cut) : cut.blocks(),
             texts: communicator.rank == 0 ? progress.identity.texts : [],
             companion: companion, operations: writer.operations)
         save = Save(
@@ -104,8 +118,9 @@ public final class CheckpointSaver {
         try talk(seconds: seconds) { status == .writing }
     }
 
-    /// Goes on with a save of which no rank is `writing`: after the parts rank 0 begins to make them a checkpoint,
-    /// and nil is returned; after that there is one, its path is returned, and the removal of the oldest begins.
+    /// Goes on with a save of which no rank is `writing`. After the parts rank 0 begins to make them a checkpoint.
+    /// After that there is one, whose path is returned, and which all ranks begin to read back. After that the removal
+    /// of the oldest begins, and the save has ended: `step` is nil.
     ///
     /// Where anything has failed on any rank, the save is given up, and its error thrown. A usable checkpoint of the
     /// same step and state stays as it is.
@@ -118,10 +133,15 @@ public final class CheckpointSaver {
                 self.save?.work = .whole(beginCommit(of: save, reports))
                 return nil
             case .whole(let work):
-                _ = try communicator.agree((work?.wait() ?? .success(())).map { [] })
-                beginPruning(upTo: save.progress)
-                self.save = nil
+                let steps = try communicator.agree((work?.wait() ?? .success([])).map(\.encoded))
+                self.save?.work = .readBack(beginReading([Int](encoded: steps[0])))
                 return writer.folder.path(ofStep: save.progress.step)
+            case .readBack(let work):
+                let findings = try communicator.exchange(work.wait().encoded)
+                beginPruning(
+                    upTo: save.progress, findings.map { ReadBack.Findings(encoded: $0) })
+                self.save = nil
+                return nil
             }
         } catch {
             if let transaction = transaction.take() {
@@ -177,25 +197,41 @@ public final class CheckpointSaver {
     /// On rank 0; nil on the others.
     private func beginCommit(
         of save: Save, _ reports: [[UInt8]]
-    ) -> BackgroundWork<Result<Void, CheckpointError>>? {
+    ) -> BackgroundWork<Result<[Int], CheckpointError>>? {
         guard let transaction else { return nil }
         let manifest = manifest(of: save, reports.map { ShardReport(encoded: $0) })
+        let (writer, known) = (writer, known)
         return BackgroundWork(
             {
-                Result { () throws(CheckpointError) in try transaction.commit(manifest) }
+                Result { () throws(CheckpointError) in
+                    try transaction.commit(manifest)
+                    return writer.folder.unread(
+                        upTo: manifest.progress, keep: writer.keep, known)
+                }
             }, refusal: { .failure($0) })
     }
 
+    private func beginReading(_ steps: [Int]) -> BackgroundWork<ReadBack.Findings> {
+        let reading = ReadBack(
+            folder: writer.folder, steps: steps, rank: communicator.rank,
+            rankCount: communicator.size, operations: writer.operations)
+        return BackgroundWork(
+            { reading.run() }, refusal: { ReadBack.Findings(of: steps, $0) })
+    }
+
     /// On rank 0, which knows of every checkpoint whether it is sound.
-    private func beginPruning(upTo progress: TrainingProgress) {
+    private func beginPruning(upTo progress: TrainingProgress, _ findings: [ReadBack.Findings]) {
         guard let transaction = transaction.take() else { return }
+        let warnings = known.take(findings)
         let (writer, known) = (writer, known)
         remove {
             // Where the step had the same checkpoint already, this one is not needed.
             transaction.discard()
-            return writer.folder.prune(
+            var pruning = writer.folder.prune(
                 keep: writer.keep, upTo: progress.step, run: progress.identity.run, known,
                 writer.operations)
+            pruning.warnings = warnings + pruning.warnings
+            return pruning
         }
     }
 
@@ -221,7 +257,10 @@ public final class CheckpointSaver {
         }
     }
 
-    private func copy(_ cut: StateCut) {
+    /// Returns what hands the copy over.
+    private func copy(
+        _ cut: StateCut
+    ) -> @Sendable (StreamedTensor.Take) throws(CheckpointError) -> Void {
         if staging.count < cut.elementCount { staging = Buffer(count: cut.elementCount) }
         let sources = cut.parts.flatMap(\.buffers)
         let starts = sources.reduce(into: [0]) { $0.append($0.last! + $1.count) }
@@ -230,6 +269,8 @@ public final class CheckpointSaver {
             let target = starts[index] + range.lowerBound..<starts[index] + range.upperBound
             staging[target].copyBytes(from: sources[index][range])
         }
+        let copied = staging[0..<cut.elementCount]
+        return { (take) throws(CheckpointError) in try take(copied) }
     }
 
     private func manifest(of save: Save, _ reports: [ShardReport]) -> CheckpointManifest {

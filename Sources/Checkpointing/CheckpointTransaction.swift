@@ -113,7 +113,7 @@ extension CheckpointFolder {
 
 extension CheckpointFolder {
     /// Whether a step has a checkpoint of this run; throws where nobody can tell, which says nothing of it.
-    private func belongs(_ step: Int, to run: String) throws(CheckpointError) -> Bool {
+    func belongs(_ step: Int, to run: String) throws(CheckpointError) -> Bool {
         let manifest = try unlessOfOne { () throws(CheckpointError) in
             try CheckpointManifest(
                 reading: InputFolder(path(ofStep: step), followingLinks: false)
@@ -152,14 +152,19 @@ struct Pruning: Sendable {
 
 /// Checkpoints of which a run has read every byte, by step.
 struct KnownCheckpoints: Sendable {
-    private(set) var sound: Set<Int> = []
-    private var damaged: Set<Int> = []
+    var sound: Set<Int> = []
+    var damaged: Set<Int> = []
+
+    func contains(_ step: Int) -> Bool { sound.contains(step) || damaged.contains(step) }
+
+    /// What is said of a damaged one, after what is wrong with it.
+    static let damage = "this checkpoint is not counted, and stays"
 
     /// Reads one that is not known yet; returns a warning where it is damaged.
     fileprivate mutating func check(
         _ step: Int, in folder: CheckpointFolder
     ) throws(CheckpointError) -> String? {
-        guard !sound.contains(step), !damaged.contains(step) else { return nil }
+        guard !contains(step) else { return nil }
         do throws(CheckpointError) {
             try CheckpointReader(path: folder.path(ofStep: step), followingLinks: false)
                 .verifyDirectly()
@@ -168,7 +173,7 @@ struct KnownCheckpoints: Sendable {
         } catch {
             guard error.isOfOneCheckpoint else { throw error }
             damaged.insert(step)
-            return "\(error.message); this checkpoint is not counted, and stays"
+            return "\(error.message); \(KnownCheckpoints.damage)"
         }
     }
 }

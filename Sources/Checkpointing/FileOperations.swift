@@ -1,5 +1,5 @@
-// The write side of the file system: the few operations a save consists of, each announced before it is
-// done, so that a test can stop a save before any one of them.
+// The few operations that a save consists of, each announced before it is done, so that a test can stop a save
+// before any one of them.
 
 #if canImport(Glibc)
     import Glibc
@@ -10,6 +10,8 @@ package struct FileOperations: Sendable {
     package enum Operation: Sendable, Equatable {
         case createFolder, createFile, reserve, write, synchronize, close, rename, removeFile
         case removeFolder
+        /// Of what was written, before older checkpoints go.
+        case read
     }
 
     private let before: @Sendable (Operation, String) throws(CheckpointError) -> Void
@@ -65,6 +67,8 @@ package struct FileOperations: Sendable {
         try before(.removeFile, path)
         guard unlink(path) == 0 else { throw .system("unlink", path) }
     }
+
+    func announceReading(_ path: String) throws(CheckpointError) { try before(.read, path) }
 
     func removeFolder(_ path: String) throws(CheckpointError) {
         try before(.removeFolder, path)

@@ -7,9 +7,9 @@ import Tensors
 /// Seconds of one save and of what it consists of, on the slowest rank; bytes of all ranks.
 package struct SaveTiming: Sendable {
     package let byteCount: Int
-    /// In which the training stands still: the ranks' agreement and the copy.
+    /// In which the training stands still: the ranks' agreement and the copy, or the writing where there is none.
     package let pause: Double
-    /// From there until the checkpoint is durable.
+    /// From there until the checkpoint is durable; where there is no copy, from the beginning.
     package let writing: Double
     /// The same number of bytes written to the same disk in the same blocks, and nothing else done.
     package let diskAlone: Double
@@ -43,6 +43,7 @@ package struct SaveTiming: Sendable {
         try FileOperations().removeFile(path)
         let pause = try timed { () throws(CheckpointError) in
             try saver.begin(state, progress: progress)
+            if !saver.copiesState { _ = try saver.wait() }
         }
         let writing = try timed { () throws(CheckpointError) in
             repeat { _ = try saver.wait() } while try saver.advance() == nil
@@ -52,10 +53,15 @@ package struct SaveTiming: Sendable {
             try copy.writeInBlocks { (block) throws(CheckpointError) in digest.update(block) }
             _ = digest.labelled()
         }
+        while saver.step != nil {
+            _ = try saver.wait()
+            _ = try saver.advance()
+        }
         _ = try saver.finishPruning()
         return SaveTiming(
             byteCount: state.reduce(0) { $0 + 4 * $1.spec.shape.count }, pause: pause,
-            writing: writing, diskAlone: diskAlone, digestAlone: digestAlone)
+            writing: saver.copiesState ? writing : pause + writing, diskAlone: diskAlone,
+            digestAlone: digestAlone)
     }
 }
 

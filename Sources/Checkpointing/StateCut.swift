@@ -5,9 +5,9 @@ import Layers
 import Tensors
 
 /// What this rank holds of a state, in the order in which it is written: by name, then by memory order.
-struct StateCut {
+struct StateCut: Sendable {
     /// A run of elements of one tensor, which may lie in several buffers here.
-    struct Part {
+    struct Part: Sendable {
         /// The tensor's number in `tensors`.
         let tensor: Int
         var range: Range<Int>
@@ -48,6 +48,30 @@ struct StateCut {
         parts.map {
             SafetensorsWriter.Item(
                 name: StateCut.key(tensors[$0.tensor].name, $0.range), shape: [$0.range.count])
+        }
+    }
+
+    /// Hands over all elements from where they lie, in blocks of `blockElementCount`, the last one shorter. They
+    /// are copied into one block of memory, which is aligned to pages as the state is not: so they go to the disk
+    /// directly.
+    func blocks(
+        of blockElementCount: Int = CheckpointWriter.streamedElementCount
+    ) -> @Sendable (StreamedTensor.Take) throws(CheckpointError) -> Void {
+        { (take) throws(CheckpointError) in
+            let block = Buffer(count: min(blockElementCount, elementCount))
+            var filled = 0
+            for source in parts.lazy.flatMap(\.buffers) {
+                var taken = 0
+                while taken < source.count {
+                    let count = min(source.count - taken, block.count - filled)
+                    block[filled..<filled + count].copyBytes(from: source[taken..<taken + count])
+                    (taken, filled) = (taken + count, filled + count)
+                    guard filled == block.count else { continue }
+                    try take(block)
+                    filled = 0
+                }
+            }
+            if filled > 0 { try take(block[0..<filled]) }
         }
     }
 

@@ -120,12 +120,14 @@ extension ShardSpec {
 func save(
     into folder: TemporaryFolder, ranks: Int = 1, seed: UInt32 = 1,
     progress: TrainingProgress = SampleState.progress(), keep: Int = 3, slices: Int = 4,
+    copiesState: Bool = true,
     operations: @escaping @Sendable (_ rank: Int) -> FileOperations = { _ in FileOperations() }
 ) throws {
     try InProcess.run(ranks: ranks) { communicator in
         let rank = communicator.rank
         let writer = CheckpointWriter(
-            runDirectory: folder.path, keep: keep, operations: operations(rank))
+            runDirectory: folder.path, keep: keep, copiesState: copiesState,
+            operations: operations(rank))
         _ = try writer.save(
             SampleState.state(rank: rank, of: ranks, seed: seed, slices: slices),
             progress: progress, communicator: communicator)

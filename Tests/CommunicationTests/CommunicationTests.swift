@@ -9,7 +9,7 @@ extension CommunicationTests {
     @Suite struct Collectives {
         static let collectives = [
             "all-reduce", "maximum", "reduce-scatter", "wire", "all-gather", "broadcast", "barrier",
-            "point-to-point", "overlap", "split", "gather-all",
+            "point-to-point", "overlap", "split", "gather-all", "gather-first",
         ]
 
         @Test(arguments: Backend.allCases, [1, 2, 3, 4])

@@ -10,6 +10,7 @@ let allScenarios: [String: Scenario] = [
     "wire": wire,
     "all-gather": allGather, "broadcast": broadcast, "barrier": barrier,
     "point-to-point": pointToPoint, "overlap": overlap, "split": split, "gather-all": gatherAll,
+    "gather-first": gatherToFirst,
     "many": many, "large": large, "silent": silent, "mismatch": mismatch, "overrun": overrun,
     "differ-gather": differInGather, "differ-reduce": differInReduction,
     "differ-none": differByNothing, "differ-large": differInLarge,
@@ -257,6 +258,26 @@ func now() -> UInt64 {
     try single.allReduce(alone).wait()
     try expectBits(alone.array, samples(rank: world.rank, count: 5), "all-reduce alone")
     try expect(single.size == 1, "split: expected groups of one, found \(single.size)")
+}
+
+/// Large and empty ones, one after the other, on the first rank alone; then no more than were asked for.
+@Sendable func gatherToFirst(_ world: any Communicator) throws {
+    func blob(_ rank: Int) -> [UInt8] {
+        (0..<rank * 70_003 % 150_000).map { patternByte(rank, $0) }
+    }
+    for most in [world.size, 2] {
+        var found: [[UInt8]] = []
+        try world.gatherToFirst(blob(world.rank)) { rank, bytes in
+            found.append(rank == found.count ? bytes : [UInt8(ascii: "?")])
+            return found.count < most
+        }
+        let expected = world.rank == 0 ? (0..<min(most, world.size)).map(blob) : []
+        try expect(
+            found == expected,
+            "gather-first: expected \(expected.map(\.count)) bytes, found \(found.map(\.count))")
+    }
+    // The group goes on as before.
+    try gatherAll(world)
 }
 
 @Sendable func gatherAll(_ world: any Communicator) throws {

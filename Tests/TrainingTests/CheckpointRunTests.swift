@@ -41,6 +41,17 @@ import Testing
         #expect(try RunOutcome(run) == LayoutTests.reference.get())
     }
 
+    /// What a run saves while it waits is what it saves from a copy.
+    @Test func savesWithoutACopyChangeNoBit() throws {
+        let run = try RunFolder()
+        let launch = try run.train(
+            ranks: 2, settings: ["checkpoint.every=20", "checkpoint.copy=never"])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        #expect(launch.errorLines.count { $0.hasPrefix("checkpoints: no copy of the state") } == 1)
+        #expect(run.checkpoints == [20, 40, 50])
+        #expect(try RunOutcome(run) == LayoutTests.reference.get())
+    }
+
     // MARK: The command line
 
     @Test func listVerifyAndInspectSayWhatThereIs() throws {

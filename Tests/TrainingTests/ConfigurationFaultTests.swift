@@ -62,6 +62,7 @@ private let outOfBounds: [String: [String]] = [
     "evaluation.micro_batch": ["0", "-1", "1e300"],
     "checkpoint.every": ["-1", "1e300", "10m"],
     "checkpoint.keep": ["0", "-1", "1e300"],
+    "checkpoint.copy": ["true", "sometimes", "1"],
 ]
 
 @Suite struct ConfigurationFaultTests {

@@ -21,7 +21,7 @@ import Training
         "parallelism.bucket_bytes": "2048", "parallelism.reduce_dtype": "float32",
         "memory.recompute": "block",
         "evaluation.every": "51", "evaluation.micro_batch": "5", "checkpoint.every": "61",
-        "checkpoint.keep": "6",
+        "checkpoint.keep": "6", "checkpoint.copy": "always",
     ]
     /// These have one value in this version, or none beside `data.text`.
     private static let fixed: Set = [

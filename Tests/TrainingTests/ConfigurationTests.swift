@@ -42,6 +42,7 @@ import Training
         expected.evaluation.microBatch = 4
         expected.checkpoint.every = 60
         expected.checkpoint.keep = 5
+        expected.checkpoint.copy = .never
         #expect(configuration == expected)
     }
 

@@ -12,7 +12,7 @@ let completeConfiguration = """
     precision:   { storage: float32, loss_scale: dynamic, static_scale: 2048 }
     parallelism: { tensor: 1, sequence: true, bucket_bytes: 1_048_576, reduce_dtype: float16 }
     evaluation:  { every: 50, micro_batch: 4 }
-    checkpoint:  { every: 60, keep: 5 }
+    checkpoint:  { every: 60, keep: 5, copy: never }
     """
 
 /// A valid configuration with the required keys alone.

@@ -94,7 +94,7 @@ private struct PlannedRun: CustomTestStringConvertible {
             + ["precision.storage=\(storage)", "memory.recompute=\(recompute)", "run.threads=1"]
     }
 
-    /// Without the part that evaluation adds: bench evaluates nothing.
+    /// Without what evaluations and saves add: bench has neither.
     func planned() throws -> (total: Double, pool: Double) {
         let configuration = try RunConfiguration.load(
             file: "\(packageRoot)/\(RunFolder.configuration)", overrides: settings)
@@ -102,7 +102,8 @@ private struct PlannedRun: CustomTestStringConvertible {
             configuration, vocabulary: try #require(configuration.model.vocabulary),
             ranks: shape.ranks ?? 1, threads: 1)
         #expect(plan.memory.parts.reduce(0) { $0 + $1.bytes } == plan.memoryTotal)
-        return (Double(plan.memoryTotal - plan.memory.evaluation), Double(plan.poolPeakBytes))
+        let others = plan.memory.evaluation + plan.memory.checkpoint
+        return (Double(plan.memoryTotal - others), Double(plan.poolPeakBytes))
     }
 
     /// The largest rank's peak, and the first one's pool.
@@ -240,7 +241,7 @@ private struct PlannedRun: CustomTestStringConvertible {
         let memory = try #require(plan["memory"] as? [String: Double])
         for key in [
             "weights", "masters", "moments", "gradients", "activations", "logits", "backward",
-            "evaluation", "scratch", "matrix_library", "communication", "process",
+            "evaluation", "checkpoint", "scratch", "matrix_library", "communication", "process",
         ] {
             #expect(memory[key] != nil, "\(key)")
         }

@@ -14,18 +14,21 @@ private final class Disk: Sendable {
 
     private let states: Mutex<[State]>
     private let file: String
+    private let kind: FileOperations.Operation
 
     /// - Parameter file: what the paths that it stops or breaks have in them.
-    init(_ states: [State], file: String = "/shard-") {
+    init(
+        _ states: [State], file: String = "/shard-", _ kind: FileOperations.Operation = .write
+    ) {
         self.states = Mutex(states)
-        self.file = file
+        (self.file, self.kind) = (file, kind)
     }
 
     func set(_ state: State, rank: Int) { states.withLock { $0[rank] = state } }
 
     func operations(of rank: Int) -> FileOperations {
         FileOperations { [self] (operation, path) throws(CheckpointError) in
-            guard operation == .write, path.contains(file) else { return }
+            guard operation == kind, path.contains(file) else { return }
             while states.withLock({ $0[rank] }) == .hangs { usleep(1000) }
             if states.withLock({ $0[rank] }) == .fails {
                 throw CheckpointError(.io, "\(path): no space")
@@ -43,13 +46,17 @@ private final class SavingRank {
     private let range: Range<Int>
     private(set) var notes: [String] = []
 
-    init(_ folder: TemporaryFolder, _ disk: Disk, _ communicator: any Communicator) {
+    init(
+        _ folder: TemporaryFolder, _ disk: Disk, _ communicator: any Communicator, keep: Int = 9,
+        copiesState: Bool = true
+    ) {
         let (rank, size) = (communicator.rank, communicator.size)
         range = Self.count * rank / size..<Self.count * (rank + 1) / size
         buffer = Buffer(count: range.count)
         self.communicator = communicator
         let writer = CheckpointWriter(
-            runDirectory: folder.path, keep: 9, operations: disk.operations(of: rank))
+            runDirectory: folder.path, keep: keep, copiesState: copiesState,
+            operations: disk.operations(of: rank))
         let told = Told()
         self.told = told
         checkpoints = RunCheckpoints(writer, communicator: communicator) { told.lines.append($0) }
@@ -232,6 +239,77 @@ private final class SavingRank {
             try rank.advanceUntilWritten()
             #expect(steps(folder) == [10])
         }
+    }
+
+    /// A rank hangs when it reads its share of the new checkpoint: steps go on, nobody waits, and nothing goes.
+    @Test(arguments: [0, 1]) func trainingGoesOnWhileTheWholeIsReadBack(slow: Int) throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk([.works, .works], .read)
+        try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, disk, communicator, keep: 1)
+            try rank.save(step: 10)
+            try rank.advanceUntilWritten()
+            try communicator.barrier().wait()
+            disk.set(.hangs, rank: slow)
+            try rank.save(step: 20)
+            while !rank.lines.contains(where: { $0.hasSuffix("step-0000000020") }) {
+                while rank.checkpoints.status == .writing { usleep(500) }
+                try communicator.barrier().wait()
+                try rank.advance()
+            }
+            for _ in 0..<20 { try rank.advance() }
+            if communicator.rank == slow { #expect(rank.checkpoints.status == .writing) }
+            #expect(steps(folder) == [10, 20])
+            try communicator.barrier().wait()
+            disk.set(.works, rank: slow)
+            try rank.save(step: 30, isLast: true)
+            #expect(steps(folder) == [30] && !rank.lines.contains { $0.hasPrefix("warning") })
+        }
+    }
+
+    /// Where there is no copy, training waits until all ranks have written, and may then change the state.
+    @Test(arguments: [(1, 0), (2, 0), (2, 1), (4, 3)])
+    func withoutACopyTrainingWaits(ranks: Int, slow: Int) throws {
+        let folder = try TemporaryFolder()
+        var states = [Disk.State](repeating: .works, count: ranks)
+        states[slow] = .hangs
+        let disk = Disk(states)
+        try InProcess.run(ranks: ranks) { communicator in
+            let rank = SavingRank(folder, disk, communicator, copiesState: false)
+            let isReleased = Atomic(false)
+            if communicator.rank == slow {
+                Thread.detachNewThread {
+                    usleep(100_000)
+                    isReleased.store(true, ordering: .sequentiallyConsistent)
+                    disk.set(.works, rank: slow)
+                }
+            }
+            try rank.save(step: 10)
+            let hasWaited = isReleased.load(ordering: .sequentiallyConsistent)
+            #expect(communicator.rank != slow || hasWaited)
+            rank.set(-1)
+            try rank.advanceUntilWritten()
+            #expect(steps(folder) == [10])
+        }
+        #expect(try values(folder, step: 10) == [10])
+    }
+
+    /// A disk that fails costs such a save, and the next one is made.
+    @Test func withoutACopyADiskThatFailsCostsASave() throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk([.works, .fails])
+        try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, disk, communicator, copiesState: false)
+            try rank.save(step: 10)
+            #expect(rank.checkpoints.status == .none)
+            #expect(
+                rank.lines.count { $0.hasPrefix("warning: step 10: checkpoint not saved") } == 1)
+            try communicator.barrier().wait()
+            disk.set(.works, rank: 1)
+            try rank.save(step: 20, isLast: true)
+            #expect(steps(folder) == [20])
+        }
+        #expect(try values(folder, step: 20) == [20])
     }
 
     /// What must be durable before the checkpoint is, is done before anything of it is written.

@@ -94,8 +94,32 @@ import Training
     private func parsed(_ events: [TraceEvent]) throws -> TraceFile {
         let text = TraceText(rank: 3, host: "a \"b\"\\c", origin: 1000)
         let track = TraceTrack(name: "communication", events: events)
-        let file = TraceText.file(step: 1, events: [text.events(of: [track])])
-        return try TraceFile(Data(file.utf8))
+        let folder = try TemporaryFolder()
+        let file = try TraceWriter(path: folder.file("trace.json"), step: 1)
+        #expect(file.append(Array(text.events(of: [track]).utf8)) == nil)
+        try file.finish()
+        #expect(try folder.names(in: "") == ["trace.json"])
+        return try TraceFile(Data(try folder.bytes("trace.json")))
+    }
+
+    /// Each rank's text by itself; a file that is not finished is not there, nor what was written of it.
+    @Test func ranksAreWrittenOneAfterTheOther() throws {
+        let folder = try TemporaryFolder()
+        func write(_ ranks: Int, finishes: Bool) throws {
+            let file = try TraceWriter(path: folder.file("trace.json"), step: 1)
+            for rank in 0..<ranks {
+                let text = TraceText(rank: rank, host: "a", origin: 0)
+                let track = TraceTrack(name: "training", events: [event("b", 1, 2)])
+                #expect(file.append(Array(text.events(of: [track]).utf8)) == nil)
+            }
+            if finishes { try file.finish() }
+        }
+        try write(3, finishes: false)
+        #expect(try folder.names(in: "") == [])
+        try write(3, finishes: true)
+        let trace = try TraceFile(Data(try folder.bytes("trace.json")))
+        #expect(trace.processes.count == 3 && trace.malformed.isEmpty)
+        for rank in 0..<3 { #expect(trace.spans(of: rank, track: "training").map(\.name) == ["b"]) }
     }
 
     private func event(_ name: String, _ start: UInt64, _ end: UInt64) -> TraceEvent {

@@ -92,12 +92,12 @@ final class SharedGroup: Communicator {
             }
             return submit(kind, buffer, [], [.pass(scatter), between, .pass(gather)])
         }
+        let chunks = ChunkedBuffer(buffer, chunkBytes: memory.chunkBytes)
         let isWhole =
             buffer.byteCount <= (size == 2 ? options.directBytesOfTwo : options.directBytes)
         let pass: any SharedPass =
             isWhole
-            ? WholeReduction(buffer, by: reduction, chunkBytes: memory.chunkBytes)
-            : PiecewiseReduction(buffer, by: reduction, chunkBytes: memory.chunkBytes)
+            ? WholeReduction(chunks, by: reduction) : PiecewiseReduction(chunks, by: reduction)
         return submit(kind, buffer, [], [.pass(pass)])
     }
 

@@ -48,81 +48,91 @@ final class SharedBarrier: SharedPass {
     func take(_ chunk: Int, in slots: SharedSlots, _ fold: SharedFold) {}
 }
 
-/// All-reduce in which every member reduces everything.
-final class WholeReduction: SharedPass {
-    let chunkCount: Int
-    private let target: UnsafeMutablePointer<Float>
+/// A Float32 buffer that goes through the slots in chunks.
+struct ChunkedBuffer {
+    /// At least 1.
+    let count: Int
     private let buffer: Buffer
-    private let reduction: Reduction
-    private let chunk: Int
+    private let floats: UnsafeMutablePointer<Float>
+    private let length: Int
 
-    init(_ buffer: Buffer, by reduction: Reduction, chunkBytes: Int) {
-        (self.buffer, self.reduction, target) = (buffer, reduction, buffer.floats)
-        chunk = chunkBytes / 4
-        chunkCount = max(1, (buffer.count + chunk - 1) / chunk)
+    init(_ buffer: Buffer, chunkBytes: Int) {
+        (self.buffer, floats, length) = (buffer, buffer.floats, chunkBytes / 4)
+        count = max(1, (buffer.count + length - 1) / length)
     }
 
+    subscript(index: Int) -> (start: UnsafeMutablePointer<Float>, count: Int) {
+        let range = chunkRange(index, of: buffer.count, length)
+        return (floats + range.lowerBound, range.count)
+    }
+}
+
+/// All-reduce in which every member reduces everything.
+final class WholeReduction: SharedPass {
+    private let chunks: ChunkedBuffer
+    private let reduction: Reduction
+
+    init(_ chunks: ChunkedBuffer, by reduction: Reduction) {
+        (self.chunks, self.reduction) = (chunks, reduction)
+    }
+
+    var chunkCount: Int { chunks.count }
+
     func give(_ index: Int, in slots: SharedSlots) {
-        let range = chunkRange(index, of: buffer.count, chunk)
-        memcpy(slots.own, target + range.lowerBound, 4 * range.count)
+        let (own, count) = chunks[index]
+        memcpy(slots.own, own, 4 * count)
     }
 
     func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
-        let range = chunkRange(index, of: buffer.count, chunk)
-        let own = target + range.lowerBound
+        let (own, count) = chunks[index]
         fold.reduce(
             slots.parts(own: UnsafePointer(own), offset: 0), by: reduction, into: own,
-            count: range.count)
+            count: count)
     }
 }
 
 /// All-reduce in which every member reduces its piece of each chunk and the others copy it.
 final class PiecewiseReduction: SharedPass {
-    let chunkCount: Int
     let combines = true
-    private let target: UnsafeMutablePointer<Float>
-    private let buffer: Buffer
+    private let chunks: ChunkedBuffer
     private let reduction: Reduction
-    private let chunk: Int
 
-    init(_ buffer: Buffer, by reduction: Reduction, chunkBytes: Int) {
-        (self.buffer, self.reduction, target) = (buffer, reduction, buffer.floats)
-        chunk = chunkBytes / 4
-        chunkCount = max(1, (buffer.count + chunk - 1) / chunk)
+    init(_ chunks: ChunkedBuffer, by reduction: Reduction) {
+        (self.chunks, self.reduction) = (chunks, reduction)
     }
 
+    var chunkCount: Int { chunks.count }
+
     /// Elements of a member's piece of a chunk, counted from the chunk's first.
-    private func piece(_ place: Int, of range: Range<Int>, size: Int) -> Range<Int> {
-        place * range.count / size..<(place + 1) * range.count / size
+    private func piece(_ place: Int, of count: Int, size: Int) -> Range<Int> {
+        place * count / size..<(place + 1) * count / size
     }
 
     /// All but the own piece, whose place is left for the result.
     func give(_ index: Int, in slots: SharedSlots) {
-        let range = chunkRange(index, of: buffer.count, chunk)
-        let own = piece(slots.place, of: range, size: slots.count)
-        let source = target + range.lowerBound
+        let (source, count) = chunks[index]
+        let own = piece(slots.place, of: count, size: slots.count)
         let slot = slots.floats(slots.place)
         memcpy(slot, source, 4 * own.lowerBound)
-        memcpy(
-            slot + own.upperBound, source + own.upperBound, 4 * (range.count - own.upperBound))
+        memcpy(slot + own.upperBound, source + own.upperBound, 4 * (count - own.upperBound))
     }
 
     func combine(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
-        let range = chunkRange(index, of: buffer.count, chunk)
-        let piece = piece(slots.place, of: range, size: slots.count)
-        let own = target + range.lowerBound + piece.lowerBound
+        let (start, count) = chunks[index]
+        let piece = piece(slots.place, of: count, size: slots.count)
+        let own = start + piece.lowerBound
         let parts = slots.parts(own: UnsafePointer(own), offset: piece.lowerBound)
         let result = slots.floats(slots.place, from: piece.lowerBound)
         fold.reduce(parts, by: reduction, into: own, copy: result, count: piece.count)
     }
 
     func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
-        let range = chunkRange(index, of: buffer.count, chunk)
+        let (target, count) = chunks[index]
         for place in 0..<slots.count where place != slots.place {
-            let piece = piece(place, of: range, size: slots.count)
+            let piece = piece(place, of: count, size: slots.count)
             memcpy(
-                target + range.lowerBound + piece.lowerBound,
-                slots.floats(place, from: piece.lowerBound), 4 * piece.count)
+                target + piece.lowerBound, slots.floats(place, from: piece.lowerBound),
+                4 * piece.count)
         }
     }
 }

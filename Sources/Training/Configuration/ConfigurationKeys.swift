@@ -213,5 +213,9 @@ extension ConfigurationKey {
         ConfigurationKey(
             "checkpoint.keep", \.checkpoint.keep, .integer(1...1_000_000), resume: .free,
             "Newest checkpoints that stay on disk."),
+        ConfigurationKey(
+            "checkpoint.copy", \.checkpoint.copy, .choice, resume: .free,
+            "Whether a save is written from a copy of the state, beside the training, which takes 12 bytes a parameter over all data-parallel ranks; without it training waits for the disk. `auto`: where it fits into the memory that is available."
+        ),
     ]
 }

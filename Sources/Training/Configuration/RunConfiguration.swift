@@ -202,10 +202,15 @@ public struct RunConfiguration: Sendable, Equatable {
     }
 
     public struct Checkpoint: Sendable, Equatable {
+        public enum Copy: String, Sendable, CaseIterable { case auto, always, never }
+
         /// Steps between checkpoints; 0 saves after the last step only.
         public var every = 250
         /// Newest checkpoints that stay on disk.
         public var keep = 3
+        /// Whether a save is written from a copy of the state, while training goes on; `auto`: where memory has
+        /// room for it.
+        public var copy = Copy.auto
 
         public init() {}
     }

@@ -20,18 +20,41 @@ public struct MemoryLimit: Sendable, Equatable {
 }
 
 extension Plan {
+    /// The plan of ranks of which `ranksHere` are on this machine. Where the configuration leaves it open and the
+    /// copy that saves are written from does not fit, there is none.
+    public init(
+        _ configuration: RunConfiguration, vocabulary: Int, ranks: Int, threads: Int,
+        ranksHere: Int, limit: MemoryLimit? = .current
+    ) {
+        self.init(configuration, vocabulary: vocabulary, ranks: ranks, threads: threads)
+        guard configuration.checkpoint.copy == .auto, !fits(ranksHere: ranksHere, limit) else {
+            return
+        }
+        self.init(
+            configuration, vocabulary: vocabulary, ranks: ranks, threads: threads,
+            copiesState: false)
+    }
+
+    private func fits(ranksHere: Int, _ limit: MemoryLimit?) -> Bool {
+        let (needed, overflow) = memoryTotal.multipliedReportingOverflow(by: ranksHere)
+        return limit.map { !overflow && needed <= $0.bytes } ?? true
+    }
+
+    /// What a save is like where there is no copy to write from.
+    static let streaming = "training waits while a save is written"
+
     /// Throws, with the figures, where `ranksHere` ranks on one machine do not fit into its memory.
     public func requireMemory(
         ranksHere: Int, limit: MemoryLimit? = .current
     ) throws(RunError) {
-        guard let limit else { return }
+        guard let limit, !fits(ranksHere: ranksHere, limit) else { return }
         let (needed, overflow) = memoryTotal.multipliedReportingOverflow(by: ranksHere)
-        guard overflow || needed > limit.bytes else { return }
         let largest = memory.parts.max { $0.bytes < $1.bytes }
         let hint =
             switch largest?.name {
             case "activations", "logits", "backward pass": "lower batch.micro_batch"
             case "evaluation": "lower evaluation.micro_batch"
+            case "checkpoint's copy": "set checkpoint.copy to auto or never, and saves do without"
             default: ranksHere > 1 ? "use more machines, or a smaller model" : "use a smaller model"
             }
         throw RunError(

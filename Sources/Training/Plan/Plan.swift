@@ -1,5 +1,6 @@
 // `murmur plan`: what a run will take, by arithmetic on its configuration. No tensor is allocated.
 
+import Checkpointing
 import Communication
 import Tensors
 
@@ -53,8 +54,10 @@ public struct Plan: Sendable, Equatable, Encodable {
         public let logits: Int
         /// Gradients of activations beyond what the freed activations have room for, and small tensors.
         public let backward: Int
-        /// What evaluation and checkpoints add.
+        /// What evaluation adds.
         public let evaluation: Int
+        /// The copy of the state that saves are written from, or the block where there is none.
+        public let checkpoint: Int
         public let scratch: Int
         /// Of OpenBLAS, which measures the machine and computes nothing else.
         public let matrixLibrary: Int
@@ -69,7 +72,8 @@ public struct Plan: Sendable, Equatable, Encodable {
                 ("weights", weights), ("masters", masters), ("moments", moments),
                 ("gradients", gradients), ("activations", activations), ("logits", logits),
                 ("backward pass", backward), ("evaluation", evaluation),
-                ("kernel scratch", scratch), ("measuring product", matrixLibrary),
+                ("checkpoint's copy", checkpoint), ("kernel scratch", scratch),
+                ("measuring product", matrixLibrary),
                 ("communication", communication), ("process", process),
             ]
         }
@@ -93,6 +97,8 @@ public struct Plan: Sendable, Equatable, Encodable {
     public let memoryTotal: Int
     /// Flat gradient buffers of a rank: open levels of its tree of micro-batches.
     public let gradientBuffers: Int
+    /// Whether saves are written from a copy of the state, while training goes on.
+    public let copiesState: Bool
     /// The most bytes that tensors hold at once, in the pool's size classes.
     public let poolPeakBytes: Int
     /// 6·N + 12·layers·context·width.
@@ -106,8 +112,13 @@ public struct Plan: Sendable, Equatable, Encodable {
     ///   - configuration: one that `load` has checked.
     ///   - ranks: of all dimensions, a number that `check(ranks:)` lets pass.
     ///   - threads: of a rank.
-    public init(_ configuration: RunConfiguration, vocabulary: Int, ranks: Int, threads: Int) {
+    ///   - copiesState: as the configuration says; `auto` has a copy.
+    public init(
+        _ configuration: RunConfiguration, vocabulary: Int, ranks: Int, threads: Int,
+        copiesState: Bool? = nil
+    ) {
         (self.ranks, self.threads, self.vocabulary) = (ranks, threads, vocabulary)
+        self.copiesState = copiesState ?? (configuration.checkpoint.copy != .never)
         let share = TensorShare(configuration)
         let mesh = MeshShape(data: max(1, ranks / share.degree), tensor: share.degree)
         (data, tensor, sequence) = (mesh.data, mesh.tensor, share.scattersTokens)
@@ -145,15 +156,16 @@ public struct Plan: Sendable, Equatable, Encodable {
                 configuration, sequences: configuration.evaluation.microBatch,
                 vocabulary: vocabulary, share: share.withWholeTokens
             ).evaluate(&pool)
-            layout.save(&pool)
         }
+        let evaluated = pool.residentBytes
+        if !configuration.data.isEmpty { layout.save(&pool, copies: self.copiesState) }
         let logits = min(atTheTop, shape.logitsBytes)
         memory = Memory(
             weights: weights, masters: masters, moments: moments,
             gradients: state - weights - masters - moments,
             activations: atTheTop - logits, logits: logits, backward: trained - state - atTheTop,
-            evaluation: pool.residentBytes - trained, scratch: workspace.scratch,
-            matrixLibrary: workspace.matrixLibrary,
+            evaluation: evaluated - trained, checkpoint: pool.residentBytes - evaluated,
+            scratch: workspace.scratch, matrixLibrary: workspace.matrixLibrary,
             communication: workspace.communication, process: Workspace.process)
         memoryTotal = memory.total
     }
@@ -211,6 +223,10 @@ struct FlatEstimate {
             size: wire.size)
     }
 
-    /// The copy of masters and moments that a save is written from, kept between saves.
-    func save(_ pool: inout PoolReplay) { _ = pool.take(3 * owned) }
+    /// The copy of masters and moments that a save is written from, kept between saves, or the block that they go
+    /// through.
+    func save(_ pool: inout PoolReplay, copies: Bool) {
+        let state = 3 * owned
+        _ = pool.take(copies ? state : min(state, CheckpointWriter.streamedElementCount))
+    }
 }

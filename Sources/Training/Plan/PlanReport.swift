@@ -51,8 +51,10 @@ public struct PlanReport: Sendable, Encodable {
         }
         let threads = configuration.run.threadCount(ranksOnHost: ranks)
         let (vocabulary, source) = try configuration.plannedVocabulary()
-        plan = Plan(configuration, vocabulary: vocabulary, ranks: ranks, threads: threads)
         limit = .current
+        plan = Plan(
+            configuration, vocabulary: vocabulary, ranks: ranks, threads: threads,
+            ranksHere: ranks, limit: limit)
         (limitBytes, vocabularySource) = (limit?.bytes, source)
         let used = min(ranks * threads, AvailableProcessors.count)
         speed = plan.speed(
@@ -89,7 +91,13 @@ public struct PlanReport: Sendable, Encodable {
             ("memory a rank", Self.mebibytes(plan.memoryTotal)),
         ]
         for part in plan.memory.parts {
-            let note = part.name == "gradients" ? "  in buffers: \(plan.gradientBuffers)" : ""
+            let note =
+                switch part.name {
+                case "gradients": "  in buffers: \(plan.gradientBuffers)"
+                case "checkpoint's copy":
+                    plan.copiesState ? "" : "  a block of it: \(Plan.streaming)"
+                default: ""
+                }
             rows.append(("  \(part.name)", Self.mebibytes(part.bytes) + note))
         }
         if let limit { rows.append(("limit", "\(Self.mebibytes(limit.bytes)) \(limit.reason)")) }

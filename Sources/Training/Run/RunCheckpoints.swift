@@ -29,7 +29,7 @@ package final class RunCheckpoints {
     package var status: SaveStatus { saver.status }
 
     /// Goes on with the save under way once every rank has ended what it was at: after the parts, with making
-    /// them a checkpoint.
+    /// them a checkpoint; after that, with reading it back.
     ///
     /// - Parameter statuses: the ranks', as they were agreed on in a step: the same on all.
     package func advance(_ statuses: [SaveStatus]) throws(RunError) {
@@ -37,8 +37,8 @@ package final class RunCheckpoints {
         try goOn(isLast: false)
     }
 
-    /// Copies the state and begins to write it, after the save under way has ended. The last save of a run is
-    /// waited for, and ends the run where it fails.
+    /// Copies the state and begins to write it, after the save under way has ended; where there is no copy, the state
+    /// is written when this returns. The last save of a run is waited for, and ends the run where it fails.
     /// - Parameter companion: what a thread does before it writes.
     package func save(
         _ state: [StateTensor], progress: TrainingProgress, isLast: Bool,
@@ -59,7 +59,11 @@ package final class RunCheckpoints {
         } catch {
             return try bear(error, step: progress.step, isLast: isLast)
         }
-        if isLast { try settle(isLast: true) }
+        if isLast { return try settle(isLast: true) }
+        guard !saver.copiesState else { return }
+        // What is written from where it lies must stay as it is until then.
+        while try !waitForRanks() {}
+        try goOn(isLast: false)
     }
 
     /// Waits for the save under way, if there is one, to become a checkpoint; after about so many seconds it is
@@ -71,24 +75,32 @@ package final class RunCheckpoints {
     private func settle(isLast: Bool, seconds: Double = .infinity) throws(RunError) {
         var turns = (seconds / 30).rounded(.up)
         while let step = saver.step {
-            let late: [Int]
-            do throws(CheckpointError) {
-                late = try saver.wait(seconds: 30)
-            } catch {
-                throw RunError(error).located(step: step)
-            }
-            if late.isEmpty {
+            if try waitForRanks() {
                 try goOn(isLast: isLast)
                 continue
             }
             turns -= 1
-            let ranks = late.map(String.init).joined(separator: ", ")
             guard turns > 0 else {
-                return note(
-                    "warning: checkpoint of step \(step): not saved: rank \(ranks) still writes")
+                let state = saver.isCommitted ? "not read back" : "not saved"
+                return note("warning: checkpoint of step \(step): \(state)")
             }
-            note("checkpoint of step \(step): waiting for rank \(ranks) to write")
         }
+    }
+
+    /// Waits for half a minute until no rank writes; says which ones still do, and returns whether none does.
+    private func waitForRanks() throws(RunError) -> Bool {
+        let step = saver.step ?? 0
+        let late: [Int]
+        do throws(CheckpointError) {
+            late = try saver.wait(seconds: 30)
+        } catch {
+            throw RunError(error).located(step: step)
+        }
+        guard !late.isEmpty else { return true }
+        let ranks = late.map(String.init).joined(separator: ", ")
+        let work = saver.isCommitted ? "read it back" : "write"
+        note("checkpoint of step \(step): waiting for rank \(ranks) to \(work)")
+        return false
     }
 
     private func goOn(isLast: Bool) throws(RunError) {
@@ -97,14 +109,15 @@ package final class RunCheckpoints {
         let step = saver.step ?? 0
         try tellWarnings()
         do throws(CheckpointError) {
-            guard let path = try saver.advance() else { return }
-            note("saved \(path)")
-            failures = 0
+            if let path = try saver.advance() {
+                note("saved \(path)")
+                failures = 0
+            }
         } catch {
             // Another state in the place of this step's stands in the way of no other step.
             return try bear(error, step: step, isLast: isLast, mayDiffer: true)
         }
-        if isLast { try tellWarnings() }
+        if isLast, saver.step == nil { try tellWarnings() }
     }
 
     private func tellWarnings() throws(RunError) {

@@ -45,7 +45,9 @@ func benchSaves(
     }
     defer { if world.isFirst { try? FileManager.default.removeItem(atPath: folder) } }
     let saver = CheckpointSaver(
-        CheckpointWriter(runDirectory: folder, keep: 1), communicator: world.communicator)
+        CheckpointWriter(
+            runDirectory: folder, keep: 1, copiesState: configuration.checkpoint.copy != .never),
+        communicator: world.communicator)
     var timings: [SaveTiming] = []
     for round in 1...saveRounds + 1 {
         let timing = try checkpointing { () throws(CheckpointError) in
@@ -53,7 +55,7 @@ func benchSaves(
                 state, with: saver, directory: folder, progress: .benchmark(step: round),
                 communicator: world.communicator)
         }
-        // The first one takes the memory of the copy from the system.
+        // The first one takes its memory from the system.
         if round > 1 { timings.append(timing) }
     }
     let bytes = timings[0].byteCount

@@ -28,27 +28,26 @@ struct StepTracing {
     func end(step: Int) throws(RunError) {
         guard steps.contains(step) else { return }
         let tracks = Trace.stop()
-        let texts: [String]
-        do throws(CommunicationError) {
-            let clock = TraceClock(tracks, host: world.placement.hostName)
-            let clocks = try world.communicator.gatherAll(clock.text).compactMap(TraceClock.init)
-            let origin = clock.origin(among: clocks)
-            let text = TraceText(rank: world.rank, host: world.placement.hostName, origin: origin)
-            texts = try world.communicator.gatherAll(text.events(of: tracks))
-        } catch {
-            throw RunError(error).located(step: step)
+        let (communicator, host) = (world.communicator, world.placement.hostName)
+        let file = try communicator.together(host) { () throws(RunError) in
+            guard world.isFirst else { return nil as TraceWriter? }
+            return try TraceWriter(path: StepTracing.path(step: step, in: directory), step: step)
         }
-        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-            guard world.isFirst else { return }
-            let path = StepTracing.path(step: step, in: directory)
-            do {
-                try Data(TraceText.file(step: step, events: texts).utf8)
-                    .write(to: URL(fileURLWithPath: path), options: .atomic)
-            } catch {
-                throw RunError(
-                    .inputOutput, "\(path): expected to write, found \(systemReason(error))",
-                    step: step)
+        var failure: RunError?
+        try communicating(step: step) { () throws(CommunicationError) in
+            let clock = TraceClock(tracks, host: host)
+            let clocks = try communicator.gatherAll(clock.text).compactMap(TraceClock.init)
+            let text = TraceText(
+                rank: world.rank, host: host, origin: clock.origin(among: clocks))
+            // One rank's text after the other: all of them are too much for any one's memory.
+            try communicator.gatherToFirst(Array(text.events(of: tracks).utf8)) { _, events in
+                failure = file?.append(events)
+                return failure == nil
             }
+        }
+        try communicator.together(host) { () throws(RunError) in
+            if let failure { throw failure }
+            try file?.finish()
         }
     }
 }
@@ -100,16 +99,16 @@ package struct TraceText {
         (self.rank, self.host, self.origin) = (rank, host, origin)
     }
 
-    /// The whole file, from what each rank gives.
-    package static func file(step: Int, events: [String]) -> String {
+    /// What stands in the file before, between and behind what each rank gives.
+    static func head(step: Int) -> String {
         """
         {"displayTimeUnit": "ms", "otherData": {"step": \(step), "program": "murmur \(version)"},
         "traceEvents": [
-        \(events.joined(separator: ",\n"))
-        ]}
 
         """
     }
+    static let separator = ",\n"
+    static let tail = "\n]}\n"
 
     /// Metadata, then every span, a line each.
     package func events(of tracks: [TraceTrack]) -> String {

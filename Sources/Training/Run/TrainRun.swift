@@ -84,16 +84,15 @@ public func train(
 
     // Model and state.
     let model = try configuration.makeModel(vocabulary: dataset.tokenizer.vocabularySize)
-    try communicator.together(host) { () throws(RunError) in
-        let plan = Plan(
-            configuration, vocabulary: model.vocabularySize, ranks: world.size,
-            threads: Threads.count)
-        try plan.requireMemory(ranksHere: world.placement.localSize)
+    let plan = try plan(configuration, vocabulary: model.vocabularySize, world: world)
+    if !plan.copiesState {
+        let reason = configuration.checkpoint.copy == .auto ? ", which does not fit" : ""
+        console.note("checkpoints: no copy of the state\(reason): \(Plan.streaming)")
     }
     let replica = try configuration.makeReplica(of: model, world: world)
     let trainer = Trainer(
         configuration, world: world, replica: replica, source: source, evaluation: evaluation,
-        identity: identity)
+        identity: identity, copiesState: plan.copiesState)
     if let reader = checkpoint?.reader {
         try trainer.resume(from: reader, console: console)
     } else {
@@ -291,6 +290,25 @@ private func checkTokens(
         console.note(
             "warning: build was \(old.build), is \(identity.build): the bits may differ from an "
                 + "undisturbed run")
+    }
+}
+
+/// The plan of this run, which has no copy of the state where that does not fit on any one of the hosts. Throws where
+/// the run does not fit at all. Collective.
+private func plan(
+    _ configuration: RunConfiguration, vocabulary: Int, world: World
+) throws(RunError) -> Plan {
+    let (limit, ranksHere) = (MemoryLimit.current, world.placement.localSize)
+    let mine = Plan(
+        configuration, vocabulary: vocabulary, ranks: world.size, threads: Threads.count,
+        ranksHere: ranksHere, limit: limit)
+    let copiesState = try world.communicator.gather(mine.copiesState).allSatisfy { $0 }
+    return try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+        let plan = Plan(
+            configuration, vocabulary: vocabulary, ranks: world.size, threads: Threads.count,
+            copiesState: copiesState)
+        try plan.requireMemory(ranksHere: ranksHere, limit: limit)
+        return plan
     }
 }
 

@@ -20,6 +20,8 @@ final class Trainer<Network: Model> {
     let source: any BatchSource
     let evaluation: (any EvaluationSource)?
     let identity: TrainingProgress.Identity
+    /// Whether saves are written from a copy of the state.
+    let copiesState: Bool
 
     private var steps: TrainingSteps<Network>
     /// Position in the global sample order.
@@ -28,10 +30,11 @@ final class Trainer<Network: Model> {
     init(
         _ configuration: RunConfiguration, world: World, replica: DataParallel<Network>,
         source: any BatchSource, evaluation: (any EvaluationSource)?,
-        identity: TrainingProgress.Identity
+        identity: TrainingProgress.Identity, copiesState: Bool
     ) {
         (self.configuration, self.world, self.replica) = (configuration, world, replica)
         (self.source, self.evaluation, self.identity) = (source, evaluation, identity)
+        self.copiesState = copiesState
         steps = TrainingSteps(configuration, world: world, replica: replica)
     }
 
@@ -41,7 +44,8 @@ final class Trainer<Network: Model> {
     /// Trains until `last` steps are complete, or until a signal asks to stop.
     func run(until last: Int, console: Console) throws(RunError) {
         let writer = CheckpointWriter(
-            runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep)
+            runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep,
+            copiesState: copiesState)
         let checkpoints = RunCheckpoints(writer, communicator: world.communicator) {
             console.note($0)
         }
@@ -99,7 +103,7 @@ final class Trainer<Network: Model> {
             // All ranks: what every rank has written becomes a checkpoint; the last save sees to that itself.
             if !isLast { try checkpoints.advance(outcome.saves) }
             // All ranks: a copy of the state, after the rows that belong to it; it is written while training
-            // goes on, the last one at once.
+            // goes on, the last one at once, as is the state itself where memory has no room for a copy.
             if isDue(configuration.checkpoint.every) || isLast {
                 try save(to: checkpoints, after: metrics, isLast: isLast)
             }

@@ -35,14 +35,13 @@ extension Chaos {
             try #require(launch.exitCode == 0, "\(launch.summary)")
             var counts: [Substring: Int] = [:]
             var numbers: Set<Int> = []
-            for line in Injection.calls(in: log) where line.contains(" \(call)(") {
+            // Not the saves after it, whose threads read too.
+            let reads = Injection.calls(in: log).prefix { !$0.contains("/.tmp-") }
+            for line in reads where line.contains(" \(call)(") {
                 let thread = line.prefix { $0 != " " }
                 counts[thread, default: 0] += 1
-                // Not the saves after it.
                 let isRead = line.contains("/step-000000000") || line.contains("/step-0000000012")
-                if isRead, line.contains(run.checkpointFolder), !line.contains("/.tmp-") {
-                    numbers.insert(counts[thread]!)
-                }
+                if isRead, line.contains(run.checkpointFolder) { numbers.insert(counts[thread]!) }
             }
             return numbers.sorted()
         }

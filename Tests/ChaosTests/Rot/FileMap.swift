@@ -1,4 +1,5 @@
 import Checkpointing
+import TestSupport
 
 /// What the bytes of a checkpoint's file are.
 struct FileMap {

@@ -2,16 +2,16 @@ import Foundation
 
 /// Random numbers that a seed repeats (Steele, Lea, Flood: "Fast splittable pseudorandom number generators",
 /// SplitMix64).
-struct Dice: RandomNumberGenerator {
+package struct Dice: RandomNumberGenerator {
     /// Of this run of the tests: MURMUR_CHAOS_SEED where that is given.
-    static let seed =
+    package static let seed =
         ProcessInfo.processInfo.environment["MURMUR_CHAOS_SEED"].flatMap { UInt64($0) } ?? 1
 
     private var state: UInt64
 
-    init(seed: UInt64 = Dice.seed) { state = seed }
+    package init(seed: UInt64 = Dice.seed) { state = seed }
 
-    mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var bits = state
         bits = (bits ^ bits >> 30) &* 0xBF58_476D_1CE4_E5B9
@@ -20,7 +20,9 @@ struct Dice: RandomNumberGenerator {
     }
 
     /// One of 0 ..< `count`.
-    mutating func roll(_ count: Int) -> Int { Int.random(in: 0..<count, using: &self) }
+    package mutating func roll(_ count: Int) -> Int { Int.random(in: 0..<count, using: &self) }
 
-    mutating func pick<Element>(_ elements: [Element]) -> Element { elements[roll(elements.count)] }
+    package mutating func pick<Element>(_ elements: [Element]) -> Element {
+        elements[roll(elements.count)]
+    }
 }
