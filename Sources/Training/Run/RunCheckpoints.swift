@@ -37,8 +37,11 @@ package final class RunCheckpoints {
         try goOn(isLast: false)
     }
 
-    /// Copies the state and begins to write it, after the save under way has ended. The last save of a run is
-    /// waited for, and ends the run where it fails.
+    /// The step whose state is being written. Not collective.
+    package var stepUnderWay: Int? { saver.step }
+
+    /// Copies the state and begins to write it, after the save under way has ended. The last save of a run ends
+    /// it where it fails; `finish` waits for it.
     /// - Parameter companion: what a thread does before it writes.
     package func save(
         _ state: [StateTensor], progress: TrainingProgress, isLast: Bool,
@@ -59,8 +62,10 @@ package final class RunCheckpoints {
         } catch {
             return try bear(error, step: progress.step, isLast: isLast)
         }
-        if isLast { try settle(isLast: true) }
     }
+
+    /// Waits for the last save of a run to become a checkpoint.
+    package func finish() throws(RunError) { try settle(isLast: true) }
 
     /// Waits for the save under way, if there is one, to become a checkpoint; after about so many seconds it is
     /// left as it is.
