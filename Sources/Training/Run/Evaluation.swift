@@ -24,7 +24,7 @@ public struct EvaluationResult: Sendable, Equatable {
 ///   - signal: a signal that this rank has received; 0: none.
 ///   - loss: the summed loss of a micro-batch. Collective over the tensor dimension.
 package func evaluate(
-    on source: any EvaluationSource, mesh: Mesh, host: String, signal: () -> Int32 = { 0 },
+    on source: any EvaluationSource, mesh: Mesh, host: String, signal: @autoclosure () -> Int32 = 0,
     loss: (ModelInput) throws(CommunicationError) -> Double
 ) throws(RunError) -> EvaluationResult? {
     let span = Trace.begin(.evaluation, "evaluation")

@@ -72,7 +72,7 @@ private func startAnew(
 }
 
 /// The room for checkpoints on the disk of a run directory.
-struct DiskRoom {
+package struct DiskRoom {
     let directory: String
     /// Bytes of one checkpoint: weights and both moments, Float32.
     let checkpoint: Int
@@ -81,7 +81,7 @@ struct DiskRoom {
     /// Bytes that this user may fill; nil where the file system does not tell.
     let free: Int?
 
-    init(directory: String, checkpoint: Int, count: Int, free: Int?) {
+    package init(directory: String, checkpoint: Int, count: Int, free: Int?) {
         (self.directory, self.checkpoint) = (directory, checkpoint)
         (self.count, self.free) = (count, free)
     }
@@ -104,7 +104,7 @@ struct DiskRoom {
     }
 
     /// What there is no room for.
-    var warning: String? {
+    package var warning: String? {
         guard let free else { return nil }
         let (bytes, isTooMany) = checkpoint.multipliedReportingOverflow(by: count)
         guard isTooMany || bytes > free else { return nil }

@@ -144,7 +144,7 @@ final class Trainer<Network: Model> {
     ) throws(RunError) -> EvaluationResult? {
         let result = try evaluate(
             on: evaluation, mesh: replica.mesh, host: world.placement.hostName,
-            signal: { StopSignal.number }
+            signal: StopSignal.number
         ) { (input) throws(CommunicationError) in try replica.loss(of: input) }
         if result == nil { signal = try world.communicator.gather(StopSignal.number).max()! }
         return result
