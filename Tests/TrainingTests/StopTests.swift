@@ -95,6 +95,17 @@ import Training
         #expect(try run.folder.bytes("run/metrics.jsonl.1") == Array("{\"step\": 1}\n".utf8))
     }
 
+    @Test func stepsBeyondTheDecayAreWarnedOf() throws {
+        let path = "\(packageRoot)/\(RunFolder.configuration)"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        var configuration = try RunConfiguration.parse(yaml: text, file: path)
+        #expect(configuration.decayWarning == nil)
+        configuration.schedule.decaySteps = 49
+        #expect(configuration.decayWarning?.contains("(50), found 49") == true)
+        configuration.schedule.decay = .constant
+        #expect(configuration.decayWarning == nil)
+    }
+
     @Test func tooLittleRoomIsSaidInFigures() {
         func warning(_ free: Int?, count: Int = 4) -> String? {
             DiskRoom(directory: "r", checkpoint: 1_500_000_000, count: count, free: free).warning

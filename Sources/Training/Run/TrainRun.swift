@@ -40,6 +40,7 @@ public func train(
     for warning in try checkLayout(configuration, world: world) {
         console.note("warning: \(warning)")
     }
+    if let warning = configuration.decayWarning { console.note("warning: \(warning)") }
     configuration.startThreads(world)
 
     // The run directory: an earlier run is never overwritten, and no other run writes here meanwhile.
