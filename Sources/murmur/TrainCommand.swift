@@ -21,6 +21,12 @@ struct TrainCommand: ParsableCommand {
     )
     var newestOnly = false
 
+    @Flag(
+        help:
+            "With --resume: where there are metrics but no checkpoint, puts them aside and starts at step 0."
+    )
+    var restart = false
+
     @Option(help: ArgumentHelp("Saves and leaves when so many steps are done.", valueName: "step"))
     var stopAt: Int?
 
@@ -37,6 +43,9 @@ struct TrainCommand: ParsableCommand {
         if newestOnly && !resume {
             throw ValidationError("--newest-only: expected --resume with it, found none")
         }
+        if restart && !resume {
+            throw ValidationError("--restart: expected --resume with it, found none")
+        }
         if !overriddenKeys.isEmpty && !resume {
             throw ValidationError("--override: expected --resume with it, found none")
         }
@@ -45,13 +54,18 @@ struct TrainCommand: ParsableCommand {
     func run() throws {
         let configuration = try arguments.load(readsData: true)
         let options = TrainOptions(
-            resume: resume, newestOnly: newestOnly, stopAt: stopAt, overrides: overriddenKeys)
+            resume: resume, newestOnly: newestOnly, restart: restart, stopAt: stopAt,
+            overrides: overriddenKeys)
         StopSignal.install()
+        if Launch.rank != nil {
+            Report.table(["to save and leave: SIGUSR1 to mpirun, which passes it on at once"])
+        }
         try withWorld(
             timeout: configuration.run.communicationTimeout,
             options: [
                 SharedValue("command", "train"), SharedValue("--resume", "\(resume)"),
                 SharedValue("--newest-only", "\(newestOnly)"),
+                SharedValue("--restart", "\(restart)"),
                 SharedValue("--stop-at", stopAt.map { "\($0)" } ?? "none"),
                 SharedValue("--override", overriddenKeys.joined(separator: ", ")),
             ], configuration: configuration

@@ -88,12 +88,36 @@ import Training
 
     @Test(arguments: [
         ("", 0), ("{\"step\": 1}", 0), ("{\"step\": 1}\n{\"step\": 2", 12),
-        ("{\"step\": 1}\n\u{0}\u{0}\u{0}\n{\"step\": 2}\n", 12),
+        ("{\"step\": 1}\n\u{0}\u{0}\u{0}\n{\"step\": 2}\n", 28),
+        ("{\"step\": 1}\n\u{0}\n{\"step\": 9}\n", 12),
         ("{\"step\": 1}\n{\"step\": 9}\n{\"step\": 2}\n", 12), ("\n", 0), ("[1]\n", 0),
         ("{\"step\": \"1\"}\n", 0),
     ])
     func onlyWholeRowsOfThePastAreKept(text: String, kept: Int) {
-        #expect(MetricsFile.length(keeping: 2, of: Data(text.utf8)) == kept)
+        #expect(MetricsFile.past(upTo: 2, of: Data(text.utf8)).length == kept)
+    }
+
+    /// One damaged row costs no other, and is named.
+    @Test func aDamagedRowAmongTheOthersStaysAndIsNamed() throws {
+        let text = "{\"step\": 1}\nx\n{\"step\": 2}\n"
+        try folder.write(MetricsFile.name, text)
+        let file = try MetricsFile(directory: folder.path, keeping: 2)
+        #expect(file.warning?.contains("line 2: expected a row") == true)
+        #expect(try bytes == Array(text.utf8))
+        try folder.write(MetricsFile.name, "{\"step\": 1}\nx\n")
+        #expect(try MetricsFile(directory: folder.path, keeping: 2).warning == nil)
+    }
+
+    /// A saving thread and the one that appends may both make rows durable.
+    @Test func threadsMaySynchronizeAtOnce() throws {
+        let file = try MetricsFile(directory: folder.path, keeping: 0)
+        DispatchQueue.concurrentPerform(iterations: 4) { thread in
+            for number in 0..<200 {
+                if thread == 0 { file.append(row(number)) }
+                file.synchronize()
+            }
+        }
+        #expect(try bytes.count { $0 == UInt8(ascii: "\n") } == 200)
     }
 
     /// A full disk costs no row: those that it does not take are written when it does.

@@ -82,6 +82,7 @@ private final class SavingRank {
                 identity: .init(
                     run: run, configuration: "", configurationDigest: "", tokenizer: "",
                     tokenizerDigest: "", datasetDigest: "", build: "", blas: "")), isLast: isLast)
+        if isLast { try checkpoints.finish() }
     }
 
     /// What the agreement of a step does.
@@ -331,6 +332,7 @@ private final class SavingRank {
         try checkpoints.save([], progress: progress, isLast: true) {
             order.withLock { $0.append("companion") }
         }
+        try checkpoints.finish()
         #expect(order.withLock { $0 } == ["companion", "file", "file", "file", "file"])
     }
 

@@ -19,7 +19,7 @@ import Testing
 
     // MARK: Signals
 
-    @Test(arguments: [SIGTERM, SIGUSR1, SIGINT])
+    @Test(arguments: [SIGTERM, SIGUSR1, SIGINT, SIGHUP])
     func aSignalIsACommittedCheckpointAndExitCode75(number: Int32) throws {
         let run = try RunFolder()
         let launch = try run.train(

@@ -59,7 +59,7 @@ import Training
         let refused = try #require(second)
         #expect(refused.exitCode == 2, "\(refused.summary)")
         #expect(refused.errors.contains("found one that is under way (host "), "\(refused.summary)")
-        let third = try run.train(["--resume", "--stop-at", "2"])
+        let third = try run.train(["--resume", "--restart", "--stop-at", "2"])
         #expect(third.exitCode == 0, "\(third.summary)")
     }
 }

@@ -144,6 +144,15 @@ extension RunConfiguration {
                 + "\(hint) the batch")
     }
 
+    /// What a run says that is longer than its decay.
+    package var decayWarning: String? {
+        let decays = [.linear, .cosine, .exponential].contains(schedule.decay)
+        guard decays && run.steps > schedule.decaySteps else { return nil }
+        return
+            "schedule.decay_steps: expected at least run.steps (\(run.steps)), found "
+            + "\(schedule.decaySteps); later steps train at the final learning rate"
+    }
+
     /// - Parameter replicas: copies of the model, the data-parallel degree.
     private func warnings(replicas: Int) -> [String] {
         var warnings: [String] = []

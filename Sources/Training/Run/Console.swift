@@ -52,9 +52,9 @@ public final class Console {
     ) -> String {
         var parts = [
             "step \(row.step)/\(last)",
-            String(format: "loss %.4f", row.loss),
+            Console.number("loss %.4f", Double(row.loss)),
             String(format: "lr %.2e", row.learningRate),
-            String(format: "norm %.3f", row.gradientNorm),
+            Console.number("norm %.3f", row.gradientNorm),
             String(format: "%.0f tokens/s", row.tokensPerSecond),
         ]
         if productRate > 0 {
@@ -68,7 +68,7 @@ public final class Console {
             parts.append("skipped: gradient not finite\(scale)")
         }
         if let validation = row.validation {
-            parts.append(String(format: "validation loss %.4f", validation.loss))
+            parts.append(Console.number("validation loss %.4f", validation.loss))
         }
         return parts.joined(separator: "  ")
     }
@@ -77,6 +77,11 @@ public final class Console {
         let width = 20
         let filled = last > 0 ? step * width / last : 0
         return String(repeating: "━", count: filled) + String(repeating: "┈", count: width - filled)
+    }
+
+    /// One number in a text; what is none has no sign.
+    static func number(_ format: String, _ value: Double) -> String {
+        String(format: format, value.isNaN ? Double.nan.magnitude : value)
     }
 
     private static func clock(_ seconds: Double) -> String {

@@ -81,8 +81,12 @@ package final class MetricsFile: Sendable {
     private let path: String
     private let descriptor: Int32
     private let state: Mutex<State>
+    /// Held by the thread that makes rows durable: what it counted is still there when it is done.
+    private let synchronizing = Mutex(())
+    /// What is damaged among the rows that stay.
+    package let warning: String?
 
-    /// Opens the file and keeps the rows up to `step`.
+    /// Opens the file and keeps the rows up to `step`; a damaged one among them stays as it is.
     package init(directory: String, keeping step: Int) throws(RunError) {
         path = "\(directory)/\(MetricsFile.name)"
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
@@ -92,8 +96,14 @@ package final class MetricsFile: Sendable {
         }
         do {
             let rows = try Data(contentsOf: URL(fileURLWithPath: path))
-            let length = MetricsFile.length(keeping: step, of: rows)
+            let (length, damaged) = MetricsFile.past(upTo: step, of: rows)
             state = Mutex(State(length: length, durableLength: length))
+            warning =
+                damaged.isEmpty
+                ? nil
+                : "\(path): line \(damaged.prefix(5).map(String.init).joined(separator: ", "))"
+                    + "\(damaged.count > 5 ? " and \(damaged.count - 5) more" : ""): expected a row, "
+                    + "found something else; it stays as it is"
         } catch {
             close(descriptor)
             throw RunError(.inputOutput, "\(path): expected to read, found \(systemReason(error))")
@@ -120,6 +130,10 @@ package final class MetricsFile: Sendable {
     /// Makes the rows so far durable; returns why they are not.
     @discardableResult
     package func synchronize() -> RunError? {
+        synchronizing.withLock { _ in synchronizeAlone() }
+    }
+
+    private func synchronizeAlone() -> RunError? {
         let (failure, length, count) = state.withLock { state in
             (write(&state), state.length, state.unsure.count)
         }
@@ -170,14 +184,24 @@ package final class MetricsFile: Sendable {
             "\(path): expected \(action), found \(String(cString: strerror(code)))\(rows)")
     }
 
-    /// Bytes of the whole lines that are rows of steps up to `step`, from the start.
-    package static func length(keeping step: Int, of data: Data) -> Int {
-        var kept = 0
-        while kept < data.count, let end = data[kept...].firstIndex(of: UInt8(ascii: "\n")) {
-            let row = try? JSONSerialization.jsonObject(with: data[kept..<end]) as? [String: Any]
-            guard let number = row?["step"] as? Int, number <= step else { break }
-            kept = end + 1
+    /// Bytes from the start to the last whole line that is a row of a step up to `step`, none of a later one
+    /// before it; and the numbers of the lines among them, from 1, that are no rows.
+    package static func past(upTo step: Int, of data: Data) -> (length: Int, damaged: [Int]) {
+        var (kept, start, line) = (0, 0, 0)
+        var (damaged, unsure): ([Int], [Int]) = ([], [])
+        while start < data.count, let end = data[start...].firstIndex(of: UInt8(ascii: "\n")) {
+            line += 1
+            let row = try? JSONSerialization.jsonObject(with: data[start..<end]) as? [String: Any]
+            start = end + 1
+            guard let number = row?["step"] as? Int else {
+                unsure.append(line)
+                continue
+            }
+            guard number <= step else { break }
+            kept = start
+            damaged += unsure
+            unsure = []
         }
-        return kept
+        return (kept, damaged)
     }
 }

@@ -121,7 +121,7 @@ public struct TrainedModel {
             on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName
         ) { (input) throws(CommunicationError) in
             model.loss(of: input, Pass()).buffer.doubles[0]
-        }
+        }!  // Nobody asks it to stop.
     }
 
     /// Continues `prompt`; an empty one starts from the start token.

@@ -37,8 +37,11 @@ package final class RunCheckpoints {
         try goOn(isLast: false)
     }
 
+    /// The step whose save is under way. Not collective.
+    package var stepUnderWay: Int? { saver.step }
+
     /// Copies the state and begins to write it, after the save under way has ended; where there is no copy, the state
-    /// is written when this returns. The last save of a run is waited for, and ends the run where it fails.
+    /// is written when this returns. The last save of a run ends it where it fails; `finish` waits for it.
     /// - Parameter companion: what a thread does before it writes.
     package func save(
         _ state: [StateTensor], progress: TrainingProgress, isLast: Bool,
@@ -59,12 +62,13 @@ package final class RunCheckpoints {
         } catch {
             return try bear(error, step: progress.step, isLast: isLast)
         }
-        if isLast { return try settle(isLast: true) }
         guard !saver.copiesState else { return }
         // What is written from where it lies must stay as it is until then.
         while try !waitForRanks() {}
-        try goOn(isLast: false)
     }
+
+    /// Waits for the last save of a run to become a checkpoint.
+    package func finish() throws(RunError) { try settle(isLast: true) }
 
     /// Waits for the save under way, if there is one, to become a checkpoint; after about so many seconds it is
     /// left as it is.

@@ -44,9 +44,8 @@ package final class RunLock {
             pwrite(descriptor, owner, owner.count, 0) == owner.count, fsync(descriptor) == 0,
             RunLock.synchronize(directory)
         else {
-            let reason = String(cString: strerror(errno))
-            close(descriptor)
-            throw RunLock.refused(directory, reason)
+            // All is set, so that `deinit` closes it.
+            throw RunLock.refused(directory, String(cString: strerror(errno)))
         }
     }
 

@@ -15,15 +15,18 @@ public struct TrainOptions: Sendable {
     public var resume = false
     /// Not from an older one where the newest is unusable.
     public var newestOnly = false
+    /// Where there are metrics and no checkpoint: puts them aside and starts at step 0.
+    public var restart = false
     /// Save and leave when so many steps are complete.
     public var stopAt: Int?
     /// Keys that may differ from the checkpoint's configuration.
     public var overrides: [String] = []
 
     public init(
-        resume: Bool = false, newestOnly: Bool = false, stopAt: Int? = nil, overrides: [String] = []
+        resume: Bool = false, newestOnly: Bool = false, restart: Bool = false, stopAt: Int? = nil,
+        overrides: [String] = []
     ) {
-        (self.resume, self.newestOnly) = (resume, newestOnly)
+        (self.resume, self.newestOnly, self.restart) = (resume, newestOnly, restart)
         (self.stopAt, self.overrides) = (stopAt, overrides)
     }
 }
@@ -37,6 +40,7 @@ public func train(
     for warning in try checkLayout(configuration, world: world) {
         console.note("warning: \(warning)")
     }
+    if let warning = configuration.decayWarning { console.note("warning: \(warning)") }
     configuration.startThreads(world)
 
     // The run directory: an earlier run is never overwritten, and no other run writes here meanwhile.
@@ -101,6 +105,9 @@ public func train(
         }
     }
     try writeResolvedConfiguration(configuration, world: world)
+    if world.isFirst, let warning = DiskRoom(configuration, model).warning {
+        console.note("warning: \(warning)")
+    }
 
     let rate = try measuredProductRate(world)
     let flops = configuration.flopsPerToken(parameters: model.parameterCount)
@@ -181,46 +188,6 @@ extension TrainingProgress.Identity {
     /// when the ranks met.
     fileprivate var digests: [SharedValue] {
         [SharedValue("tokenizer", tokenizerDigest), SharedValue("dataset", datasetDigest)]
-    }
-}
-
-/// Finds the checkpoint to go on from, or refuses a folder that holds a run. Collective.
-private func openRunDirectory(
-    _ configuration: RunConfiguration, options: TrainOptions, world: World
-) throws(RunError) -> FoundCheckpoint? {
-    let directory = configuration.run.directory
-    try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-        guard world.isFirst else { return }
-        let traces = [MetricsFile.name, "checkpoints"].filter {
-            FileManager.default.fileExists(atPath: "\(directory)/\($0)")
-        }
-        if let trace = traces.first, !options.resume {
-            throw RunError(
-                .usage,
-                "\(directory): expected no earlier run, found \(trace); go on with --resume, "
-                    + "or name another run.directory")
-        }
-    }
-    guard options.resume else { return nil }
-    do throws(CheckpointError) {
-        let found = try CheckpointReader.newest(in: directory, communicator: world.communicator)
-        if found == nil, world.isFirst {
-            Console(isActive: true).note("\(directory): no checkpoint yet; starting at step 0")
-        }
-        guard options.newestOnly else { return found }
-        guard let found else {
-            throw CheckpointError(
-                .unusable, "\(directory): expected a checkpoint (--newest-only), found none")
-        }
-        if let newest = found.warnings.first {
-            throw CheckpointError(
-                .unusable,
-                "\(newest); \(found.reader.path) can be used: leave out --newest-only to go on from it"
-            )
-        }
-        return found
-    } catch {
-        throw RunError(error)
     }
 }
 

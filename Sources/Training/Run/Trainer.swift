@@ -26,6 +26,8 @@ final class Trainer<Network: Model> {
     private var steps: TrainingSteps<Network>
     /// Position in the global sample order.
     private var samples = 0
+    /// Updates of the newest save; nil: there is none.
+    private var savedUpdates: Int?
 
     init(
         _ configuration: RunConfiguration, world: World, replica: DataParallel<Network>,
@@ -50,6 +52,7 @@ final class Trainer<Network: Model> {
             console.note($0)
         }
         let metrics = try openMetrics()
+        if let warning = metrics?.warning { console.note("warning: \(warning)") }
         do throws(RunError) {
             try takeSteps(until: last, console, metrics, checkpoints)
         } catch {
@@ -79,33 +82,54 @@ final class Trainer<Network: Model> {
         while step < last {
             tracing.begin(step: step + 1)
             // All ranks: one optimizer step, or none where they agree that it cannot be taken.
-            var (row, share, outcome) = try trainStep(batches, checkpoints)
-            let signal = outcome.signal
-            // All ranks: the end of a run that diverged; its last bad step has a row like the others.
-            if let divergence = outcome.divergence {
+            var (row, share, outcome) = try saving(checkpoints, metrics, console) {
+                () throws(RunError) in try trainStep(batches, checkpoints)
+            }
+            var signal = outcome.signal
+            let isLast = step == last || signal != 0
+
+            let evaluates =
+                evaluation != nil && signal == 0 && outcome.divergence == nil
+                && (isDue(configuration.evaluation.every) || isLast)
+            // The first rank: metrics and console; after an evaluation, where there is one.
+            func tell() {
                 append(row, to: metrics, console)
                 console.report(
                     row, last: last, stepsDone: step - first, communicationShare: share)
-                throw divergence
             }
-            let isLast = step == last || signal != 0
+            if !evaluates { tell() }
 
-            // All ranks: the whole validation split.
-            if let evaluation, isDue(configuration.evaluation.every) || isLast {
-                row.validation = try evaluate(
-                    on: evaluation, mesh: replica.mesh, host: world.placement.hostName
-                ) { (input) throws(CommunicationError) in try replica.loss(of: input) }
+            // All ranks: a copy of the state, written while training or the evaluation goes on.
+            if outcome.divergence == nil, isDue(configuration.checkpoint.every) || isLast {
+                try save(to: checkpoints, after: metrics, console, isLast: isLast)
             }
-            // The first rank: metrics and console.
-            append(row, to: metrics, console)
-            console.report(row, last: last, stepsDone: step - first, communicationShare: share)
+            // All ranks: the whole validation split, unless a signal comes. The row is durable before what is
+            // saved of its step becomes a checkpoint.
+            var failure = outcome.divergence
+            if evaluates, let evaluation {
+                do throws(RunError) {
+                    row.validation = try validate(on: evaluation, &signal)
+                } catch {
+                    guard error.isShared else { throw error }
+                    failure = error.located(step: step)
+                }
+                tell()
+                metrics?.synchronize()
+            }
+            // All ranks: the end of a run that failed or diverged; its last step has a row like the others.
+            if let failure {
+                try saving(checkpoints, metrics, console) { () throws(RunError) in throw failure }
+            }
 
-            // All ranks: what every rank has written becomes a checkpoint; the last save sees to that itself.
-            if !isLast { try checkpoints.advance(outcome.saves) }
-            // All ranks: a copy of the state, after the rows that belong to it; it is written while training
-            // goes on, the last one at once, as is the state itself where memory has no room for a copy.
-            if isDue(configuration.checkpoint.every) || isLast {
-                try save(to: checkpoints, after: metrics, isLast: isLast)
+            // All ranks: what every rank has written becomes a checkpoint, after the rows up to it. How far a save of
+            // this step is will be agreed on in the next.
+            if isLast || signal != 0 {
+                if checkpoints.stepUnderWay != step {
+                    try save(to: checkpoints, after: metrics, console, isLast: true)
+                }
+                try checkpoints.finish()
+            } else if checkpoints.stepUnderWay != step {
+                try checkpoints.advance(outcome.saves)
             }
             // All ranks: what was recorded, where this step is to be traced.
             try tracing.end(step: step)
@@ -117,6 +141,52 @@ final class Trainer<Network: Model> {
         }
         let peak = Double(StoragePool.shared.counters.peakBytes) / 1_048_576
         console.note(String(format: "peak of pooled memory: %.1f MiB a rank", peak))
+    }
+
+    /// The loss over the validation split; nil where a signal ended it, which then is in `signal`. Collective.
+    private func validate(
+        on evaluation: any EvaluationSource, _ signal: inout Int32
+    ) throws(RunError) -> EvaluationResult? {
+        let result = try evaluate(
+            on: evaluation, mesh: replica.mesh, host: world.placement.hostName,
+            signal: StopSignal.number
+        ) { (input) throws(CommunicationError) in try replica.loss(of: input) }
+        if result == nil { signal = try world.communicator.gather(StopSignal.number).max()! }
+        return result
+    }
+
+    /// Runs `body`; where it ends in an error that all ranks share, the last sound state is saved before they
+    /// leave. Collective.
+    private func saving<Result>(
+        _ checkpoints: RunCheckpoints, _ metrics: MetricsFile?, _ console: Console,
+        _ body: () throws(RunError) -> Result
+    ) throws(RunError) -> Result {
+        do throws(RunError) {
+            return try body()
+        } catch {
+            guard error.isShared, [.data, .inputOutput, .divergence].contains(error.kind),
+                replica.updates > 0, try isSound()
+            else { throw error }
+            do throws(RunError) {
+                if checkpoints.stepUnderWay != step, savedUpdates != replica.updates {
+                    try save(to: checkpoints, after: metrics, console, isLast: true)
+                }
+                try checkpoints.finish()
+            } catch let second {
+                console.note("warning: \(second.message)")
+            }
+            throw error
+        }
+    }
+
+    /// Whether every number of the state is finite, on all ranks. Collective.
+    private func isSound() throws(RunError) -> Bool {
+        let isFinite = replica.savedState.allSatisfy { tensor in
+            tensor.pieces.allSatisfy { piece in
+                (0..<piece.buffer.count).allSatisfy { piece.buffer.floats[$0].isFinite }
+            }
+        }
+        return try world.communicator.gather(isFinite).allSatisfy(\.self)
     }
 
     /// Fills the state from a checkpoint, whatever the layout of the run that saved it. Collective.
@@ -131,6 +201,7 @@ final class Trainer<Network: Model> {
             try replica.restore(updates: progress.optimizerUpdates)
         }
         samples = progress.samples
+        savedUpdates = progress.optimizerUpdates
         steps = TrainingSteps(
             configuration, world: world, replica: replica, step: progress.step,
             lossScale: try lossScale(of: checkpoint, console))
@@ -204,9 +275,16 @@ final class Trainer<Network: Model> {
 
     private func isDue(_ interval: Int) -> Bool { interval > 0 && step % interval == 0 }
 
+    /// Begins to save the state; not where the newest checkpoint has every update of it, unless the run ends as
+    /// planned: so no skipped steps push out what is good. Collective.
     private func save(
-        to checkpoints: RunCheckpoints, after metrics: MetricsFile?, isLast: Bool
+        to checkpoints: RunCheckpoints, after metrics: MetricsFile?, _ console: Console,
+        isLast: Bool
     ) throws(RunError) {
+        guard savedUpdates != replica.updates || isLast else {
+            return console.note(
+                "checkpoint of step \(step): not needed: no update since the last one")
+        }
         let span = Trace.begin(.checkpoint, "checkpoint")
         defer { span.end() }
         let progress = TrainingProgress(
@@ -217,6 +295,7 @@ final class Trainer<Network: Model> {
         try checkpoints.save(replica.savedState, progress: progress, isLast: isLast) {
             metrics?.synchronize()
         }
+        if checkpoints.stepUnderWay == step { savedUpdates = replica.updates }
     }
 
     /// What a resumed run needs of the scale; the configuration has the other policies.
@@ -225,7 +304,7 @@ final class Trainer<Network: Model> {
         guard scale.policy == .dynamic else { return nil }
         return .init(
             scale: scale.scale, goodSteps: scale.goodSteps, hysteresis: scale.hysteresis,
-            lostSteps: scale.lostSteps)
+            lostSteps: min(scale.lostSteps, LossScale.patience - 1))
     }
 
     private func openMetrics() throws(RunError) -> MetricsFile? {

@@ -65,7 +65,7 @@ private struct FiveSteps {
         log: String
     ) throws -> Launch {
         let train =
-            ["train", "\(packageRoot)/\(RunFolder.configuration)", "--resume"]
+            ["train", "\(packageRoot)/\(RunFolder.configuration)", "--resume", "--restart"]
             + run.settings(settings(layout))
         let (watcher, murmur) = (try Program("FileCalls"), try Program("murmur"))
         let watched =
@@ -197,7 +197,7 @@ private struct Trial {
         let layout = number % 5 == 4 ? layouts[1 + number / 5 % 2] : .alone
         let kept = Array(run.metrics.prefix(step))
         let launch = try run.train(
-            ranks: layout.ranks, settings: FiveSteps.settings(layout), ["--resume"])
+            ranks: layout.ranks, settings: FiveSteps.settings(layout), ["--resume", "--restart"])
         let name = "\(name), resumed from \(step) with \(layout.rawValue)"
         #expect(launch.exitCode == 0, "\(name): \(launch.summary)")
         #expect(run.lossBits == undisturbed.lossBits, "\(name): \(run.metrics)")

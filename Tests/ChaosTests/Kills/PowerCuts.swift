@@ -121,7 +121,7 @@ private struct Experiment {
         resumed += 1
         let rows = Array(run.metrics.prefix(step))
         let launch = try run.train(
-            settings: SavingRun.settings + ["checkpoint.every=0"], ["--resume"])
+            settings: SavingRun.settings + ["checkpoint.every=0"], ["--resume", "--restart"])
         guard launch.exitCode == 0 else { return ["resume: \(launch.summary)"] }
         let end = Remains(
             of: run.directory, acknowledged: undisturbed.stepCount, against: undisturbed)

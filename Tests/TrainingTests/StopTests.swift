@@ -1,0 +1,118 @@
+import Communication
+import Datasets
+import Foundation
+import Glibc
+import Parallelism
+import TestSupport
+import Testing
+import Training
+
+/// What a stop from outside leaves behind.
+@Suite(.serialized) struct StopTests {
+    /// Batches of nothing, the reading of which may fail.
+    private struct Split: EvaluationSource {
+        let batchCount = 100
+        let targetWeight = 100.0
+        var damaged: Int?
+
+        func evaluationBatch(_ index: Int) throws(DatasetError) -> Batch {
+            if index == damaged { throw DatasetError(.corrupt, "batch \(index)") }
+            return Batch(
+                fields: [
+                    .init(name: "tokens", rows: 1, columns: 1, values: [0]),
+                    .init(name: "targets", rows: 1, columns: 1, values: [0]),
+                ], weights: [1], sequences: 1, firstSequence: 0)
+        }
+    }
+
+    /// A rank alone is asked to stop after 40 batches, or meets an error: none goes through the rest.
+    @Test(arguments: [1, 3]) func anEvaluationEndsAtASignal(ranks: Int) throws {
+        try InProcess.run(ranks: ranks) { communicator in
+            var batches = 0
+            let last = communicator.rank == ranks - 1
+            func loss() -> Double {
+                batches += 1
+                usleep(100_000)
+                return 2
+            }
+            let result = try evaluate(
+                on: Split(), mesh: Mesh(data: communicator), host: "h",
+                signal: last && batches >= 4 ? SIGTERM : 0
+            ) { _ in loss() }
+            #expect(result == nil && batches < 100 / ranks, "\(batches)")
+        }
+    }
+
+    @Test(arguments: [1, 3]) func theLossIsTheSameOnAnyRanks(ranks: Int) throws {
+        try InProcess.run(ranks: ranks) { communicator in
+            let result = try evaluate(
+                on: Split(), mesh: Mesh(data: communicator), host: "h"
+            ) { _ in 2 }
+            #expect(result == EvaluationResult(loss: 2, tokens: 100))
+        }
+    }
+
+    @Test func anErrorInAnEvaluationIsThatOfAllRanks() throws {
+        try InProcess.run(ranks: 2) { communicator in
+            let error = #expect(throws: RunError.self) {
+                try evaluate(
+                    on: Split(damaged: 80), mesh: Mesh(data: communicator), host: "h"
+                ) { _ in 2 }
+            }
+            #expect(error?.kind == .data && error?.isShared == true && error?.rank == 1)
+        }
+    }
+
+    /// The reader of the log goes away; the run does not.
+    @Test func aLogThatNobodyReadsDoesNotEndARun() throws {
+        let run = try RunFolder()
+        let murmur = try Program("murmur").path
+        let words = (["train", RunFolder.configuration] + run.settings() + ["--stop-at", "8"])
+            .map { "'\($0)'" }.joined(separator: " ")
+        let script =
+            "cd '\(packageRoot)'; { '\(murmur)' \(words) 2>&1; echo $? > '\(run.folder.file("code"))'; } | true"
+        let shell = Process()
+        shell.executableURL = URL(fileURLWithPath: "/bin/sh")
+        shell.arguments = ["-c", script]
+        try shell.run()
+        shell.waitUntilExit()
+        #expect(try run.folder.bytes("code") == Array("0\n".utf8))
+        #expect(run.checkpoints == [8])
+    }
+
+    /// Rows of a run without a checkpoint are not cut off unasked, and are kept where asked.
+    @Test func aRunWithoutACheckpointIsNotRestartedInSilence() throws {
+        let run = try RunFolder()
+        try FileManager.default.createDirectory(
+            atPath: run.directory, withIntermediateDirectories: true)
+        try run.folder.write("run/metrics.jsonl", "{\"step\": 1}\n")
+        let refused = try run.train(["--resume"])
+        #expect(refused.exitCode == 2, "\(refused.summary)")
+        #expect(refused.errors.contains("add --restart"), "\(refused.summary)")
+        #expect(run.metrics.count == 1)
+        let launch = try run.train(["--resume", "--restart", "--stop-at", "2"])
+        #expect(launch.exitCode == 0 && run.metrics.count == 2, "\(launch.summary)")
+        #expect(try run.folder.bytes("run/metrics.jsonl.1") == Array("{\"step\": 1}\n".utf8))
+    }
+
+    @Test func stepsBeyondTheDecayAreWarnedOf() throws {
+        let path = "\(packageRoot)/\(RunFolder.configuration)"
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        var configuration = try RunConfiguration.parse(yaml: text, file: path)
+        #expect(configuration.decayWarning == nil)
+        configuration.schedule.decaySteps = 49
+        #expect(configuration.decayWarning?.contains("(50), found 49") == true)
+        configuration.schedule.decay = .constant
+        #expect(configuration.decayWarning == nil)
+    }
+
+    @Test func tooLittleRoomIsSaidInFigures() {
+        func warning(_ free: Int?, count: Int = 4) -> String? {
+            DiskRoom(directory: "r", checkpoint: 1_500_000_000, count: count, free: free).warning
+        }
+        #expect(warning(nil) == nil && warning(6_000_000_000) == nil)
+        #expect(warning(5_999_999_999)?.contains("4 more checkpoints of 1.50 GB") == true)
+        #expect(warning(1_000_000_000)?.contains("one checkpoint (1.50 GB), found 1.00 GB") == true)
+        #expect(warning(0, count: .max) != nil)
+    }
+}
