@@ -29,7 +29,7 @@ func evaluate(
     let (rank, size, count) = (mesh.dataRank, mesh.shape.data, source.batchCount)
     let borders = (0...size).map { $0 * count / size }
     let sums = Buffer(count: count, dtype: .float64)
-    try mesh.world.together(host) { () throws(RunError) in
+    try mesh.world.together(host, on: "evaluating") { () throws(RunError) in
         for index in borders[rank]..<borders[rank + 1] {
             var batch: Batch?
             var failure: RunError?

@@ -20,6 +20,7 @@ public struct TrainedModel {
     /// With a world, collective: all ranks take the same checkpoint.
     public init(path: String, overrides: [String] = [], world: World? = nil) throws(RunError) {
         try checkMachine()
+        let work = world?.communicator.beginWork("loading \(path)")
         let reader: CheckpointReader
         do throws(CheckpointError) {
             guard
@@ -74,6 +75,7 @@ public struct TrainedModel {
         } catch {
             throw RunError(error)
         }
+        if let work { try world?.communicator.finish(work, on: "loading \(path)") }
         // A checkpoint holds masters; the run worked with them as they are stored.
         let storage = configuration.storageType
         guard storage != .float32 else { return }
@@ -85,9 +87,10 @@ public struct TrainedModel {
     /// The loss over the whole validation split. Collective over `world`.
     public func evaluate(world: World) throws(RunError) -> EvaluationResult {
         let (configuration, tokenizer) = (configuration, tokenizer)
-        configuration.startThreads(world)
-        let source = try world.communicator.together(world.placement.hostName) {
-            () throws(RunError) in
+        try configuration.startThreads(world)
+        let source = try world.communicator.together(
+            world.placement.hostName, on: "opening data"
+        ) { () throws(RunError) in
             let dataset = try configuration.openDataset()
             guard dataset.tokenizer.digest == tokenizer.digest else {
                 throw RunError(

@@ -30,7 +30,7 @@ struct StepTracing {
         let tracks = Trace.stop()
         let texts: [String]
         do throws(CommunicationError) {
-            let clock = TraceClock(tracks, host: world.placement.hostName)
+            let clock = TraceClock(tracks, host: "\(world.placement.hostLeader)")
             let clocks = try world.communicator.gatherAll(clock.text).compactMap(TraceClock.init)
             let origin = clock.origin(among: clocks)
             let text = TraceText(rank: world.rank, host: world.placement.hostName, origin: origin)
