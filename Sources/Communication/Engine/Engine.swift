@@ -374,8 +374,8 @@ final class Engine: @unchecked Sendable {
             if failure == nil && !active.isEmpty {
                 if isAwaited || awaitedCount.load(ordering: .relaxed) == 0 {
                     let isCalm =
-                        MonotonicClock.now - idleSince > 1_000_000_000
-                        && active.allSatisfy(\.isHeartbeats)
+                        active.allSatisfy(\.isHeartbeats)
+                        && (!isAwaited || MonotonicClock.now - idleSince > 1_000_000_000)
                     monitor.wait(for: .work, nanoseconds: isCalm ? 5_000_000 : 50_000)
                 }
             } else {
