@@ -7,6 +7,13 @@ public struct CommunicationOptions: Sendable {
     /// the operation's last progress, whichever is later.
     public var deadline: Duration = .seconds(120)
 
+    /// How long entering the world may take: MPI_Init of a large job is slow, and the launcher sees to ranks
+    /// that die in it. Never less than `deadline`.
+    public var entryDeadline: Duration = .seconds(600)
+
+    /// How often a rank that waits for the others' work says so.
+    public var reminder: Duration = .seconds(30)
+
     /// Bytes of the longest message: everything longer is cut, so that counts fit MPI's `int`, receive
     /// buffers stay small and operations make progress side by side.
     public var chunkBytes = 512 << 10

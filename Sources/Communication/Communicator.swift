@@ -40,6 +40,13 @@ public protocol Communicator: AnyObject, Sendable {
     /// Returns when every rank has called it.
     func barrier() -> PendingOperation
 
+    /// Begins work that every rank does by itself, or together with others, for as long as it takes each.
+    /// Until `LongWork.end` the communication thread of each rank tells the others that it is there: a rank that
+    /// works is waited for, in the operations of the work too, and one that falls silent is named.
+    ///
+    /// - Parameter name: what it is called in an error.
+    func beginWork(_ name: String) -> LongWork
+
     /// To rank `peer`, another one; matched by its `receive` with the same tag (0 or more) and size, in
     /// the order they were submitted. Not collective.
     func send(_ buffer: Buffer, to peer: Int, tag: Int) -> PendingOperation

@@ -75,6 +75,19 @@ final class Group: Communicator {
         collective("barrier", nil) { $0.barrier() }
     }
 
+    func beginWork(_ name: String) -> LongWork {
+        if size == 1 { return LongWork() }
+        var beats: Heartbeats?
+        let ticket = ticket(name, nil) { context in
+            let made = Heartbeats(name, in: context, engine: engine)
+            beats = made
+            return made
+        }
+        guard let beats else { preconditionFailure("\(name): expected an exchange, got none") }
+        engine.enqueue(ticket)
+        return LongWork(beats, ticket: ticket, engine: engine)
+    }
+
     private func collective(
         _ name: String, _ buffer: Buffer?, _ make: (ExchangeContext) -> any Exchange
     ) -> PendingOperation {

@@ -6,13 +6,20 @@ public struct HostPlacement: Sendable, Equatable {
     /// From 0.
     public let localRank: Int
     public let localSize: Int
+    /// The lowest rank there, by its number in the world: what tells hosts apart, since names may be equal.
+    public let hostLeader: Int
 
-    init(hostName: String = HostPlacement.thisHost, localRank: Int, localSize: Int) {
+    init(
+        hostName: String = HostPlacement.thisHost, localRank: Int, localSize: Int, hostLeader: Int
+    ) {
         (self.hostName, self.localRank, self.localSize) = (hostName, localRank, localSize)
+        self.hostLeader = hostLeader
     }
 
     /// A process without others.
-    public static var alone: HostPlacement { HostPlacement(localRank: 0, localSize: 1) }
+    public static var alone: HostPlacement {
+        HostPlacement(localRank: 0, localSize: 1, hostLeader: 0)
+    }
 
     static var thisHost: String {
         var name = [CChar](repeating: 0, count: 256)

@@ -8,6 +8,8 @@ protocol Transport: AnyObject {
     /// Place among the ranks of this host, and their number.
     var localRank: Int { get }
     var localSize: Int { get }
+    /// The lowest rank of this host.
+    var hostLeader: Int { get }
     /// The host name of every rank.
     var hosts: [String] { get }
     /// The largest tag a message may carry.

@@ -32,7 +32,7 @@ extension CommunicationTests {
             try expectPasses(.inProcess, ranks, options, on: "shared memory")
         }
 
-        @Test(arguments: [(4, 2), (6, 3), (8, 4), (8, 2)])
+        @Test(arguments: [(4, 2), (6, 3), (8, 4), (8, 2), (12, 6), (12, 3)])
         func severalHosts(ranks: Int, hostSize: Int) throws {
             try expectPasses(
                 .inProcess, ranks, ["--host-size", "\(hostSize)", "--shared-chunk", "4096"],

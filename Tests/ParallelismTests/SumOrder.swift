@@ -68,6 +68,7 @@ final class Reordered: Communicator {
     }
 
     func barrier() -> PendingOperation { base.barrier() }
+    func beginWork(_ name: String) -> LongWork { base.beginWork(name) }
 
     func send(_ buffer: Buffer, to peer: Int, tag: Int) -> PendingOperation {
         base.send(buffer, to: peer, tag: tag)

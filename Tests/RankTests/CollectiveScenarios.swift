@@ -17,7 +17,7 @@ let allScenarios: [String: Scenario] = [
     "huge": huge,
     "leaves": leaves, "same-as-messages": sameAsMessages, "crossing": crossing,
     "differ-kind": differInKind, "differ-pieces": differInPieces,
-    "speed": speed,
+    "speed": speed, "short-work": shortWork,
 ]
 
 @Sendable func allReduce(_ world: any Communicator) throws {

@@ -163,7 +163,7 @@ private func expectSame(_ text: String, _ world: any Communicator) throws {
 /// Scenarios about processes and their launcher.
 let launchedScenarios: [String: @Sendable (any Communicator, MPIEnvironment) throws -> Void] = [
     "placement": placement, "abort": abort, "exits": exits, "stays": stays,
-    "freezes": freezes, "compare": compare,
+    "freezes": freezes, "compare": compare, "works": works, "freezes-at-work": freezesAtWork,
 ]
 
 /// All ranks are on this host, and each knows its place there.
@@ -209,4 +209,32 @@ let launchedScenarios: [String: @Sendable (any Communicator, MPIEnvironment) thr
     try group.barrier().wait()
     if group.rank == group.size - 1 { kill(getpid(), SIGSTOP) }
     try group.barrier().wait()
+}
+
+/// Works begin and end one after the other and inside one another.
+@Sendable func shortWork(_ world: any Communicator) throws {
+    for _ in 0..<20 {
+        let outer = world.beginWork("outer")
+        for _ in 0..<3 { try world.beginWork("inner").end() }
+        try world.barrier().wait()
+        try outer.end()
+    }
+}
+
+/// One process works for three deadlines.
+@Sendable func works(_ group: any Communicator, _ ranks: MPIEnvironment) throws {
+    let work = group.beginWork("reading")
+    if group.rank == group.size - 1 { sleep(6) }
+    try work.end()
+    try group.barrier().wait()
+}
+
+/// One process is stopped while it works; another works on.
+@Sendable func freezesAtWork(_ group: any Communicator, _ ranks: MPIEnvironment) throws {
+    print("PROCESS \(getpid())")
+    fflush(nil)
+    let work = group.beginWork("reading")
+    if group.rank == group.size - 1 { kill(getpid(), SIGSTOP) }
+    if group.rank == 1 { sleep(30) }
+    try work.end()
 }

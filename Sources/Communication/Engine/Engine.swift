@@ -34,6 +34,10 @@ final class Engine: @unchecked Sendable {
     // Shared, without it.
     let hasMail = Atomic(false)
     let awaitedCount = Atomic(0)
+    /// Threads of this rank that wait for an operation, by messages or in memory.
+    let waiterCount = Atomic(0)
+    /// When a rank was last known to work while all were known to be there; 0: never.
+    let workSeenAt = Atomic<UInt64>(0)
     let hasFailed = Atomic(false)
     let localSize = Atomic(1)
     let sharedWork = SharedWork()
@@ -49,6 +53,7 @@ final class Engine: @unchecked Sendable {
         let size: Int
         let localRank: Int
         let localSize: Int
+        let hostLeader: Int
         /// By rank in the world.
         let hosts: [String]
         let tags: TagSpace
@@ -63,7 +68,9 @@ final class Engine: @unchecked Sendable {
     func start(_ makeTransport: @escaping MakeTransport) throws(CommunicationError) -> World {
         let thread = try NativeThread("communication") { self.run(makeTransport) }
         monitor.withLock { self.thread = thread }
-        try reach(.running, what: "entering the world")
+        try reach(
+            .running, within: max(options.deadline, options.entryDeadline),
+            what: "entering the world")
         guard let world = monitor.withLock({ self.world }) else {
             preconditionFailure("Engine: expected a world once it runs, got none")
         }
@@ -80,7 +87,7 @@ final class Engine: @unchecked Sendable {
         guard let thread = started else { return }
         refuseToLeaveSharedWork()
         order(.close)
-        try reach(.closed, what: "leaving the world")
+        try reach(.closed, within: options.deadline, what: "leaving the world")
         thread.join()
         if let failure = monitor.withLock({ self.failure }) { throw failure }
     }
@@ -107,15 +114,17 @@ final class Engine: @unchecked Sendable {
     }
 
     /// Blocks until the thread reaches `wanted` or fails to.
-    private func reach(_ wanted: Phase, what: String) throws(CommunicationError) {
-        let end = MonotonicClock.now + options.deadline.nanoseconds
+    private func reach(
+        _ wanted: Phase, within deadline: Duration, what: String
+    ) throws(CommunicationError) {
+        let end = MonotonicClock.now + deadline.nanoseconds
         let fault = monitor.withLock { () -> CommunicationError? in
             while phase != wanted && phase != .closed {
                 let now = MonotonicClock.now
                 guard now < end else {
                     return CommunicationError(
                         .deadline,
-                        "\(what): expected all ranks within \(options.deadline), found some missing"
+                        "\(what): expected all ranks within \(deadline), found some missing"
                     )
                 }
                 monitor.wait(for: .news, nanoseconds: end - now)
@@ -155,9 +164,11 @@ final class Engine: @unchecked Sendable {
             defer { span.end() }
             let start = MonotonicClock.now
             awaitedCount.add(1, ordering: .sequentiallyConsistent)
+            waiterCount.add(1, ordering: .relaxed)
             ticket.isAwaited.store(true, ordering: .sequentiallyConsistent)
             defer {
                 awaitedCount.subtract(1, ordering: .sequentiallyConsistent)
+                waiterCount.subtract(1, ordering: .relaxed)
                 waitedNanoseconds.add(MonotonicClock.now - start, ordering: .relaxed)
             }
             monitor.withLock { monitor.signal(.work) }
@@ -207,7 +218,8 @@ final class Engine: @unchecked Sendable {
         monitor.withLock {
             world = World(
                 rank: transport.rank, size: transport.size, localRank: transport.localRank,
-                localSize: transport.localSize, hosts: transport.hosts,
+                localSize: transport.localSize, hostLeader: transport.hostLeader,
+                hosts: transport.hosts,
                 tags: TagSpace(upperBound: min(transport.tagUpperBound, options.tagLimit)))
             phase = .running
             monitor.signal(.news)
@@ -321,7 +333,9 @@ final class Engine: @unchecked Sendable {
             ticket.wasAwaited = true
             ticket.lastProgress = now
         }
-        if now - ticket.lastProgress > options.deadline.nanoseconds {
+        // A peer that works is waited for; one that is lost, its heartbeats tell.
+        let lastSign = max(ticket.lastProgress, workSeenAt.load(ordering: .relaxed))
+        if now - lastSign > options.deadline.nanoseconds {
             throw ticket.silence(options.deadline, hosts: transport.hosts)
         }
     }
@@ -347,7 +361,8 @@ final class Engine: @unchecked Sendable {
     }
 
     /// Nothing moved. Polls while somebody waits, giving up the core at each turn, and after a
-    /// millisecond for so long that ranks which share this core get on; sleeps otherwise.
+    /// millisecond for so long that ranks which share this core get on; sleeps otherwise. Heartbeats
+    /// alone make no haste.
     private func rest(idleSince: UInt64) {
         let isAwaited = awaitedCount.load(ordering: .sequentiallyConsistent) > 0 && failure == nil
         if isAwaited && MonotonicClock.now - idleSince < 1_000_000 {
@@ -358,7 +373,10 @@ final class Engine: @unchecked Sendable {
             guard !hasMail.load(ordering: .relaxed) else { return }
             if failure == nil && !active.isEmpty {
                 if isAwaited || awaitedCount.load(ordering: .relaxed) == 0 {
-                    monitor.wait(for: .work, nanoseconds: 50_000)
+                    let isCalm =
+                        active.allSatisfy(\.isHeartbeats)
+                        && (!isAwaited || MonotonicClock.now - idleSince > 1_000_000_000)
+                    monitor.wait(for: .work, nanoseconds: isCalm ? 5_000_000 : 50_000)
                 }
             } else {
                 monitor.wait(for: .work)

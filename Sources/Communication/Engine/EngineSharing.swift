@@ -54,15 +54,15 @@ extension Engine {
         return result
     }
 
-    /// Sleeps until the ticket is done, at most for a millisecond, while the engine polls for it.
-    func sleep(until ticket: Ticket) {
+    /// Sleeps until the ticket is done, at most for so long, while the engine polls for it.
+    func sleep(until ticket: Ticket, nanoseconds: UInt64 = 1_000_000) {
         awaitedCount.add(1, ordering: .sequentiallyConsistent)
         ticket.isAwaited.store(true, ordering: .sequentiallyConsistent)
         defer { awaitedCount.subtract(1, ordering: .sequentiallyConsistent) }
         monitor.withLock {
             monitor.signal(.work)
             if !ticket.isDone.load(ordering: .acquiring) {
-                monitor.wait(for: .news, nanoseconds: 1_000_000)
+                monitor.wait(for: .news, nanoseconds: nanoseconds)
             }
         }
     }

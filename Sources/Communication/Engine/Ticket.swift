@@ -27,6 +27,7 @@ final class Ticket: @unchecked Sendable {
     }
 
     var isComplete: Bool { exchange == nil }
+    var isHeartbeats: Bool { exchange is Heartbeats }
 
     /// Moves the exchange on; whether anything changed.
     func advance(_ transport: any Transport) throws(CommunicationError) -> Bool {

@@ -95,6 +95,7 @@ final class InProcessTransport: Transport {
 
     var size: Int { office.size }
     var localRank: Int { rank % hostSize }
+    var hostLeader: Int { rank / hostSize * hostSize }
     var localSize: Int { min(hostSize, office.size - rank / hostSize * hostSize) }
     var hosts: [String] { Array(repeating: HostPlacement.thisHost, count: office.size) }
     var tagUpperBound: Int { Int(Int32.max) }

@@ -29,7 +29,8 @@ extension PostOffice {
         let grid: HostGrid
         switch HostGrid.arrange(
             hosts: wish.members.map { $0 / hostSize }, rank: wish.rank,
-            room: wish.members.map { _ in room }, needed: wish.blockBytes * wish.members.count)
+            room: wish.members.map { _ in room },
+            needed: wish.members.map { _ in wish.blockBytes * wish.members.count })
         {
         case .failure(let refusal): return .refusal(refusal)
         case .success(let found): grid = found

@@ -34,9 +34,12 @@ public final class MPIEnvironment: Sendable {
         try followLauncher()
         let engine = Engine(options: options)
         let world = try engine.start { () throws(CommunicationError) in try MPITransport() }
+        if world.localRank == 0 { SharedMemoryFiles.removeAbandoned() }
         return MPIEnvironment(
             engine: engine, world: world,
-            placement: HostPlacement(localRank: world.localRank, localSize: world.localSize))
+            placement: HostPlacement(
+                localRank: world.localRank, localSize: world.localSize,
+                hostLeader: world.hostLeader))
     }
 
     /// Leaves the world. Every operation has been waited for; nothing may be called afterwards.

@@ -18,15 +18,19 @@ extension MPITransport {
         try check(
             MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT64_T, MPI_MIN, host), "MPI_Allreduce")
         let room = wish.options.pretendedRoom ?? freeBytes()
-        var table = [Int64](repeating: 0, count: 2 * wish.members.count)
+        // Groups that are disjoint open their windows at the same time: all ranks of the host count.
+        let needed = 2 * (wish.blockBytes + MPITransport.alignment) * localSize
+        let row = [first, Int64(room), Int64(needed)]
+        var table = [Int64](repeating: 0, count: row.count * wish.members.count)
         try check(
             MPI_Allgather(
-                [first, Int64(room)], 2, MPI_INT64_T, &table, 2, MPI_INT64_T, all), "MPI_Allgather")
-        // Groups that are disjoint open their windows at the same time.
+                row, Int32(row.count), MPI_INT64_T, &table, Int32(row.count), MPI_INT64_T, all),
+            "MPI_Allgather")
+        func column(_ index: Int) -> [Int] {
+            stride(from: index, to: table.count, by: row.count).map { Int(table[$0]) }
+        }
         let arrangement = HostGrid.arrange(
-            hosts: stride(from: 0, to: table.count, by: 2).map { Int(table[$0]) }, rank: wish.rank,
-            room: stride(from: 1, to: table.count, by: 2).map { Int(table[$0]) },
-            needed: 2 * (wish.blockBytes + MPITransport.alignment) * localSize)
+            hosts: column(0), rank: wish.rank, room: column(1), needed: column(2))
         defer { MPI_Comm_free(&all) }
         switch arrangement {
         case .failure(let refusal):

@@ -8,6 +8,7 @@ final class MPITransport: Transport {
     /// Where this rank stands within its host.
     let localRank: Int
     let localSize: Int
+    let hostLeader: Int
     let hosts: [String]
 
     let world: MPI_Comm
@@ -40,7 +41,7 @@ final class MPITransport: Transport {
         try check(MPI_Comm_size(world, &size), "MPI_Comm_size")
         (self.rank, self.size) = (Int(rank), Int(size))
         tagUpperBound = try MPITransport.tagUpperBound(world)
-        (localRank, localSize) = try MPITransport.placement(world, rank: rank)
+        (localRank, localSize, hostLeader) = try MPITransport.placement(world, rank: rank)
         hosts = try MPITransport.hosts(world, size: Int(size))
     }
 
@@ -55,7 +56,7 @@ final class MPITransport: Transport {
     }
 
     private static func placement(_ world: MPI_Comm, rank: Int32) throws(CommunicationError) -> (
-        Int, Int
+        Int, Int, Int
     ) {
         var host: MPI_Comm? = MPI_COMM_NULL
         try check(
@@ -65,8 +66,10 @@ final class MPITransport: Transport {
         var (localRank, localSize): (Int32, Int32) = (0, 0)
         try check(MPI_Comm_rank(host, &localRank), "MPI_Comm_rank")
         try check(MPI_Comm_size(host, &localSize), "MPI_Comm_size")
+        var leader = rank
+        try check(MPI_Bcast(&leader, 1, MPI_INT32_T, 0, host), "MPI_Bcast")
         try check(MPI_Comm_free(&host), "MPI_Comm_free")
-        return (Int(localRank), Int(localSize))
+        return (Int(localRank), Int(localSize), Int(leader))
     }
 
     /// Every rank's host name, so that a rank that falls silent can be told where.

@@ -3,25 +3,28 @@
 /// The canonical tree halves the ranks from the top while their number is even. So the members of a host
 /// are a branch of it exactly where the number of hosts is a power of two, and the tree over the hosts'
 /// sums is then the canonical one over as many ranks.
-struct HostGrid: Equatable, Sendable {
-    let hostCount: Int
+package struct HostGrid: Equatable, Sendable {
+    package let hostCount: Int
     /// Members on each host.
-    let hostSize: Int
+    package let hostSize: Int
     /// This rank's host, and its place there.
-    let host: Int
-    let place: Int
+    package let host: Int
+    package let place: Int
 
     /// Why members cannot share memory.
-    struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
-        let description: String
+    package struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
+        package let description: String
     }
 
+    /// The same verdict on every member: nothing in it depends on where the member itself stands.
+    ///
     /// - Parameters:
     ///   - hosts: a number for each member's host, by rank in the group.
     ///   - room: bytes of shared memory that can be had on each member's host.
-    ///   - needed: bytes of them that the group takes there.
-    static func arrange(
-        hosts: [Int], rank: Int, room: [Int], needed: Int
+    ///   - needed: bytes of them that are taken there, which differ where hosts have different numbers of
+    ///     ranks.
+    package static func arrange(
+        hosts: [Int], rank: Int, room: [Int], needed: [Int]
     ) -> Result<HostGrid, Refusal> {
         let size = hosts.count
         let hostSize = hosts.prefix { $0 == hosts[0] }.count
@@ -44,12 +47,11 @@ struct HostGrid: Equatable, Sendable {
                         "\(hostCount) hosts, where sums of a host fit into the order with 1, 2, 4, …"
                 ))
         }
-        let least = room.min() ?? 0
-        guard least >= needed else {
+        if let (room, needed) = zip(room, needed).first(where: { $0 < $1 }) {
             return .failure(
                 Refusal(
                     description:
-                        "/dev/shm with \(least) bytes free, where \(needed) are wanted; enlarge it")
+                        "/dev/shm with \(room) bytes free, where \(needed) are wanted; enlarge it")
             )
         }
         return .success(

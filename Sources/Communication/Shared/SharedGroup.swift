@@ -108,6 +108,8 @@ final class SharedGroup: Communicator {
         return submit(.barrier, nil, [], stages)
     }
 
+    func beginWork(_ name: String) -> LongWork { inner.beginWork(name) }
+
     func broadcast(_ buffer: Buffer, from root: Int) -> PendingOperation {
         inner.broadcast(buffer, from: root)
     }

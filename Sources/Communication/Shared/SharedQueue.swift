@@ -80,7 +80,10 @@ final class SharedQueue: @unchecked Sendable {
         guard case .pass(let pass) = stage else {
             return silence > engine.patience ? engine.stuck(operation.name) : nil
         }
-        guard silence > deadline.nanoseconds else { return nil }
+        // A member that works is waited for.
+        let now = MonotonicClock.now
+        let sinceWork = now - min(now, engine.workSeenAt.load(ordering: .relaxed))
+        guard min(silence, sinceWork) > deadline.nanoseconds else { return nil }
         let (ranks, chunks) = channel.silent(pass)
         let bytes = min(operation.byteCount, chunks * channel.memory.chunkBytes)
         return .silence(

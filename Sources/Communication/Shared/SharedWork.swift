@@ -74,6 +74,8 @@ final class SharedWork: @unchecked Sendable {
         if !lock.withLock({ _ in operation.isDone }) {
             let span = Trace.begin(.communication, operation.kind.awaitedName)
             defer { span.end() }
+            queue.engine.waiterCount.add(1, ordering: .relaxed)
+            defer { queue.engine.waiterCount.subtract(1, ordering: .relaxed) }
             var patience = queue.engine.makePatience()
             while let progressed = moveOn(operation, queue) {
                 if progressed || (!patience.isSpinning && advance()) {

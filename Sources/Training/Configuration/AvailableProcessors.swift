@@ -2,16 +2,16 @@ import Foundation
 
 /// The processors this process may use.
 public enum AvailableProcessors {
-    /// Processors of the affinity mask; all of the machine where the mask cannot be read.
-    public static var count: Int {
+    /// How many the affinity mask has.
+    public static var count: Int { mask.processors.count }
+
+    /// The affinity mask; all processors of the machine where it cannot be read.
+    package static var mask: ProcessorMask {
         // The C function for it is hidden behind a macro that Swift's Glibc does not set.
-        guard let status = try? String(contentsOfFile: "/proc/thread-self/status", encoding: .utf8),
-            let line = status.split(separator: "\n").first(where: {
-                $0.hasPrefix("Cpus_allowed:")
-            })
-        else { return onMachine }
-        let mask = line.dropFirst("Cpus_allowed:".count).compactMap(\.hexDigitValue)
-        return max(1, mask.reduce(0) { $0 + $1.nonzeroBitCount })
+        let status = try? String(contentsOfFile: "/proc/thread-self/status", encoding: .utf8)
+        let line = status?.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed:") }
+        return line.flatMap { ProcessorMask("\($0.dropFirst("Cpus_allowed:".count))") }
+            ?? ProcessorMask(processors: Array(0..<onMachine))
     }
 
     /// Processors of the machine.

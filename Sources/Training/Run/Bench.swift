@@ -78,7 +78,7 @@ public func bench(
     world: World
 ) throws(RunError) -> BenchResult {
     _ = try checkLayout(configuration, world: world, readsData: false)
-    configuration.startThreads(world)
+    try configuration.startThreads(world)
     let model = try configuration.makeModel(vocabulary: nil)
     let replica = try configuration.makeReplica(of: model, world: world)
     try communicating { () throws(CommunicationError) in

@@ -23,6 +23,7 @@ public struct TrainedModel {
     /// With a world, collective: all ranks take the same checkpoint.
     public init(path: String, overrides: [String] = [], world: World? = nil) throws(RunError) {
         try checkMachine()
+        let work = world?.communicator.beginWork("loading \(path)")
         let reader: CheckpointReader
         do throws(CheckpointError) {
             guard
@@ -78,6 +79,7 @@ public struct TrainedModel {
         } catch {
             throw RunError(error)
         }
+        if let work { try world?.communicator.finish(work, on: "loading \(path)") }
         // A checkpoint holds masters; the run worked with them as they are stored.
         let storage = configuration.storageType
         guard storage != .float32 else { return }
@@ -90,13 +92,14 @@ public struct TrainedModel {
     /// removed again. Collective over `world`.
     public func evaluate(world: World) throws(RunError) -> EvaluationResult {
         let (configuration, tokenizer) = (configuration, tokenizer)
-        configuration.startThreads(world)
+        try configuration.startThreads(world)
         // One name for all, so that the ranks of a host make it once.
         let name = try world.communicator.gather("murmur-evaluate-\(UUID().uuidString)")[0]
         let scratch = FileManager.default.temporaryDirectory.appendingPathComponent(name).path
         defer { try? FileManager.default.removeItem(atPath: scratch) }
-        let source = try world.communicator.together(world.placement.hostName) {
-            () throws(RunError) in
+        let source = try world.communicator.together(
+            world.placement.hostName, on: "opening data"
+        ) { () throws(RunError) in
             let dataset =
                 try namesCache
                 ? configuration.openDataset() : configuration.openDataset(makingIn: scratch)

@@ -24,7 +24,9 @@ package struct SharedFolder {
                 "\(directory): expected a folder to write to, found \(reason); check run.directory "
                     + "and its permissions")
         }
-        let outcome = world.isFirst ? nil : folder.look() ?? folder.write(by: world.rank)
+        let outcome = try world.communicator.patiently(on: "looking at \(directory)") {
+            world.isFirst ? nil : folder.look() ?? folder.write(by: world.rank)
+        }
         let outcomes = try world.communicator.gather(
             "\(world.placement.hostName)\t\(outcome ?? "")")
         if world.isFirst { folder.removeProbes() }

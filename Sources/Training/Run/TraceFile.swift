@@ -35,7 +35,7 @@ struct StepTracing {
         }
         var failure: RunError?
         try communicating(step: step) { () throws(CommunicationError) in
-            let clock = TraceClock(tracks, host: host)
+            let clock = TraceClock(tracks, host: "\(world.placement.hostLeader)")
             let clocks = try communicator.gatherAll(clock.text).compactMap(TraceClock.init)
             let text = TraceText(
                 rank: world.rank, host: host, origin: clock.origin(among: clocks))

@@ -41,7 +41,7 @@ public func train(
         console.note("warning: \(warning)")
     }
     if let warning = configuration.decayWarning { console.note("warning: \(warning)") }
-    configuration.startThreads(world)
+    try configuration.startThreads(world)
 
     // The run directory: an earlier run is never overwritten, and no other run writes here meanwhile.
     let lock = try communicator.together(host) { () throws(RunError) in
@@ -50,17 +50,21 @@ public func train(
     defer { withExtendedLifetime(lock) {} }
     if let warning = lock?.warning { console.note("warning: \(warning)") }
     try SharedFolder.require(configuration.run.directory, world: world)
-    let checkpoint = try openRunDirectory(configuration, options: options, world: world)
+    let checkpoint = try communicator.patiently(on: "verifying a checkpoint") {
+        () throws(RunError) in
+        try openRunDirectory(configuration, options: options, world: world)
+    }
     for warning in checkpoint?.warnings ?? [] { console.note("warning: passed over: \(warning)") }
     let saved = try checkpoint.map { (found) throws(RunError) in
         try checkResume(found.reader, configuration, options, console)
     }
 
     // Data: the first rank of a host to come makes shards where there are none; the others wait for it.
-    let dataset = try communicator.together(host) { () throws(RunError) in
+    let dataset = try communicator.together(host, on: "opening data") { () throws(RunError) in
         try configuration.openDataset()
     }
-    let (source, evaluation) = try communicator.together(host) { () throws(RunError) in
+    let (source, evaluation) = try communicator.together(host, on: "checking data") {
+        () throws(RunError) in
         do throws(DatasetError) {
             let length = configuration.model.contextLength
             let batches = try TokenBatches(
@@ -98,10 +102,14 @@ public func train(
         configuration, world: world, replica: replica, source: source, evaluation: evaluation,
         identity: identity, copiesState: plan.copiesState)
     if let reader = checkpoint?.reader {
-        try trainer.resume(from: reader, console: console)
+        try communicator.patiently(on: "restoring \(reader.path)") { () throws(RunError) in
+            try trainer.resume(from: reader, console: console)
+        }
     } else {
-        try communicating { () throws(CommunicationError) in
-            try replica.initialize(seed: configuration.run.seed)
+        try communicator.patiently(on: "making the model") { () throws(RunError) in
+            try communicating { () throws(CommunicationError) in
+                try replica.initialize(seed: configuration.run.seed)
+            }
         }
     }
     try writeResolvedConfiguration(configuration, world: world)
@@ -157,12 +165,11 @@ func checkMachine() throws(RunError) {
 }
 
 extension RunConfiguration {
-    func startThreads(_ world: World) {
-        let ranks = world.placement.localSize
-        let count = run.threadCount(ranksOnHost: ranks)
-        var automatic = run
-        automatic.threads = nil
-        Threads.start(count, ownProcessors: count <= automatic.threadCount(ranksOnHost: ranks))
+    /// As many threads as configured, or as this rank's share of its host has room for. Collective.
+    func startThreads(_ world: World) throws(RunError) {
+        let share = try world.processorShare()
+        let count = run.threads ?? share.threads
+        Threads.start(count, ownProcessors: share.holds(threads: count))
     }
 
     /// What identifies a run and what it was made of.
@@ -294,7 +301,10 @@ func measuredProductRate(_ world: World) throws(RunError) -> Double {
     try communicating { () throws(CommunicationError) in
         try world.communicator.barrier().wait()
     }
-    return try world.communicator.gather(BLAS.sgemmRate(threads: Threads.count)).reduce(0, +)
+    let rate = try world.communicator.patiently(on: "measuring the processor") {
+        BLAS.sgemmRate(threads: Threads.count)
+    }
+    return try world.communicator.gather(rate).reduce(0, +)
 }
 
 private func describe(

@@ -15,24 +15,42 @@ public struct World: Sendable {
     public static func enter(timeout: Double) throws(RunError) -> World {
         let variables = ProcessInfo.processInfo.environment
         guard MPIEnvironment.isLaunched(environment: variables) else {
-            if let tasks = variables["SLURM_NTASKS"].flatMap({ Int($0) }), tasks > 1 {
-                throw RunError(
-                    .usage,
-                    "launch: expected PMIx from srun for \(tasks) tasks, found none; "
-                        + "use srun --mpi=pmix -n \(tasks) murmur …")
-            }
+            try requireLaunch(of: 1, environment: variables)
             return World(communicator: InProcess.alone(), placement: .alone, environment: nil)
         }
-        do throws(CommunicationError) {
+        let environment = try communicating { () throws(CommunicationError) in
             var options = CommunicationOptions()
             options.deadline = .seconds(timeout)
-            let environment = try MPIEnvironment.start(options: options)
-            return World(
-                communicator: environment.world, placement: environment.placement,
-                environment: environment)
-        } catch {
-            throw RunError(error)
+            return try MPIEnvironment.start(options: options)
         }
+        do throws(RunError) {
+            try requireLaunch(of: environment.world.size, environment: variables)
+        } catch {
+            // A process that knows of no other leaves nobody waiting.
+            try? environment.finish()
+            throw error
+        }
+        return World(
+            communicator: environment.world, placement: environment.placement,
+            environment: environment)
+    }
+
+    /// Throws where a launcher has started several processes, and this one is alone: each would train by
+    /// itself. So it is under Slurm without PMIx, and where the launcher speaks another protocol than the
+    /// message library.
+    package static func requireLaunch(
+        of size: Int, environment: [String: String]
+    ) throws(RunError) {
+        guard size == 1 else { return }
+        // The first of them that is there is the launcher's nearest to this process.
+        let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"]
+        guard let tasks = names.lazy.compactMap({ environment[$0].flatMap { Int($0) } }).first,
+            tasks > 1
+        else { return }
+        throw RunError(
+            .usage,
+            "launch: expected PMIx from srun for \(tasks) tasks, found none; "
+                + "use srun --mpi=pmix -n \(tasks) murmur …")
     }
 
     /// A world inside this process, for tests.
@@ -81,19 +99,50 @@ extension Communicator {
         }
     }
 
-    /// Runs `body` on every rank; throws on *every* rank the error of the lowest one that has any, so that
-    /// all leave in the same place with the same code. Collective: `body` is not, unless it says so.
+    /// Runs `body` on every rank, for however long that takes; throws on *every* rank the error of the lowest
+    /// one that has any, so that all leave in the same place with the same code. Collective: `body` is not,
+    /// unless it says so.
+    /// - Parameter what: what ranks are at, for those who wait.
     func together<Result>(
-        _ host: String, _ body: () throws(RunError) -> Result
+        _ host: String, on what: String = "work of its own",
+        _ body: () throws(RunError) -> Result
     ) throws(RunError) -> Result {
+        let work = beginWork(what)
         let outcome: Swift.Result<Result, RunError>
         do throws(RunError) {
             outcome = .success(try body())
         } catch {
             outcome = .failure(error)
         }
+        try finish(work, on: what)
         try shareFailure(host) { () throws(RunError) in _ = try outcome.get() }
         return try outcome.get()
+    }
+
+    /// Runs `body`, in which ranks work for long and communicate, and which throws the same on every rank.
+    /// Collective.
+    func patiently<Result>(
+        on what: String, _ body: () throws(RunError) -> Result
+    ) throws(RunError) -> Result {
+        let work = beginWork(what)
+        let outcome: Swift.Result<Result, RunError>
+        do throws(RunError) {
+            outcome = .success(try body())
+        } catch {
+            // Where the others do not know of it, this rank ends them all.
+            guard error.isShared else { throw error }
+            outcome = .failure(error)
+        }
+        try finish(work, on: what)
+        return try outcome.get()
+    }
+
+    /// Waits for the work of all; the first rank says for whom. Collective.
+    func finish(_ work: LongWork, on what: String) throws(RunError) {
+        let console = Console(isActive: rank == 0)
+        try communicating { () throws(CommunicationError) in
+            try work.end { console.note("waiting for rank \($0): \(what)") }
+        }
     }
 
     private func shareFailure(
