@@ -20,7 +20,8 @@ struct CheckpointCommand: ParsableCommand {
                 """)
 
         @Argument(
-            help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+            help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"),
+            transform: path)
         var directory: String
 
         func run() throws {

@@ -12,7 +12,7 @@ struct ListCheckpoints: ParsableCommand {
             `verify` reads every byte.
             """)
 
-    @Argument(help: ArgumentHelp("The directory of a run.", valueName: "dir"))
+    @Argument(help: ArgumentHelp("The directory of a run.", valueName: "dir"), transform: path)
     var directory: String
 
     func run() throws {
@@ -47,7 +47,7 @@ struct VerifyCheckpoint: ParsableCommand {
             tensor are named.
             """)
 
-    @Argument(help: ArgumentHelp("A checkpoint, or a run.", valueName: "dir"))
+    @Argument(help: ArgumentHelp("A checkpoint, or a run.", valueName: "dir"), transform: path)
     var directory: String
 
     func run() throws {
@@ -77,7 +77,9 @@ struct InspectCheckpoint: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect", abstract: "Prints what a checkpoint holds.")
 
-    @Argument(help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+    @Argument(
+        help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"),
+        transform: path)
     var directory: String
 
     func run() throws {

@@ -7,7 +7,9 @@ struct GenerateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "generate", abstract: "Continues a text with a checkpoint's model.")
 
-    @Option(help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"),
+        transform: path)
     var checkpoint: String
 
     @Option(help: ArgumentHelp("What to continue; empty starts a new text.", valueName: "text"))
@@ -51,6 +53,8 @@ struct GenerateCommand: ParsableCommand {
         guard Launch.isFirst else { return }
         let sampling = Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
         let trained = try TrainedModel(path: checkpoint)
+        // Nothing is printed before checkpoint and prompt are known to be good.
+        try trained.requireText(prompt)
         try Self.write(prompt)
         try trained.generate(prompt: prompt, tokens: tokens, sampling: sampling) {
             text throws(RunError) in try Self.write(text)

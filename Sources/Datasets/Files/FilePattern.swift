@@ -21,10 +21,9 @@ package enum FilePattern {
     }
 
     private static func nothingFound(_ pattern: String) -> DatasetError {
-        if !isWild(pattern), Folder.exists(pattern) {
-            return DatasetError(
-                .missing,
-                "\(pattern): expected a file, found a folder; name its files: \(pattern)/*")
+        if !isWild(pattern), let found = FileKind.unfit(pattern) {
+            let hint = found == "a folder" ? "; name its files: \(pattern)/*" : ""
+            return DatasetError(.missing, "\(pattern): expected a file, found \(found)\(hint)")
         }
         let expected = isWild(pattern) ? "a file of this pattern" : "this file"
         return DatasetError(

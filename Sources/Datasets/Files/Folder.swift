@@ -1,7 +1,7 @@
 import Foundation
 
 /// The few operations on folders that preparing a dataset needs.
-enum Folder {
+package enum Folder {
     /// Makes `path` and its parents where they are missing.
     static func create(_ path: String) throws(DatasetError) {
         do {
@@ -23,7 +23,7 @@ enum Folder {
     }
 
     /// Reads a whole file of at most `limit` bytes.
-    static func read(_ path: String, limit: Int) throws(DatasetError) -> [UInt8] {
+    package static func read(_ path: String, limit: Int) throws(DatasetError) -> [UInt8] {
         let file = try FileDescriptor(reading: path)
         let byteCount = try file.byteCount()
         guard byteCount <= limit else {
@@ -31,6 +31,11 @@ enum Folder {
                 .corrupt, "\(path): expected at most \(limit) bytes, found \(byteCount)")
         }
         return try file.readExactly(byteCount, at: 0)
+    }
+
+    /// Whether `path` is a folder with nothing in it.
+    static func isEmpty(_ path: String) -> Bool {
+        (try? FileManager.default.contentsOfDirectory(atPath: path))?.isEmpty == true
     }
 
     static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
