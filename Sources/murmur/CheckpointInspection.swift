@@ -20,7 +20,10 @@ struct ListCheckpoints: ParsableCommand {
             try CheckpointReader.list(in: directory)
         }
         if listed.isEmpty {
-            guard FileManager.default.fileExists(atPath: directory) else {
+            var isFolder: ObjCBool = false
+            guard FileManager.default.fileExists(atPath: directory, isDirectory: &isFolder),
+                isFolder.boolValue
+            else {
                 throw RunError(
                     .checkpoint, "\(directory): expected a checkpoint or a run, found none")
             }

@@ -16,8 +16,15 @@ import Training
         for part in parts { #expect(command.output.contains(part)) }
     }
 
+    @Test func whatIsAskedForOfAllRanksIsToldOnce() throws {
+        let command = try murmur(["--version"], ranks: 2)
+        #expect(command.exitCode == 0 && command.errors == "", "\(command.summary)")
+        #expect(command.output == "murmur \(Training.version)\n")
+    }
+
     @Test(arguments: [
-        ["train"], ["fly"], ["train", "a.yaml", "--fast"], ["bench", "a.yaml", "--steps", "many"],
+        ["train"], ["fly"], ["plan", ""], ["checkpoint", "list", ""],
+        ["train", "a.yaml", "--fast"], ["bench", "a.yaml", "--steps", "many"],
         ["train", "a.yaml", "--stop-at", "0"], ["train", "a.yaml", "--override", "optimizer"],
         ["generate"], ["generate", "--checkpoint", "x", "--top-p", "2"], ["checkpoint", "dig"],
         ["train", "missing.yaml"], ["train", "configs/quickstart.yaml", "--set", "run.steps"],

@@ -17,7 +17,8 @@ public enum DatasetBuilder {
         text: [String], tokenizer: Tokenizer.Kind, validationFraction: Double, output: String,
         shardTokens: Int = defaultShardTokens
     ) throws(DatasetError) -> PreparedDataset {
-        try build(
+        try requireFree(output)
+        return try build(
             TextCorpus(patterns: text, kind: tokenizer), validationFraction: validationFraction,
             output: output, shardTokens: shardTokens)
     }
@@ -42,7 +43,6 @@ public enum DatasetBuilder {
         let shardCount = [trainCount, corpus.tokenCount - trainCount]
             .reduce(0) { $0 + $1 / shardTokens + 1 }
         try DatasetIndex.requireRoom(paths: corpus.sources.map(\.path), shards: shardCount)
-        try requireFree(output)
         try Folder.create(Folder.parent(of: output))
         Folder.discardAbandoned(beside: output)
         let temporary = Folder.temporary(beside: output)

@@ -76,6 +76,18 @@ struct DatasetIndex: Codable, Equatable, Sendable {
                 + "several parts")
     }
 
+    /// Throws where a further shard lies in the folder that the index does not name.
+    func requireWhole(in folder: String) throws(DatasetError) {
+        for (split, count) in [("train", train.count), ("validation", validation.count)] {
+            let name = DatasetIndex.shardName(split: split, number: count)
+            guard Folder.exists(Folder.join(folder, name)) else { continue }
+            throw DatasetError(
+                .corrupt,
+                "\(Folder.join(folder, DatasetIndex.fileName)): \(split): expected every shard of the "
+                    + "folder, found \(name) left out")
+        }
+    }
+
     static func shardName(split: String, number: Int) -> String {
         let digits = String(number)
         return "\(split)-\(String(repeating: "0", count: max(0, 5 - digits.count)))\(digits).tokens"

@@ -28,7 +28,8 @@ package enum TextEncoding {
     package static func advice(invalid head: ArraySlice<UInt8>) -> String {
         if let advice = advice(head: head) { return advice }
         let isText = head.allSatisfy { $0 >= 0x20 || (0x09...0x0D).contains($0) }
-        return isText ? conversion(from: "WINDOWS-1252") : "it looks like no text"
+        return isText
+            ? conversion(from: "WINDOWS-1252") : "it does not look like text; name another file"
     }
 
     /// The offset of the first sequence that is not UTF-8; nil where all is.

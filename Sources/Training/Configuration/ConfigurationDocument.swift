@@ -1,4 +1,5 @@
 import Datasets
+import Foundation
 import Yams
 
 /// The file as a flat list of keys and values with their lines; nothing is known yet of what keys mean.
@@ -28,7 +29,14 @@ struct ConfigurationDocument {
         do throws(DatasetError) {
             bytes = try Folder.read(path, limit: sizeLimit)
         } catch {
-            throw refused(String(error.message.dropFirst("\(path): ".count)))
+            if error.kind == .corrupt {
+                throw refused("expected at most 1 MiB of YAML, found more")
+            }
+            let isRelative = error.kind == .missing && !path.hasPrefix("/")
+            let folder = FileManager.default.currentDirectoryPath
+            throw refused(
+                error.message.dropFirst("\(path): ".count)
+                    + (isRelative ? "; paths are relative to \(folder)" : ""))
         }
         let head = bytes.prefix(TextEncoding.headByteCount)
         if let advice = TextEncoding.advice(head: head) {

@@ -16,6 +16,8 @@ extension ConfigurationKey {
         let neighbours = paths { isSectioned && $0.section == section }
         if !neighbours.isEmpty { return key.nearest(in: neighbours) }
         if isSectioned { return key.nearest(in: all.map(\.path)) }
+        let longer = paths { plain.count > 2 && $0.name.hasPrefix(plain) }
+        if !longer.isEmpty { return key.nearest(in: longer) }
         let nearest = plain.nearest(in: all.map { String($0.name) })
         return key.nearest(in: paths { $0.name == nearest })
     }
