@@ -25,6 +25,7 @@ struct CheckpointCommand: ParsableCommand {
         var directory: String
 
         func run() throws {
+            guard Launch.isFirst else { return }
             do throws(CheckpointError) {
                 guard let found = try CheckpointReader.newest(in: directory) else {
                     throw CheckpointError(

@@ -20,7 +20,10 @@ struct CheckpointExport: ParsableCommand {
     @Argument(help: ArgumentHelp("The folder to make.", valueName: "out"), transform: path)
     var output: String
 
-    @Option(help: ArgumentHelp("Bytes of weights a file has at most.", valueName: "bytes"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Bytes of weights a file has at most.", valueName: "bytes"),
+        transform: wholeNumber)
     var maxShardSize = 5_000_000_000
 
     func validate() throws {

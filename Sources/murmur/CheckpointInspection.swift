@@ -16,6 +16,7 @@ struct ListCheckpoints: ParsableCommand {
     var directory: String
 
     func run() throws {
+        guard Launch.isFirst else { return }
         let listed = try checkpointing { () throws(CheckpointError) in
             try CheckpointReader.list(in: directory)
         }
@@ -54,6 +55,7 @@ struct VerifyCheckpoint: ParsableCommand {
     var directory: String
 
     func run() throws {
+        guard Launch.isFirst else { return }
         let listed = try checkpointing { () throws(CheckpointError) in
             try CheckpointReader.list(in: directory)
         }
@@ -86,6 +88,7 @@ struct InspectCheckpoint: ParsableCommand {
     var directory: String
 
     func run() throws {
+        guard Launch.isFirst else { return }
         let listed = try checkpointing { () throws(CheckpointError) in
             try CheckpointReader.list(in: directory)
         }

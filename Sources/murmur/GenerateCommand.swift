@@ -15,21 +15,32 @@ struct GenerateCommand: ParsableCommand {
     @Option(help: ArgumentHelp("What to continue; empty starts a new text.", valueName: "text"))
     var prompt = ""
 
-    @Option(help: ArgumentHelp("Tokens to add at most.", valueName: "n"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("Tokens to add at most.", valueName: "n"),
+        transform: wholeNumber)
     var tokens = 200
 
-    @Option(help: "Above 1 bolder, below 1 safer; 0 always takes the most probable token.")
+    @Option(
+        parsing: .unconditional,
+        help: "Above 1 bolder, below 1 safer; 0 always takes the most probable token.",
+        transform: number)
     var temperature = 0.8
 
-    @Option(help: ArgumentHelp("Draws from the k most probable tokens.", valueName: "k"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Draws from the k most probable tokens.", valueName: "k"),
+        transform: wholeNumber)
     var topK: Int?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
-            "Draws from the fewest tokens whose probabilities reach p.", valueName: "p"))
+            "Draws from the fewest tokens whose probabilities reach p.", valueName: "p"),
+        transform: number)
     var topP: Double?
 
-    @Option(help: "The same seed gives the same text.")
+    @Option(
+        parsing: .unconditional, help: "The same seed gives the same text.", transform: wholeNumber)
     var seed: UInt64 = 1337
 
     func validate() throws {

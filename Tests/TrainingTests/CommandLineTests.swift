@@ -17,6 +17,11 @@ import Training
     }
 
     @Test func whatIsAskedForOfAllRanksIsToldOnce() throws {
+        // The words of a number that is none, and of one below 0, say what is expected.
+        for (value, part) in [("x", "expected a whole number"), ("-1", "expected a number from 1")]
+        {
+            #expect(try murmur(["plan", "a.yaml", "--ranks", value]).errors.contains(part))
+        }
         let command = try murmur(["--version"], ranks: 2)
         #expect(command.exitCode == 0 && command.errors == "", "\(command.summary)")
         #expect(command.output == "murmur \(Training.version)\n")

@@ -145,6 +145,16 @@ private let outOfBounds: [String: [String]] = [
         }
     }
 
+    @Test func anElementOfAListIsNamed() {
+        #expect(
+            problems(completeConfiguration, ["data.text=[a, 3, ~]", "run.trace_steps=[1, 0]"])
+                .map(\.message) == [
+                    "expected a list of paths, found a list, of which element 3 is nothing",
+                    "expected a list of whole numbers from 1 to 1000000000000, found a list, of which "
+                        + "element 2 is 0",
+                ])
+    }
+
     @Test func requiredKeysAreAskedFor() {
         let found = problems("run: { seed: 1 }")
         #expect(

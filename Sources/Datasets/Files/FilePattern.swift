@@ -25,6 +25,13 @@ package enum FilePattern {
             let hint = found == "a folder" ? "; name its files: \(pattern)/*" : ""
             return DatasetError(.missing, "\(pattern): expected a file, found \(found)\(hint)")
         }
+        let base = String(
+            pattern.prefix { !"*?[".contains($0) }.reversed().drop { $0 != "/" }.reversed())
+        if !base.isEmpty, Folder.exists(base), access(base, R_OK | X_OK) != 0 {
+            return DatasetError(
+                .inputOutput,
+                "\(pattern): expected to look into \(base), found that it may not be read")
+        }
         let expected = isWild(pattern) ? "a file of this pattern" : "this file"
         return DatasetError(
             .missing,

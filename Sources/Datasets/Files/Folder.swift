@@ -4,6 +4,11 @@ import Foundation
 package enum Folder {
     /// Makes `path` and its parents where they are missing.
     static func create(_ path: String) throws(DatasetError) {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
+            let found = FileKind.name(of: status.st_mode)
+            throw DatasetError(.inputOutput, "\(path): expected a folder, found \(found)")
+        }
         do {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true)
@@ -89,7 +94,11 @@ package enum Folder {
         (folder as NSString).appendingPathComponent(name)
     }
 
+    /// The system's own words where it has some.
     private static func reason(_ error: any Error) -> String {
-        (error as NSError).localizedDescription
+        let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
+        let cause = (underlying ?? error) as NSError
+        guard cause.domain == NSPOSIXErrorDomain else { return cause.localizedDescription }
+        return String(cString: strerror(Int32(cause.code)))
     }
 }

@@ -37,7 +37,7 @@ public enum DatasetBuilder {
         guard trainCount > 0 else {
             throw DatasetError(
                 .tooSmall,
-                "text: expected at least 1 token to train on, found \(corpus.tokenCount) in all; "
+                "text: expected at least 1 token to train on, found 0 of \(corpus.tokenCount); "
                     + "lower validation_fraction")
         }
         let shardCount = [trainCount, corpus.tokenCount - trainCount]

@@ -17,6 +17,12 @@ enum ConfigurationValue: Sendable, Equatable {
         }
     }
 
+    /// Names the first element of a list that is refused.
+    func remark(refusing isRefused: (ConfigurationValue) -> Bool) -> String? {
+        guard case .list(let elements) = self, let index = elements.firstIndex(where: isRefused)
+        else { return nil }
+        return "of which element \(index + 1) is \(elements[index].found)"
+    }
 }
 
 /// How the values of one key are read, written and described.
@@ -174,7 +180,8 @@ extension ValueFormat where Value == [String] {
                 let paths = elements.compactMap(one.parse)
                 return paths.count == elements.count ? paths : nil
             },
-            text: { "[\($0.map(one.text).joined(separator: ", "))]" })
+            text: { "[\($0.map(one.text).joined(separator: ", "))]" },
+            remark: { $0.remark { one.parse($0) == nil } })
     }
 }
 
@@ -188,7 +195,8 @@ extension ValueFormat where Value == [Int] {
                 let numbers = elements.compactMap(one.parse)
                 return numbers.count == elements.count ? numbers : nil
             },
-            text: { "[\($0.map(one.text).joined(separator: ", "))]" })
+            text: { "[\($0.map(one.text).joined(separator: ", "))]" },
+            remark: { $0.remark { one.parse($0) == nil } })
     }
 }
 
