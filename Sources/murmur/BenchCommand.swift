@@ -25,7 +25,7 @@ struct BenchCommand: ParsableCommand {
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("Steps to time, after 2 that warm up.", valueName: "n"),
+        help: ArgumentHelp("Steps to time, after 2 that warm up. (default: 8)", valueName: "n"),
         transform: wholeNumber)
     var steps = 8
 

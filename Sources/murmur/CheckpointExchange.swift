@@ -22,7 +22,8 @@ struct CheckpointExport: ParsableCommand {
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("Bytes of weights a file has at most.", valueName: "bytes"),
+        help: ArgumentHelp(
+            "Bytes of weights a file has at most. (default: 5000000000)", valueName: "bytes"),
         transform: wholeNumber)
     var maxShardSize = 5_000_000_000
 

@@ -16,13 +16,15 @@ struct GenerateCommand: ParsableCommand {
     var prompt = ""
 
     @Option(
-        parsing: .unconditional, help: ArgumentHelp("Tokens to add at most.", valueName: "n"),
+        parsing: .unconditional,
+        help: ArgumentHelp("Tokens to add at most. (default: 200)", valueName: "n"),
         transform: wholeNumber)
     var tokens = 200
 
     @Option(
         parsing: .unconditional,
-        help: "Above 1 bolder, below 1 safer; 0 always takes the most probable token.",
+        help:
+            "Above 1 bolder, below 1 safer; 0 always takes the most probable token. (default: 0.8)",
         transform: number)
     var temperature = 0.8
 
@@ -40,7 +42,8 @@ struct GenerateCommand: ParsableCommand {
     var topP: Double?
 
     @Option(
-        parsing: .unconditional, help: "The same seed gives the same text.", transform: wholeNumber)
+        parsing: .unconditional, help: "The same seed gives the same text. (default: 1337)",
+        transform: wholeNumber)
     var seed: UInt64 = 1337
 
     func validate() throws {

@@ -14,7 +14,8 @@ struct PlanCommand: ParsableCommand {
     @OptionGroup var arguments: ConfigurationArguments
 
     @Option(
-        parsing: .unconditional, help: ArgumentHelp("Ranks, all on this machine.", valueName: "n"),
+        parsing: .unconditional,
+        help: ArgumentHelp("Ranks, all on this machine. (default: 1)", valueName: "n"),
         transform: wholeNumber)
     var ranks = 1
 

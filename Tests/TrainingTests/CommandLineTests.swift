@@ -7,6 +7,7 @@ import Training
     @Test(arguments: [
         (["--version"], ["murmur \(Training.version)\n"]),
         (["--help"], ["train ", "prepare ", "evaluate ", "generate ", "bench ", "doctor "]),
+        (["generate", "--help"], ["(default: 200)", "(default: 0.8)", "(default: 1337)"]),
         (["train", "--help"], ["--set", "--resume", "--stop-at", "--override"]),
     ])
     func helpEndsWell(arguments: [String], parts: [String]) throws {
