@@ -89,7 +89,9 @@ let package = Package(
         // Faults of disks and processes, by the thousand: launch/chaos; a few of each with all tests.
         .testTarget(
             name: "ChaosTests",
-            dependencies: ["murmur", "FileCalls", "Training", "Checkpointing", "TestSupport"]),
+            dependencies: [
+                "murmur", "FileCalls", "Training", "Checkpointing", "Datasets", "TestSupport",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -11,6 +11,8 @@ public struct DatasetError: Error, Sendable, Equatable, CustomStringConvertible 
         case corrupt
         /// Fewer tokens than a sample or a step needs.
         case tooSmall
+        /// More files or shards than an index can name.
+        case tooLarge
         /// A token id that the vocabulary does not hold.
         case tokenOutOfRange
         /// Files that do not belong together: another tokenizer, another vocabulary.

@@ -23,7 +23,10 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Also saves checkpoints in the run directory, and removes them.")
     var saves = false
 
-    @Option(help: ArgumentHelp("Steps to time, after 2 that warm up.", valueName: "n"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Steps to time, after 2 that warm up. (default: 8)", valueName: "n"),
+        transform: wholeNumber)
     var steps = 8
 
     func validate() throws {

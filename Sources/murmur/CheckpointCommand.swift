@@ -20,10 +20,12 @@ struct CheckpointCommand: ParsableCommand {
                 """)
 
         @Argument(
-            help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+            help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"),
+            transform: path)
         var directory: String
 
         func run() throws {
+            guard Launch.isFirst else { return }
             do throws(CheckpointError) {
                 guard let found = try CheckpointReader.newest(in: directory) else {
                     throw CheckpointError(

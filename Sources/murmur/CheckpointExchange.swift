@@ -12,13 +12,19 @@ struct CheckpointExport: ParsableCommand {
             AutoTokenizer.from_pretrained(OUT) load it. An existing folder is refused.
             """)
 
-    @Argument(help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+    @Argument(
+        help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"),
+        transform: path)
     var directory: String
 
-    @Argument(help: ArgumentHelp("The folder to make.", valueName: "out"))
+    @Argument(help: ArgumentHelp("The folder to make.", valueName: "out"), transform: path)
     var output: String
 
-    @Option(help: ArgumentHelp("Bytes of weights a file has at most.", valueName: "bytes"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Bytes of weights a file has at most. (default: 5000000000)", valueName: "bytes"),
+        transform: wholeNumber)
     var maxShardSize = 5_000_000_000
 
     func validate() throws {
@@ -46,16 +52,20 @@ struct CheckpointImport: ParsableCommand {
             configuration is made from config.json.
             """)
 
-    @Argument(help: ArgumentHelp("A folder with config.json and weights.", valueName: "folder"))
+    @Argument(
+        help: ArgumentHelp("A folder with config.json and weights.", valueName: "folder"),
+        transform: path)
     var folder: String
 
     @Argument(
-        help: ArgumentHelp("The run directory to make; it holds no run.", valueName: "run"))
+        help: ArgumentHelp("The run directory to make; it holds no run.", valueName: "run"),
+        transform: path)
     var directory: String
 
     @Option(
         name: .customLong("config"),
-        help: ArgumentHelp("The configuration of the training to come.", valueName: "file"))
+        help: ArgumentHelp("The configuration of the training to come.", valueName: "file"),
+        transform: path)
     var file: String?
 
     @OptionGroup var overrides: OverrideArguments

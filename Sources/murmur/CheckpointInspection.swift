@@ -12,15 +12,19 @@ struct ListCheckpoints: ParsableCommand {
             `verify` reads every byte.
             """)
 
-    @Argument(help: ArgumentHelp("The directory of a run.", valueName: "dir"))
+    @Argument(help: ArgumentHelp("The directory of a run.", valueName: "dir"), transform: path)
     var directory: String
 
     func run() throws {
+        guard Launch.isFirst else { return }
         let listed = try checkpointing { () throws(CheckpointError) in
             try CheckpointReader.list(in: directory)
         }
         if listed.isEmpty {
-            guard FileManager.default.fileExists(atPath: directory) else {
+            var isFolder: ObjCBool = false
+            guard FileManager.default.fileExists(atPath: directory, isDirectory: &isFolder),
+                isFolder.boolValue
+            else {
                 throw RunError(
                     .checkpoint, "\(directory): expected a checkpoint or a run, found none")
             }
@@ -47,10 +51,11 @@ struct VerifyCheckpoint: ParsableCommand {
             tensor are named.
             """)
 
-    @Argument(help: ArgumentHelp("A checkpoint, or a run.", valueName: "dir"))
+    @Argument(help: ArgumentHelp("A checkpoint, or a run.", valueName: "dir"), transform: path)
     var directory: String
 
     func run() throws {
+        guard Launch.isFirst else { return }
         let listed = try checkpointing { () throws(CheckpointError) in
             try CheckpointReader.list(in: directory)
         }
@@ -77,10 +82,13 @@ struct InspectCheckpoint: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect", abstract: "Prints what a checkpoint holds.")
 
-    @Argument(help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+    @Argument(
+        help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"),
+        transform: path)
     var directory: String
 
     func run() throws {
+        guard Launch.isFirst else { return }
         let listed = try checkpointing { () throws(CheckpointError) in
             try CheckpointReader.list(in: directory)
         }

@@ -3,7 +3,8 @@ import Training
 
 /// `CONFIG [--set k=v]…`, as every command that starts from a configuration takes it.
 struct ConfigurationArguments: ParsableArguments {
-    @Argument(help: ArgumentHelp("The configuration, a YAML file.", valueName: "config"))
+    @Argument(
+        help: ArgumentHelp("The configuration, a YAML file.", valueName: "config"), transform: path)
     var file: String
 
     @OptionGroup var overrides: OverrideArguments

@@ -13,7 +13,8 @@ struct DoctorCommand: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp(
-            "A configuration: its threads and run directory are looked at.", valueName: "config"))
+            "A configuration: its threads and run directory are looked at.", valueName: "config"),
+        transform: path)
     var file: String?
 
     @OptionGroup var overrides: OverrideArguments

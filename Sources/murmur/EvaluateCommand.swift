@@ -8,7 +8,9 @@ struct EvaluateCommand: ParsableCommand {
         abstract: "Prints the loss of a checkpoint over the whole validation split.",
         discussion: "The same figure on any number of ranks. --set data.… names other data.")
 
-    @Option(help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"),
+        transform: path)
     var checkpoint: String
 
     @OptionGroup var overrides: OverrideArguments

@@ -7,27 +7,43 @@ struct GenerateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "generate", abstract: "Continues a text with a checkpoint's model.")
 
-    @Option(help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp("A checkpoint, or a run: its newest one.", valueName: "dir"),
+        transform: path)
     var checkpoint: String
 
     @Option(help: ArgumentHelp("What to continue; empty starts a new text.", valueName: "text"))
     var prompt = ""
 
-    @Option(help: ArgumentHelp("Tokens to add at most.", valueName: "n"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Tokens to add at most. (default: 200)", valueName: "n"),
+        transform: wholeNumber)
     var tokens = 200
 
-    @Option(help: "Above 1 bolder, below 1 safer; 0 always takes the most probable token.")
+    @Option(
+        parsing: .unconditional,
+        help:
+            "Above 1 bolder, below 1 safer; 0 always takes the most probable token. (default: 0.8)",
+        transform: number)
     var temperature = 0.8
 
-    @Option(help: ArgumentHelp("Draws from the k most probable tokens.", valueName: "k"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Draws from the k most probable tokens.", valueName: "k"),
+        transform: wholeNumber)
     var topK: Int?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
-            "Draws from the fewest tokens whose probabilities reach p.", valueName: "p"))
+            "Draws from the fewest tokens whose probabilities reach p.", valueName: "p"),
+        transform: number)
     var topP: Double?
 
-    @Option(help: "The same seed gives the same text.")
+    @Option(
+        parsing: .unconditional, help: "The same seed gives the same text. (default: 1337)",
+        transform: wholeNumber)
     var seed: UInt64 = 1337
 
     func validate() throws {
@@ -51,6 +67,8 @@ struct GenerateCommand: ParsableCommand {
         guard Launch.isFirst else { return }
         let sampling = Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
         let trained = try TrainedModel(path: checkpoint)
+        // Nothing is printed before checkpoint and prompt are known to be good.
+        try trained.requireText(prompt)
         try Self.write(prompt)
         try trained.generate(prompt: prompt, tokens: tokens, sampling: sampling) {
             text throws(RunError) in try Self.write(text)

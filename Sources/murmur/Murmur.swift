@@ -37,7 +37,11 @@ struct Murmur: ParsableCommand {
         } catch let code as ExitCode {
             exit(withError: code)
         } catch {
-            guard exitCode(for: error) != .success else { exit(withError: error) }
+            // Help and version: from the first rank alone.
+            guard exitCode(for: error) != .success else {
+                if Launch.isFirst { exit(withError: error) }
+                exit(withError: ExitCode.success)
+            }
             let message = message(for: error).replacing("\n", with: " ")
             Report.end(RunError(.usage, "command line: \(message); see murmur --help"))
         }

@@ -13,7 +13,10 @@ struct PlanCommand: ParsableCommand {
 
     @OptionGroup var arguments: ConfigurationArguments
 
-    @Option(help: ArgumentHelp("Ranks, all on this machine.", valueName: "n"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Ranks, all on this machine. (default: 1)", valueName: "n"),
+        transform: wholeNumber)
     var ranks = 1
 
     @Flag(help: "Prints one line of JSON.")

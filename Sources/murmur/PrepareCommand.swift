@@ -13,7 +13,7 @@ struct PrepareCommand: ParsableCommand {
 
     @OptionGroup var arguments: ConfigurationArguments
 
-    @Option(help: ArgumentHelp("The folder to make.", valueName: "dir"))
+    @Option(help: ArgumentHelp("The folder to make.", valueName: "dir"), transform: path)
     var output: String?
 
     func run() throws {

@@ -27,7 +27,10 @@ struct TrainCommand: ParsableCommand {
     )
     var restart = false
 
-    @Option(help: ArgumentHelp("Saves and leaves when so many steps are done.", valueName: "step"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Saves and leaves when so many steps are done.", valueName: "step"),
+        transform: wholeNumber)
     var stopAt: Int?
 
     @Option(

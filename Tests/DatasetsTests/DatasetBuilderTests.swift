@@ -109,8 +109,11 @@ import Testing
             ("*.text", .missing, "*.text: expected a file of this pattern, found none"),
             ("", .missing, "found a folder"),
             ("empty.txt", .invalidText, "empty.txt: expected text, found an empty file"),
-            ("latin.txt", .invalidText, "latin.txt: byte offset 4: expected UTF-8 text"),
-            ("cut.txt", .invalidText, "cut.txt: byte offset 4: expected UTF-8 text, found the end"),
+            (
+                "latin.txt", .invalidText,
+                "latin.txt: byte offset 3: expected UTF-8 text, found byte 0xe9; it looks like WINDOWS-1252"
+            ),
+            ("cut.txt", .invalidText, "cut.txt: byte offset 3: expected UTF-8 text, found the end"),
         ]
         for (name, kind, expected) in cases {
             let error = datasetError { _ = try build(folder, ["good.txt", name]) }
@@ -121,6 +124,83 @@ import Testing
         #expect(all?.problems.count == 3)
         _ = try build(folder, ["latin.txt"], .byte, output: "bytes")
         #expect(try !folder.names().contains("data"))
+    }
+
+    @Test(arguments: [
+        ("UTF-16", String.Encoding.utf16), ("UTF-16LE", .utf16LittleEndian),
+        ("UTF-16BE", .utf16BigEndian), ("UTF-32", .utf32),
+    ])
+    func textOfWiderCharactersIsNamed(name: String, encoding: String.Encoding) throws {
+        let folder = try TestFolder()
+        let text = try #require("some text in lines\nand more".data(using: encoding))
+        try folder.write("wide.txt", Array(text))
+        let message = datasetError { _ = try build(folder, ["wide.txt"]) }?.message ?? ""
+        #expect(message.hasPrefix(folder.file("wide.txt: expected UTF-8 text")))
+        #expect(message.contains("iconv -f \(name) -t UTF-8"), "\(message)")
+    }
+
+    @Test func aByteOrderMarkIsNoCharacter() throws {
+        let folder = try TestFolder()
+        try folder.write("a.txt", "some text to split")
+        try folder.write("marked.txt", "\u{FEFF}some text to split")
+        let (plain, marked) = (
+            try build(folder, ["a.txt"]), try build(folder, ["marked.txt"], output: "marked")
+        )
+        #expect(marked.fingerprint == plain.fingerprint)
+        // At byte level every byte is a token.
+        #expect(
+            try build(folder, ["marked.txt"], .byte, output: "bytes").train.all().prefix(4)
+                == [256, 0xEF, 0xBB, 0xBF])
+    }
+
+    @Test func whatIsNoFileIsNamed() throws {
+        let folder = try TestFolder()
+        #expect(mkfifo(folder.file("pipe"), 0o600) == 0)
+        #expect(symlink("nowhere", folder.file("link")) == 0)
+        let cases = [
+            (folder.file("pipe"), "a named pipe"), ("/dev/zero", "a device"),
+            (folder.file("link"), "a link to nowhere that leads nowhere"),
+        ]
+        for (path, found) in cases {
+            #expect(
+                datasetError { _ = try TokenStream(patterns: [path]) }?.message
+                    == "\(path): expected a file, found \(found)")
+            #expect(
+                datasetError { _ = try TokenStream(paths: [path]) }?.message
+                    == "\(path): expected a regular file, found \(found)")
+        }
+    }
+
+    /// What could not be read again is refused before it is made, and what is in the way before text is read.
+    @Test func whatCannotComeToBeIsRefusedFirst() throws {
+        let folder = try TestFolder()
+        try folder.write("a.txt", String(repeating: "x", count: 600_000))
+        let error = datasetError {
+            _ = try DatasetBuilder.build(
+                text: [folder.file("a.txt")], tokenizer: .byte, validationFraction: 0.1,
+                output: folder.file("data"), shardTokens: 1)
+        }
+        #expect(error?.kind == .tooLarge)
+        #expect(
+            error?.message.hasPrefix("dataset.json: expected at most 67108864 bytes, found up to ")
+                == true)
+        try folder.write("full/file", "x")
+        #expect(
+            datasetError { _ = try build(folder, ["none"], output: "full") }?.kind == .outputExists)
+        #expect(try folder.names() == ["a.txt", "full"])
+    }
+
+    @Test func aShardThatTheIndexLeavesOutIsNoticed() throws {
+        let folder = try TestFolder()
+        try folder.write("a.txt", "some text to split")
+        _ = try build(folder, ["a.txt"])
+        let index = String(decoding: try folder.bytes("data/dataset.json"), as: UTF8.self)
+        let start = try #require(index.range(of: "\"validation\" : ["))
+        let end = try #require(index[start.upperBound...].firstIndex(of: "]"))
+        try folder.write(
+            "data/dataset.json", index.replacingCharacters(in: start.upperBound..<end, with: ""))
+        let error = datasetError { _ = try PreparedDataset(folder: folder.file("data")) }
+        #expect(error?.message.contains("found validation-00000.tokens left out") == true)
     }
 
     @Test func textTooShortToTrainOn() throws {

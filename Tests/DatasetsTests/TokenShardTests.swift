@@ -115,7 +115,8 @@ import Testing
         #expect(error?.kind == .tokenOutOfRange)
         #expect(
             error?.message
-                == "\(path): token 70: expected an id below the vocabulary of 300, found 65535")
+                == "\(path): token 70 at offset 268: expected an id below the vocabulary of 300, "
+                + "found 65535")
     }
 
     @Test func everyFlippedBitIsFound() throws {

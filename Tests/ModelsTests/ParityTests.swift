@@ -20,42 +20,17 @@ import Testing
     @Test func logitsWithinOneInTenThousand() throws {
         try reference.fill(model, bind: true)
         let logits = model.logits(try reference.input()).array
-        let expected = try reference.doubles("logits")
-        func agrees(_ found: [Float]) -> Bool {
-            found.count == expected.count
-                && zip(found, expected).allSatisfy { abs(Double($0) - $1) <= 1e-4 }
-        }
-        #expect(agrees(logits))
-        var wrong = logits
-        wrong.swapAt(0, 1)
-        #expect(!agrees(wrong))
+        try reference.expectLogits(logits, other: 1)
     }
 
     @Test func lossAndEveryGradient() throws {
         try reference.fill(model, bind: true)
         let tape = Tape()
         let loss = model.loss(of: try reference.input(), Pass(tape: tape))
-        let mean = loss.buffer.doubles[0] / 39
-        let expected = try reference.doubles("loss")[0]
-        #expect(abs(mean - expected) <= 1e-6 * expected)
-        #expect(!(abs(mean * (1 + 2e-6) - expected) <= 1e-6 * expected))
-
+        try reference.expectLoss(loss.buffer.doubles[0] / 39)
         tape.backward(from: [(loss, Tensor([1.0 / 39], shape: []))])
-        let gradients = try model.parameters.map { parameter in
-            (parameter, try reference.doubles("gradient.\(parameter.name)"))
-        }
-        let total = norm(gradients.map { norm($1) })
-        for (parameter, expected) in gradients {
-            let found = parameter.spec.logical(parameter.leaf.gradient!.array)
-            #expect(
-                isClose(found, expected, relative: 1e-5, absolute: 1e-7 * total),
-                "\(parameter.name)")
-            // The control: the same numbers in another order.
-            let shuffled = Array(found.dropFirst() + found.prefix(1))
-            #expect(
-                !isClose(shuffled, expected, relative: 1e-5, absolute: 1e-7 * total),
-                "\(parameter.name) shuffled")
-        }
+        try reference.expectGradients(
+            model.parameters.map { $0.leaf.gradient!.array }, of: model)
     }
 
     @Test(arguments: [true, false]) func tenOptimizerSteps(decays: Bool) throws {
@@ -63,22 +38,8 @@ import Testing
             model, optimizer: AdamW(beta2: 0.95, weightDecay: decays ? 0.1 : 0),
             communicator: InProcess.alone(), bucketBytes: 4096)
         try reference.fill(model, bind: false)
-        let input = try reference.input()
-        var losses: [Double] = []
-        for _ in 0..<10 {
-            replica.beginStep()
-            replica.beginGroup()
-            let loss = try replica.accumulate(
-                input, randomness: nil, scale: 1.0 / 39, isLast: true)
-            let agreement = try replica.agree(on: [loss])
-            losses.append(agreement.records[0][0] / 39)
-            let clip = GradientNorm.clipFactor(norm: agreement.gradientNorm, limit: 1)
-            try replica.update(learningRate: 1e-2, gradientScale: Float(clip))
-        }
-        let expected = try reference.doubles("losses")
-        let agrees = zip(losses, expected).allSatisfy { abs($0 - $1) <= 1e-5 * max(1, $1) }
-        // Without weight decay the losses are others: the check can fail.
-        #expect(agrees == decays, "\(losses) \(expected)")
+        try reference.expectLosses(
+            Reference.train(replica, on: reference.input()), agree: decays)
     }
 
     /// Float16 storage against the same fixture, at what eleven bits allow: a few hundredths of a percent

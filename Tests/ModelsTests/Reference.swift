@@ -2,7 +2,10 @@ import Checkpointing
 import Foundation
 import Layers
 import Models
+import Optimizers
+import Parallelism
 import Tensors
+import Testing
 
 /// A file of Tests/Fixtures: a small GPT-2 in PyTorch, computed in Float64.
 struct Reference: Sendable {
@@ -60,6 +63,66 @@ struct Reference: Sendable {
                 }
             }
         }
+    }
+}
+
+// MARK: The checks of docs/numerics.md, at its tolerances, each with a control that must fail
+
+extension Reference {
+    /// - Parameter other: the index of a logit unlike the first.
+    func expectLogits(_ logits: [Float], other: Int) throws {
+        let expected = try doubles("logits")
+        func agrees(_ found: [Float]) -> Bool {
+            found.count == expected.count
+                && zip(found, expected).allSatisfy { abs(Double($0) - $1) <= 1e-4 }
+        }
+        #expect(agrees(logits))
+        var wrong = logits
+        wrong.swapAt(0, other)
+        #expect(!agrees(wrong))
+    }
+
+    func expectLoss(_ mean: Double) throws {
+        let expected = try doubles("loss")[0]
+        #expect(abs(mean - expected) <= 1e-6 * expected)
+        #expect(!(abs(mean * (1 + 2e-6) - expected) <= 1e-6 * expected))
+    }
+
+    /// Compares the gradients of `model`, each in memory order and whole.
+    func expectGradients(_ gradients: [[Float]], of model: GPT) throws {
+        let expected = try model.parameters.map { try doubles("gradient.\($0.name)") }
+        let absolute = 1e-7 * norm(expected.map(norm))
+        for (index, parameter) in model.parameters.enumerated() {
+            let (found, expected) = (parameter.spec.logical(gradients[index]), expected[index])
+            #expect(
+                isClose(found, expected, relative: 1e-5, absolute: absolute), "\(parameter.name)")
+            // The control: the same numbers in another order.
+            let shuffled = Array(found.dropFirst() + found.prefix(1))
+            #expect(
+                !isClose(shuffled, expected, relative: 1e-5, absolute: absolute),
+                "\(parameter.name) shuffled")
+        }
+    }
+
+    /// The losses of ten steps on the fixture's batch.
+    static func train(_ replica: DataParallel<GPT>, on input: ModelInput) throws -> [Double] {
+        try (0..<10).map { _ in
+            replica.beginStep()
+            replica.beginGroup()
+            let loss = try replica.accumulate(
+                input, randomness: nil, scale: 1.0 / 39, isLast: true)
+            let agreement = try replica.agree(on: [loss])
+            let clip = GradientNorm.clipFactor(norm: agreement.gradientNorm, limit: 1)
+            try replica.update(learningRate: 1e-2, gradientScale: Float(clip))
+            return loss / 39
+        }
+    }
+
+    /// Without weight decay the losses are others: the check can fail.
+    func expectLosses(_ losses: [Double], agree: Bool) throws {
+        let expected = try doubles("losses")
+        let agrees = zip(losses, expected).allSatisfy { abs($0 - $1) <= 1e-5 * max(1, $1) }
+        #expect(agrees == agree, "\(losses) \(expected)")
     }
 }
 

@@ -25,6 +25,12 @@ package final class TemporaryFolder: Sendable {
         try write(name, Array(text.utf8))
     }
 
+    /// Makes a named pipe, at which nobody writes, and returns its path.
+    package func pipe(_ name: String) throws -> String {
+        guard mkfifo(file(name), 0o600) == 0 else { throw CocoaError(.fileWriteUnknown) }
+        return file(name)
+    }
+
     package func bytes(_ name: String) throws -> [UInt8] {
         Array(try Data(contentsOf: URL(fileURLWithPath: file(name))))
     }

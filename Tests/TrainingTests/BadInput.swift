@@ -47,6 +47,12 @@ struct BadInput: Sendable, CustomTestStringConvertible {
                 .replacing("warmup_steps: 5", with: "warmup_steps: true")
             return ["train", try run.folder.write("bad.yaml", text)] + run.settings()
         },
+        BadInput(
+            "a pipe for a configuration", 2,
+            [["@/pipe: expected a regular file, found a named pipe"]]
+        ) {
+            ["train", try $0.folder.pipe("pipe")] + $0.settings()
+        },
         BadInput("no configuration", 2, [["@/none.yaml: expected", "No such file"]]) { run in
             ["train", run.folder.file("none.yaml")] + run.settings()
         },
@@ -157,7 +163,7 @@ struct BadInput: Sendable, CustomTestStringConvertible {
             [
                 [
                     "step ",
-                    "@/shards/train-00000.tokens: token 777: expected an id below the vocabulary",
+                    "@/shards/train-00000.tokens: token 777 at offset 905: expected an id below the vocabulary",
                     "of 45, found 200",
                 ]
             ],
@@ -244,6 +250,13 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         },
         BadInput("generate: a folder", 4, [["@: expected a checkpoint", "found none"]]) {
             ["generate", "--checkpoint", $0.folder.path]
+        },
+        BadInput("generate: a prompt of unknown characters", 2, [["--prompt: ", "U+2603"]]) { run in
+            try finished(run)
+            return ["generate", "--checkpoint", run.directory, "--prompt", "the \u{2603}"]
+        },
+        BadInput("list: a file", 4, [["@/file: expected a checkpoint or a run, found none"]]) {
+            ["checkpoint", "list", try $0.folder.write("file", "a file")]
         },
         BadInput("digest: a damaged checkpoint", 4, [["@/run/checkpoints/step-0000000001"]]) {
             run in

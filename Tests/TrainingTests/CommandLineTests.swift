@@ -7,6 +7,7 @@ import Training
     @Test(arguments: [
         (["--version"], ["murmur \(Training.version)\n"]),
         (["--help"], ["train ", "prepare ", "evaluate ", "generate ", "bench ", "doctor "]),
+        (["generate", "--help"], ["(default: 200)", "(default: 0.8)", "(default: 1337)"]),
         (["train", "--help"], ["--set", "--resume", "--stop-at", "--override"]),
     ])
     func helpEndsWell(arguments: [String], parts: [String]) throws {
@@ -16,8 +17,20 @@ import Training
         for part in parts { #expect(command.output.contains(part)) }
     }
 
+    @Test func whatIsAskedForOfAllRanksIsToldOnce() throws {
+        // The words of a number that is none, and of one below 0, say what is expected.
+        for (value, part) in [("x", "expected a whole number"), ("-1", "expected a number from 1")]
+        {
+            #expect(try murmur(["plan", "a.yaml", "--ranks", value]).errors.contains(part))
+        }
+        let command = try murmur(["--version"], ranks: 2)
+        #expect(command.exitCode == 0 && command.errors == "", "\(command.summary)")
+        #expect(command.output == "murmur \(Training.version)\n")
+    }
+
     @Test(arguments: [
-        ["train"], ["fly"], ["train", "a.yaml", "--fast"], ["bench", "a.yaml", "--steps", "many"],
+        ["train"], ["fly"], ["plan", ""], ["checkpoint", "list", ""],
+        ["train", "a.yaml", "--fast"], ["bench", "a.yaml", "--steps", "many"],
         ["train", "a.yaml", "--stop-at", "0"], ["train", "a.yaml", "--override", "optimizer"],
         ["generate"], ["generate", "--checkpoint", "x", "--top-p", "2"], ["checkpoint", "dig"],
         ["train", "missing.yaml"], ["train", "configs/quickstart.yaml", "--set", "run.steps"],

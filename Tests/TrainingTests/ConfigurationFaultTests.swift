@@ -24,7 +24,7 @@ private let outOfBounds: [String: [String]] = [
     "model.heads": ["0", "-4", "1e300", "true"],
     "model.width": ["0", "-128", "1048577", "128.0"],
     "model.context_length": ["0", "-64", "1e300"],
-    "model.dropout": ["1", "-0.1", "1e300", ".nan", "nan", "inf", "0x1p-1"],
+    "model.dropout": ["1", "0.99999999", "-0.1", "1e300", ".nan", "nan", "inf", "0x1p-1"],
     "model.vocabulary": ["0", "-65", "1e300"],
     "model.activation": ["relu", "GELU_TANH"],
     "model.feed_forward": ["0", "-1", "1e300"],
@@ -38,18 +38,18 @@ private let outOfBounds: [String: [String]] = [
     "batch.micro_batch": ["0", "-3", "1e300"],
     "numerics.slices": ["0", "3", "-4", "512"],
     "numerics.groups": ["0", "3", "-2", "2097152"],
-    "objective.label_smoothing": ["1", "-0.1", "1e300", ".nan", "10%"],
+    "objective.label_smoothing": ["1", "-0.1", "1e300", ".nan", "10%", "0.99999999", "1e-50"],
     "optimizer.name": ["sgd", "~"],
-    "optimizer.learning_rate": ["0", "-0.001", "1e300", ".inf", "1e", "\"0.1\""],
-    "optimizer.beta1": ["1", "-0.1", "1e300"],
-    "optimizer.beta2": ["1", "1.01", "-1"],
-    "optimizer.epsilon": ["0", "-1e-8", "1e300"],
-    "optimizer.weight_decay": ["-0.1", "1e300", ".nan"],
-    "optimizer.clip_norm": ["-1", "1e300"],
+    "optimizer.learning_rate": ["0", "-0.001", "1e300", ".inf", "1e", "\"0.1\"", "1e-50"],
+    "optimizer.beta1": ["1", "-0.1", "1e300", "0.99999998"],
+    "optimizer.beta2": ["1", "1.01", "-1", "0.999999999"],
+    "optimizer.epsilon": ["0", "-1e-8", "1e300", "1e-60", "1e-40"],
+    "optimizer.weight_decay": ["-0.1", "1e300", ".nan", "1e-46"],
+    "optimizer.clip_norm": ["-1", "1e300", "1e-50"],
     "schedule.warmup_steps": ["-1", "0.5", "1e300"],
     "schedule.decay": ["polynomial", "1"],
     "schedule.decay_steps": ["0", "-1", "1e300"],
-    "schedule.final_ratio": ["-0.1", "1.1", "1e300"],
+    "schedule.final_ratio": ["-0.1", "1.1", "1e300", "1e-50"],
     "precision.storage": ["bfloat16", "float8", "16"],
     "precision.loss_scale": ["fixed", "65536"],
     "precision.static_scale": ["0", "65535", "33554432", "auto"],
@@ -117,6 +117,43 @@ private let outOfBounds: [String: [String]] = [
         let overridden = problems(completeConfiguration, ["\(key)x=1"])
         #expect(overridden.map(\.message) == [unknown.message])
         #expect(overridden.map(\.isOverride) == [true])
+    }
+
+    /// A name of another program, a bare name, the beginning of one.
+    @Test(arguments: [
+        ("optimizer.lr", "lr", "optimizer.learning_rate"), ("lr", "lr", "optimizer.learning_rate"),
+        ("learning_rate", "learning_rate", "optimizer.learning_rate"),
+        ("block_size", "block_size", "model.context_length"),
+        ("model.n_layer", "n_layer", "model.layers"), ("n_layr", "n_layr", "model.layers"),
+        ("train.max-iters", "train.max-iters", "run.steps"),
+        ("micro", "micro", "batch.micro_batch"), ("steps", "steps", "run.steps"),
+    ])
+    func whatOtherProgramsCallAKeyIsKnown(key: String, found: String, nearest: String) {
+        let message = "expected a known key, found \(found); the nearest is \(nearest)"
+        #expect(problems(completeConfiguration, ["\(key)=1"]).map(\.message) == [message])
+    }
+
+    @Test func keysWithoutTheirSectionAreNamedWithIt() {
+        for (name, nearest) in [
+            ("n_layer", "the key model.layers"),
+            ("learning_rate", "the key optimizer.learning_rate"),
+            ("shedule", "schedule"), ("optim", "the key optimizer.name"), ("modle", "model"),
+        ] {
+            #expect(
+                problems("\(name): 3\n" + completeConfiguration).map(\.message) == [
+                    "expected a known section, found \(name); the nearest is \(nearest)"
+                ])
+        }
+    }
+
+    @Test func anElementOfAListIsNamed() {
+        #expect(
+            problems(completeConfiguration, ["data.text=[a, 3, ~]", "run.trace_steps=[1, 0]"])
+                .map(\.message) == [
+                    "expected a list of paths, found a list, of which element 3 is nothing",
+                    "expected a list of whole numbers from 1 to 1000000000000, found a list, of which "
+                        + "element 2 is 0",
+                ])
     }
 
     @Test func requiredKeysAreAskedFor() {
@@ -289,9 +326,17 @@ private let outOfBounds: [String: [String]] = [
         let large = Data(repeating: UInt8(ascii: "#"), count: (1 << 20) + 1)
         #expect(try message("large.yaml", large).contains("at most 1 MiB"))
         #expect(try message("full.yaml", large.dropLast()).contains("run.steps"))
-        #expect(try message("latin.yaml", Data([0x61, 0xe9])).contains("not UTF-8"))
+        #expect(
+            try message("latin.yaml", Data([0x61, 0xe9])).contains(
+                "byte offset 1: expected YAML in UTF-8, found byte 0xe9"))
+        let wide = try #require("run: {}".data(using: .utf16))
+        #expect(try message("wide.yaml", wide).contains("iconv -f UTF-16 -t UTF-8"))
+        let marked = Data("\u{FEFF}\(completeConfiguration)".utf8)
+        #expect(try message("marked.yaml", marked) == "read")
+        #expect(mkfifo(folder.appending(path: "pipe").path, 0o600) == 0)
+        #expect(try message("pipe", nil).contains("expected a regular file, found a named pipe"))
         #expect(try message("good.yaml", Data(completeConfiguration.utf8)) == "read")
-        #expect(try message(".", nil).contains("expected a readable"))
+        #expect(try message(".", nil).contains("expected a regular file, found a folder"))
     }
 }
 

@@ -46,6 +46,20 @@ import Training
         #expect(configuration == expected)
     }
 
+    @Test func homeFoldersAreExpandedInEveryPath() throws {
+        let home = "~".expandingHome
+        let configuration = try RunConfiguration.parse(
+            yaml: completeConfiguration,
+            overrides: [
+                "run.directory=~/a", "data.text=[~/b/*.txt, c~, ./~]", "data.cache=\"~\"",
+            ])
+        #expect(home.hasPrefix("/"))
+        #expect(configuration.run.directory == "\(home)/a")
+        #expect(configuration.data.text == ["\(home)/b/*.txt", "c~", "./~"])
+        #expect(configuration.data.cache == home)
+        #expect("~nobody-of-this-name/x".expandingHome == "~nobody-of-this-name/x")
+    }
+
     @Test func fillsInDefaults() throws {
         let configuration = try RunConfiguration.parse(yaml: minimalConfiguration)
         let expected = RunConfiguration(

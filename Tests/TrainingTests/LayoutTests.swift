@@ -123,14 +123,28 @@ import Testing
         let launch = try run.train(ranks: first, ["--stop-at", "18"])
         #expect(launch.exitCode == 0 && run.checkpoints == [18], "\(launch.summary)")
         #expect(run.metrics.count == 18)
-        try resume(run, ranks: second, from: 18)
+        try Self.resume(run, ranks: second, from: 18)
     }
 
     /// SIGKILL for every rank at about step 25 of 50.
     @Test(arguments: [(2, nil), (1, 4), (nil, 2)] as [(Int?, Int?)])
     func aKilledRunGoesOnElsewhere(first: Int?, second: Int?) throws {
+        let (run, newest) = try Self.killedRun(ranks: first)
+        // A row that the kill tore, beyond the checkpoint.
+        let file = try FileHandle(
+            forUpdating: URL(fileURLWithPath: "\(run.directory)/metrics.jsonl"))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data(#"{"step": 50, "los"#.utf8))
+        try file.close()
+        try Self.resume(run, ranks: second, from: newest)
+    }
+
+    /// A run that SIGKILL has ended at about step 25 on every rank, and the step of its newest checkpoint.
+    static func killedRun(
+        ranks: Int?, settings: [String] = []
+    ) throws -> (run: RunFolder, newest: Int) {
         let run = try RunFolder()
-        let launch = try run.train(ranks: first, settings: ["checkpoint.every=5"]) { _ in
+        let launch = try run.train(ranks: ranks, settings: settings + ["checkpoint.every=5"]) { _ in
             guard run.metrics.count >= 22 else { return false }
             for rank in run.ranks { kill(rank, SIGKILL) }
             return true
@@ -139,21 +153,18 @@ import Testing
         #expect(waitUntil { run.ranks.isEmpty })
         let newest = try #require(run.checkpoints.last)
         #expect((15..<50).contains(newest) && newest % 5 == 0)
-        // A row that the kill tore, beyond the checkpoint.
-        let file = try FileHandle(
-            forUpdating: URL(fileURLWithPath: "\(run.directory)/metrics.jsonl"))
-        try file.seekToEnd()
-        try file.write(contentsOf: Data(#"{"step": 50, "los"#.utf8))
-        try file.close()
-        try resume(run, ranks: second, from: newest)
+        return (run, newest)
     }
 
-    private func resume(_ run: RunFolder, ranks: Int?, from step: Int) throws {
+    /// Goes on from `step` to the end, which is that of the undisturbed run.
+    static func resume(
+        _ run: RunFolder, ranks: Int?, settings: [String] = [], from step: Int
+    ) throws {
         let before = Array(run.metrics.prefix(step))
-        let launch = try run.train(ranks: ranks, ["--resume"])
+        let launch = try run.train(ranks: ranks, settings: settings, ["--resume"])
         #expect(launch.exitCode == 0, "\(launch.summary)")
         #expect(launch.errors.contains("resuming at step \(step)"), "\(launch.summary)")
         #expect(Array(run.metrics.prefix(step)) == before && before.count == step)
-        #expect(try RunOutcome(run) == Self.reference.get(), "\(launch.summary)")
+        #expect(try RunOutcome(run) == reference.get(), "\(launch.summary)")
     }
 }

@@ -103,34 +103,19 @@ import Testing
 
     /// SIGKILL for every rank in the middle of the run.
     @Test func aKilledRunGoesOnElsewhere() throws {
-        let run = try RunFolder()
         let first = Layout(ranks: 2, tensor: 2, sequence: true)
-        let launch = try run.train(
-            ranks: 2, settings: first.settings + ["checkpoint.every=5"]
-        ) { _ in
-            guard run.metrics.count >= 22 else { return false }
-            for rank in run.ranks { kill(rank, SIGKILL) }
-            return true
-        }
-        #expect(launch.exitCode == 137, "\(launch.summary)")
-        #expect(waitUntil { run.ranks.isEmpty })
-        let newest = try #require(run.checkpoints.last)
-        #expect((15..<50).contains(newest) && newest % 5 == 0)
+        let (run, newest) = try LayoutTests.killedRun(ranks: 2, settings: first.settings)
         try resume(run, (2, 2), sequence: false, from: newest)
     }
 
     private func resume(
         _ run: RunFolder, _ layout: (data: Int, tensor: Int), sequence: Bool, from step: Int
     ) throws {
-        let before = Array(run.metrics.prefix(step))
         let ranks = layout.data * layout.tensor
         let second = Layout(
             ranks: ranks == 1 ? nil : ranks, tensor: layout.tensor, sequence: sequence)
-        let launch = try run.train(ranks: second.ranks, settings: second.settings, ["--resume"])
-        #expect(launch.exitCode == 0, "\(launch.summary)")
-        #expect(launch.errors.contains("resuming at step \(step)"), "\(launch.summary)")
-        #expect(Array(run.metrics.prefix(step)) == before && before.count == step)
-        #expect(try RunOutcome(run) == LayoutTests.reference.get(), "\(launch.summary)")
+        try LayoutTests.resume(
+            run, ranks: second.ranks, settings: second.settings, from: step)
     }
 
     // MARK: Over a network

@@ -37,12 +37,18 @@ struct FileDescriptor: ~Copyable {
 
     private static func open(_ path: String, _ flags: Int32) throws(DatasetError) -> Int32 {
         let number = Foundation.open(path, flags, 0o644)
-        if number < 0 { throw error(path, "open") }
+        if number < 0 {
+            let failure = error(path, "open")
+            guard let found = FileKind.unfit(path) else { throw failure }
+            throw DatasetError(failure.kind, "\(path): expected a regular file, found \(found)")
+        }
         var status = stat()
         let isFolder = flags & O_DIRECTORY != 0
         guard fstat(number, &status) == 0, isFolder || status.st_mode & S_IFMT == S_IFREG else {
             _ = Foundation.close(number)
-            throw DatasetError(.missing, "\(path): expected a regular file, found something else")
+            throw DatasetError(
+                .missing,
+                "\(path): expected a regular file, found \(FileKind.name(of: status.st_mode))")
         }
         return number
     }

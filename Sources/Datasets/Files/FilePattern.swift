@@ -21,10 +21,16 @@ package enum FilePattern {
     }
 
     private static func nothingFound(_ pattern: String) -> DatasetError {
-        if !isWild(pattern), Folder.exists(pattern) {
+        if !isWild(pattern), let found = FileKind.unfit(pattern) {
+            let hint = found == "a folder" ? "; name its files: \(pattern)/*" : ""
+            return DatasetError(.missing, "\(pattern): expected a file, found \(found)\(hint)")
+        }
+        let base = String(
+            pattern.prefix { !"*?[".contains($0) }.reversed().drop { $0 != "/" }.reversed())
+        if !base.isEmpty, Folder.exists(base), access(base, R_OK | X_OK) != 0 {
             return DatasetError(
-                .missing,
-                "\(pattern): expected a file, found a folder; name its files: \(pattern)/*")
+                .inputOutput,
+                "\(pattern): expected to look into \(base), found that it may not be read")
         }
         let expected = isWild(pattern) ? "a file of this pattern" : "this file"
         return DatasetError(

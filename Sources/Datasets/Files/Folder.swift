@@ -1,9 +1,14 @@
 import Foundation
 
 /// The few operations on folders that preparing a dataset needs.
-enum Folder {
+package enum Folder {
     /// Makes `path` and its parents where they are missing.
     static func create(_ path: String) throws(DatasetError) {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
+            let found = FileKind.name(of: status.st_mode)
+            throw DatasetError(.inputOutput, "\(path): expected a folder, found \(found)")
+        }
         do {
             try FileManager.default.createDirectory(
                 atPath: path, withIntermediateDirectories: true)
@@ -23,7 +28,7 @@ enum Folder {
     }
 
     /// Reads a whole file of at most `limit` bytes.
-    static func read(_ path: String, limit: Int) throws(DatasetError) -> [UInt8] {
+    package static func read(_ path: String, limit: Int) throws(DatasetError) -> [UInt8] {
         let file = try FileDescriptor(reading: path)
         let byteCount = try file.byteCount()
         guard byteCount <= limit else {
@@ -31,6 +36,11 @@ enum Folder {
                 .corrupt, "\(path): expected at most \(limit) bytes, found \(byteCount)")
         }
         return try file.readExactly(byteCount, at: 0)
+    }
+
+    /// Whether `path` is a folder with nothing in it.
+    static func isEmpty(_ path: String) -> Bool {
+        (try? FileManager.default.contentsOfDirectory(atPath: path))?.isEmpty == true
     }
 
     static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
@@ -84,7 +94,11 @@ enum Folder {
         (folder as NSString).appendingPathComponent(name)
     }
 
+    /// The system's own words where it has some.
     private static func reason(_ error: any Error) -> String {
-        (error as NSError).localizedDescription
+        let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
+        let cause = (underlying ?? error) as NSError
+        guard cause.domain == NSPOSIXErrorDomain else { return cause.localizedDescription }
+        return String(cString: strerror(Int32(cause.code)))
     }
 }

@@ -17,7 +17,8 @@ public enum DatasetBuilder {
         text: [String], tokenizer: Tokenizer.Kind, validationFraction: Double, output: String,
         shardTokens: Int = defaultShardTokens
     ) throws(DatasetError) -> PreparedDataset {
-        try build(
+        try requireFree(output)
+        return try build(
             TextCorpus(patterns: text, kind: tokenizer), validationFraction: validationFraction,
             output: output, shardTokens: shardTokens)
     }
@@ -36,9 +37,12 @@ public enum DatasetBuilder {
         guard trainCount > 0 else {
             throw DatasetError(
                 .tooSmall,
-                "text: expected at least 1 token to train on, found \(corpus.tokenCount) in all; "
+                "text: expected at least 1 token to train on, found 0 of \(corpus.tokenCount); "
                     + "lower validation_fraction")
         }
+        let shardCount = [trainCount, corpus.tokenCount - trainCount]
+            .reduce(0) { $0 + $1 / shardTokens + 1 }
+        try DatasetIndex.requireRoom(paths: corpus.sources.map(\.path), shards: shardCount)
         try Folder.create(Folder.parent(of: output))
         Folder.discardAbandoned(beside: output)
         let temporary = Folder.temporary(beside: output)
@@ -70,17 +74,28 @@ public enum DatasetBuilder {
             JSONFile.encode(index), to: Folder.join(layout.folder, DatasetIndex.fileName))
     }
 
+    /// What is no dataset is refused before the work; whether one is the same is known after it.
+    private static func requireFree(_ output: String) throws(DatasetError) {
+        guard Folder.exists(output), !Folder.isEmpty(output),
+            (try? DatasetIndex.load(folder: output)) == nil
+        else { return }
+        throw taken(output, by: "something else")
+    }
+
+    private static func taken(_ output: String, by found: String) -> DatasetError {
+        DatasetError(
+            .outputExists,
+            "\(output): expected no folder, or one of the same dataset, found \(found); remove it or "
+                + "name another output")
+    }
+
     /// An index holds the fingerprints of all else, so equal indices are equal datasets.
     private static func checkSame(_ output: String, as built: String) throws(DatasetError) {
         let (there, here) = (
             try? DatasetIndex.load(folder: output), try DatasetIndex.load(folder: built)
         )
         guard there == here else {
-            throw DatasetError(
-                .outputExists,
-                "\(output): expected no folder, or one of the same dataset, found "
-                    + (there == nil ? "something else" : "another dataset")
-                    + "; remove it or name another output")
+            throw taken(output, by: there == nil ? "something else" : "another dataset")
         }
     }
 }

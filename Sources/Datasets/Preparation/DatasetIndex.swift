@@ -53,6 +53,41 @@ struct DatasetIndex: Codable, Equatable, Sendable {
         return index
     }
 
+    /// Throws where the index of `shards` made of the files at `paths` would be longer than `load` reads:
+    /// asked before the work of making them.
+    static func requireRoom(paths: [String], shards: Int) throws(DatasetError) {
+        let digest = String(repeating: "0", count: 64)
+        let sources = paths.map { TextCorpus.Source(path: $0, bytes: .max, sha256: digest) }
+        let name = shardName(split: "validation", number: shards)
+        func byteCount(_ shards: [Shard]) -> Int {
+            let index = DatasetIndex(
+                version: version, tokenizer: .character, tokenizerDigest: digest, vocabulary: .max,
+                validationFraction: .pi, sources: sources, train: shards, validation: [])
+            return JSONFile.encode(index).count
+        }
+        let none = byteCount([])
+        let one = byteCount([Shard(file: name, tokens: .max, fingerprint: digest)])
+        let most = none + shards * (one - none)
+        guard most > byteLimit else { return }
+        throw DatasetError(
+            .tooLarge,
+            "\(fileName): expected at most \(byteLimit) bytes, found up to \(most) for \(paths.count) "
+                + "text files and \(shards) shards; join the text into fewer files, or prepare it in "
+                + "several parts")
+    }
+
+    /// Throws where a further shard lies in the folder that the index does not name.
+    func requireWhole(in folder: String) throws(DatasetError) {
+        for (split, count) in [("train", train.count), ("validation", validation.count)] {
+            let name = DatasetIndex.shardName(split: split, number: count)
+            guard Folder.exists(Folder.join(folder, name)) else { continue }
+            throw DatasetError(
+                .corrupt,
+                "\(Folder.join(folder, DatasetIndex.fileName)): \(split): expected every shard of the "
+                    + "folder, found \(name) left out")
+        }
+    }
+
     static func shardName(split: String, number: Int) -> String {
         let digits = String(number)
         return "\(split)-\(String(repeating: "0", count: max(0, 5 - digits.count)))\(digits).tokens"

@@ -24,6 +24,7 @@ public struct PreparedDataset: Sendable {
                 "\(Folder.join(folder, DatasetIndex.fileName)): train: expected at least 1 shard, found 0"
             )
         }
+        try index.requireWhole(in: folder)
         func open(_ shards: [DatasetIndex.Shard]) throws(DatasetError) -> TokenStream? {
             if shards.isEmpty { return nil }
             let stream = try TokenStream(paths: shards.map { Folder.join(folder, $0.file) })

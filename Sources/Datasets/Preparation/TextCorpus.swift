@@ -19,7 +19,9 @@ struct TextCorpus: Sendable {
     init(patterns: [String], kind: Tokenizer.Kind) throws(DatasetError) {
         var (sources, errors): ([Source], [DatasetError]) = ([], [])
         var survey = CharacterSurvey()
-        for path in try FilePattern.expand(patterns) {
+        let paths = try FilePattern.expand(patterns)
+        try DatasetIndex.requireRoom(paths: paths, shards: 2)
+        for path in paths {
             do throws(DatasetError) {
                 if kind == .character { survey.begin(path) }
                 let source = try TextCorpus.read(path) { chunk throws(DatasetError) in
@@ -58,17 +60,19 @@ struct TextCorpus: Sendable {
         for source in sources {
             if let endOfText = tokenizer.endOfText { try consume([Int32(endOfText)]) }
             var decoder = UTF8StreamDecoder()
+            var isFirst = true
             let found = try TextCorpus.read(source.path) { chunk throws(DatasetError) in
                 tokens.removeAll(keepingCapacity: true)
                 switch tokenizer {
                 case .byte: tokens.append(contentsOf: chunk.lazy.map { Int32($0) })
                 case .character(let tokenizer):
-                    for byte in chunk {
+                    for byte in isFirst ? chunk.withoutByteOrderMark : chunk {
                         if case .scalar(let value) = decoder.next(byte) {
                             tokens.append(tokenizer.rawIdentifier(of: value))
                         }
                     }
                 }
+                isFirst = false
                 // A file that changed since it was surveyed: refused here, where the writer would trap.
                 if tokens.contains(where: { $0 < 0 }) { throw TextCorpus.changed(source) }
                 try consume(tokens[...])
@@ -108,24 +112,39 @@ private struct CharacterSurvey {
     private var isPresent = [Bool](repeating: false, count: 0x11_0000)
     private(set) var scalarCount = 0
     private var decoder = UTF8StreamDecoder()
-    private var (path, offset) = ("", 0)
+    private var path = ""
+    private var head: ArraySlice<UInt8> = []
+    /// Of the next byte, and of the byte that its character begins with.
+    private var (offset, start) = (0, 0)
+    private var first: UInt8 = 0
 
     var characters: [Unicode.Scalar] {
         isPresent.indices.filter { isPresent[$0] }.compactMap { Unicode.Scalar(UInt32($0)) }
     }
 
     mutating func begin(_ path: String) {
-        (decoder, self.path, offset) = (UTF8StreamDecoder(), path, 0)
+        (decoder, self.path, offset, head) = (UTF8StreamDecoder(), path, 0, [])
     }
 
     mutating func add(_ chunk: ArraySlice<UInt8>) throws(DatasetError) {
-        for byte in chunk {
+        var text = chunk
+        if offset == 0 {
+            head = chunk.prefix(TextEncoding.headByteCount)
+            if let advice = TextEncoding.advice(head: head) {
+                throw DatasetError(
+                    .invalidText, "\(path): expected UTF-8 text, found other bytes; \(advice)")
+            }
+            text = chunk.withoutByteOrderMark
+            offset = chunk.count - text.count
+        }
+        for byte in text {
+            if decoder.isComplete { (start, first) = (offset, byte) }
             switch decoder.next(byte) {
             case .scalar(let value):
                 isPresent[Int(value)] = true
                 scalarCount += 1
             case .incomplete: break
-            case .invalid: throw invalid("byte 0x\([byte].hexadecimal)")
+            case .invalid: throw invalid("byte 0x\([first].hexadecimal)")
             }
             offset += 1
         }
@@ -138,7 +157,14 @@ private struct CharacterSurvey {
     private func invalid(_ found: String) -> DatasetError {
         DatasetError(
             .invalidText,
-            "\(path): byte offset \(offset): expected UTF-8 text, found \(found); "
-                + "convert it to UTF-8 or use the byte tokenizer")
+            "\(path): byte offset \(start): expected UTF-8 text, found \(found); "
+                + "\(TextEncoding.advice(invalid: head)), or use the byte tokenizer")
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// The first bytes of a text without the mark that some programs put before it.
+    fileprivate var withoutByteOrderMark: ArraySlice<UInt8> {
+        starts(with: TextEncoding.byteOrderMark) ? dropFirst(3) : self
     }
 }

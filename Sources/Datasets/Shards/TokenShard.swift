@@ -4,16 +4,21 @@ import Synchronization
 
 /// A token shard open for reading from any thread.
 ///
-/// Its header, size and table of checksums are checked when it is opened; a block of tokens is checked,
-/// checksum and range, when something of it is read for the first time. No file stays open in between,
-/// so that thousands of shards stay within any limit.
+/// Its header, size and table of checksums are checked when it is opened; a block of tokens, when something
+/// of it is read for the first time. From then on each page of it has a checksum in memory, and every read
+/// checks the pages that it touches, and that their ids are of the vocabulary: a disk that rots, or a file
+/// that somebody writes to, is found in the middle of a run too. No file stays open in between, so that
+/// thousands of shards stay within any limit.
 final class TokenShard: Sendable {
+    private static let pageByteCount = 4096
+
     let path: String
     let header: TokenShardHeader
     /// SHA-256 of header and checksums: a digest of the content, since the checksums cover the tokens.
     let fingerprint: String
     private let checksums: [UInt32]
-    private let isVerified: Mutex<[Bool]>
+    /// Of each block, a checksum a page; empty before its first reading.
+    private let pageChecksums: Mutex<[[UInt32]]>
 
     init(path: String) throws(DatasetError) {
         self.path = path
@@ -43,7 +48,7 @@ final class TokenShard: Sendable {
         }
         checksums = (0..<header.blockCount).map { table.integer(at: 4 * $0, as: UInt32.self) }
         fingerprint = SHA256.digest(of: headerBytes + table).hexadecimal
-        isVerified = Mutex([Bool](repeating: false, count: header.blockCount))
+        pageChecksums = Mutex([[UInt32]](repeating: [], count: header.blockCount))
     }
 
     /// Copies the tokens of `range` to `destination`, from element `offset` on.
@@ -65,59 +70,103 @@ final class TokenShard: Sendable {
         var (next, output) = (range.lowerBound, offset)
         var bytes: [UInt8] = []
         while next < range.upperBound {
-            let block = next / tokensPerBlock
-            let first = block * tokensPerBlock
-            let end = min(range.upperBound, first + tokensPerBlock)
-            if isVerified.withLock({ $0[block] }) {
-                try read(next..<end, of: file, into: &bytes)
-                decode(bytes, from: 0, count: end - next, into: &destination, at: output)
-            } else {
-                let blockEnd = min(first + tokensPerBlock, header.tokenCount)
-                try read(first..<blockEnd, of: file, into: &bytes)
-                try verify(bytes, block: block, tokens: first..<blockEnd)
-                decode(bytes, from: next - first, count: end - next, into: &destination, at: output)
-            }
+            let first = next / tokensPerBlock * tokensPerBlock
+            let block = first..<min(first + tokensPerBlock, header.tokenCount)
+            let end = min(range.upperBound, block.upperBound)
+            let start = try readChecked(next..<end, in: block, of: file, into: &bytes)
+            decode(bytes, from: next - start, count: end - next, into: &destination, at: output)
             output += end - next
             next = end
         }
     }
 
-    private func read(
-        _ tokens: Range<Int>, of file: borrowing FileDescriptor, into bytes: inout [UInt8]
-    ) throws(DatasetError) {
-        let width = header.tokenWidth
-        let offset = TokenShardHeader.byteCount + tokens.lowerBound * width
-        let count = try file.read(tokens.count * width, at: offset, into: &bytes)
-        guard count == tokens.count * width else {
+    /// Reads, of a block, what it takes to check `tokens`: all of it the first time, later the pages that
+    /// hold them. Returns the token that `bytes` start with.
+    private func readChecked(
+        _ tokens: Range<Int>, in block: Range<Int>, of file: borrowing FileDescriptor,
+        into bytes: inout [UInt8]
+    ) throws(DatasetError) -> Int {
+        let (width, number) = (
+            header.tokenWidth, block.lowerBound * header.tokenWidth / header.blockByteCount
+        )
+        let perPage = TokenShard.pageByteCount / width
+        let known = pageChecksums.withLock { $0[number] }
+        let firstPage = known.isEmpty ? 0 : (tokens.lowerBound - block.lowerBound) / perPage
+        let start = block.lowerBound + firstPage * perPage
+        let pageCount = (tokens.upperBound - start + perPage - 1) / perPage
+        let end =
+            known.isEmpty ? block.upperBound : min(block.upperBound, start + pageCount * perPage)
+        let offset = TokenShardHeader.byteCount + start * width
+        let byteCount = (end - start) * width
+        let count = try file.read(byteCount, at: offset, into: &bytes)
+        guard count == byteCount else {
+            throw DatasetError(
+                .corrupt, "\(path): expected \(byteCount) bytes at offset \(offset), found \(count)"
+            )
+        }
+        if known.isEmpty {
+            var checksum = CRC32C()
+            checksum.update(bytes[..<byteCount])
+            guard checksum.value == checksums[number] else {
+                throw DatasetError(
+                    .corrupt,
+                    "\(path): checksum of block \(number) (\(byteCount) bytes at offset \(offset)): "
+                        + "expected \(checksums[number]), found \(checksum.value)")
+            }
+        }
+        let found = TokenShard.pageChecksums(of: bytes[..<byteCount])
+        for (index, pair) in zip(known.dropFirst(firstPage), found).enumerated()
+        where pair.0 != pair.1 {
             throw DatasetError(
                 .corrupt,
-                "\(path): expected \(tokens.count * width) bytes at offset \(offset), found \(count)"
-            )
+                "\(path): checksum of the page at offset \(offset + index * TokenShard.pageByteCount): "
+                    + "expected \(pair.0) as at its first reading, found \(pair.1)")
+        }
+        try checkRange(bytes, tokens: start..<end)
+        if known.isEmpty { pageChecksums.withLock { $0[number] = found } }
+        return start
+    }
+
+    private static func pageChecksums(of bytes: ArraySlice<UInt8>) -> [UInt32] {
+        stride(from: 0, to: bytes.count, by: pageByteCount).map {
+            var checksum = CRC32C()
+            checksum.update(bytes[$0..<min($0 + pageByteCount, bytes.count)])
+            return checksum.value
         }
     }
 
-    private func verify(
-        _ bytes: [UInt8], block: Int, tokens: Range<Int>
-    ) throws(DatasetError) {
-        var checksum = CRC32C()
-        checksum.update(bytes[..<(tokens.count * header.tokenWidth)])
-        guard checksum.value == checksums[block] else {
-            let offset = TokenShardHeader.byteCount + tokens.lowerBound * header.tokenWidth
-            throw DatasetError(
-                .corrupt,
-                "\(path): checksum of block \(block) (\(tokens.count * header.tokenWidth) bytes at "
-                    + "offset \(offset)): expected \(checksums[block]), found \(checksum.value)")
-        }
+    /// Throws where `bytes`, which hold `tokens`, hold an id that the vocabulary lacks.
+    private func checkRange(_ bytes: [UInt8], tokens: Range<Int>) throws(DatasetError) {
+        let limit = UInt32(header.vocabularySize)
+        let largest =
+            switch header.tokenWidth {
+            case 1: UInt32(TokenShard.largest(UInt8.self, of: bytes, count: tokens.count))
+            case 2: UInt32(TokenShard.largest(UInt16.self, of: bytes, count: tokens.count))
+            default: TokenShard.largest(UInt32.self, of: bytes, count: tokens.count)
+            }
+        guard largest >= limit else { return }
         var values = [Int32](repeating: 0, count: tokens.count)
         decode(bytes, from: 0, count: tokens.count, into: &values, at: 0)
-        let limit = UInt32(header.vocabularySize)
-        if let index = values.firstIndex(where: { UInt32(bitPattern: $0) >= limit }) {
-            throw DatasetError(
-                .tokenOutOfRange,
-                "\(path): token \(tokens.lowerBound + index): expected an id below the vocabulary of "
-                    + "\(limit), found \(UInt32(bitPattern: values[index]))")
+        let index = values.firstIndex { UInt32(bitPattern: $0) >= limit } ?? 0
+        let offset = TokenShardHeader.byteCount + (tokens.lowerBound + index) * header.tokenWidth
+        throw DatasetError(
+            .tokenOutOfRange,
+            "\(path): token \(tokens.lowerBound + index) at offset \(offset): expected an id below the "
+                + "vocabulary of \(limit), found \(UInt32(bitPattern: values[index]))")
+    }
+
+    private static func largest<Value: FixedWidthInteger>(
+        _ type: Value.Type, of bytes: [UInt8], count: Int
+    ) -> Value {
+        bytes.withUnsafeBytes { bytes in
+            var largest: Value = 0
+            for index in 0..<count {
+                let value = bytes.loadUnaligned(
+                    fromByteOffset: index &* MemoryLayout<Value>.size, as: type)
+                largest = max(largest, Value(littleEndian: value))
+            }
+            return largest
         }
-        isVerified.withLock { $0[block] = true }
     }
 
     private func decode(

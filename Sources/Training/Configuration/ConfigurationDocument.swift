@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 import Yams
 
@@ -21,21 +22,34 @@ struct ConfigurationDocument {
 
     /// The text of a file of at most `sizeLimit` bytes.
     static func contents(of path: String) throws(ConfigurationError) -> String {
-        func refused(_ found: String) -> ConfigurationError {
-            let message = "expected a readable YAML file of at most 1 MiB, found \(found)"
-            return ConfigurationError(file: path, problems: [.init(key: "", message: message)])
+        func refused(_ message: String) -> ConfigurationError {
+            ConfigurationError(file: path, problems: [.init(key: "", message: message)])
         }
-        guard let handle = FileHandle(forReadingAtPath: path) else {
-            throw refused(String(cString: strerror(errno)))
+        let bytes: [UInt8]
+        do throws(DatasetError) {
+            bytes = try Folder.read(path, limit: sizeLimit)
+        } catch {
+            if error.kind == .corrupt {
+                throw refused("expected at most 1 MiB of YAML, found more")
+            }
+            let isRelative = error.kind == .missing && !path.hasPrefix("/")
+            let folder = FileManager.default.currentDirectoryPath
+            throw refused(
+                error.message.dropFirst("\(path): ".count)
+                    + (isRelative ? "; paths are relative to \(folder)" : ""))
         }
-        guard let bytes = try? handle.read(upToCount: sizeLimit + 1) else {
-            throw refused("a file that cannot be read")
+        let head = bytes.prefix(TextEncoding.headByteCount)
+        if let advice = TextEncoding.advice(head: head) {
+            throw refused("expected YAML in UTF-8, found other bytes; \(advice)")
         }
-        guard bytes.count <= sizeLimit else { throw refused("a larger one") }
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw refused("bytes that are not UTF-8")
+        if let offset = TextEncoding.firstInvalidOffset(in: bytes) {
+            throw refused(
+                "byte offset \(offset): expected YAML in UTF-8, found byte "
+                    + "0x\(String(bytes[offset], radix: 16)); \(TextEncoding.advice(invalid: head))"
+            )
         }
-        return text
+        let mark = bytes.starts(with: TextEncoding.byteOrderMark) ? 3 : 0
+        return String(decoding: bytes.dropFirst(mark), as: UTF8.self)
     }
 
     init(yaml text: String) {
@@ -80,8 +94,8 @@ struct ConfigurationDocument {
         guard ConfigurationKey.sections.contains(section) else {
             return refuse(
                 name.mark?.line, "",
-                "expected a known section, found \(section); the nearest is "
-                    + section.nearest(in: ConfigurationKey.sections))
+                "expected a known section, found \(section.shortened); the nearest is "
+                    + ConfigurationKey.nearestSection(to: section))
         }
         sectionLines[section] = name.mark?.line
         switch content {

@@ -17,6 +17,8 @@ package struct ConfigurationKey: Sendable {
     let summary: String
     /// Stores a value; false where it is of another type or out of bounds.
     let read: @Sendable (ConfigurationValue, inout RunConfiguration) -> Bool
+    /// Completes "found …", where what was read needs a word.
+    let remark: @Sendable (ConfigurationValue) -> String?
     /// The stored value as YAML.
     let text: @Sendable (RunConfiguration) -> String
 
@@ -32,6 +34,7 @@ package struct ConfigurationKey: Sendable {
             configuration[keyPath: property] = parsed
             return true
         }
+        remark = format.remark
         text = { format.text($0[keyPath: property]) }
     }
 

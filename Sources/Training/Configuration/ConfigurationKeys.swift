@@ -13,7 +13,7 @@ extension ConfigurationKey {
 
     private static let runKeys = [
         ConfigurationKey(
-            "run.directory", \.run.directory, .text, .required, resume: .free,
+            "run.directory", \.run.directory, .path, .required, resume: .free,
             "Folder of the run: metrics, resolved configuration, checkpoints."),
         ConfigurationKey(
             "run.seed", \.run.seed, .seed, resume: .free,
@@ -50,7 +50,7 @@ extension ConfigurationKey {
             "model.context_length", \.model.contextLength, .integer(1...16_777_216), .required,
             resume: .never, "Tokens of a sequence."),
         ConfigurationKey(
-            "model.dropout", \.model.dropout, .number(from: .including(0), to: .excluding(1)),
+            "model.dropout", \.model.dropout, .single(from: .including(0), to: .excluding(1)),
             resume: .never, "Probability that a feature is dropped."),
         ConfigurationKey(
             "model.vocabulary", \.model.vocabulary, .automatic(.integer(1...1_073_741_824)),
@@ -82,7 +82,7 @@ extension ConfigurationKey {
             "data.validation", \.data.validation, .paths, resume: .override,
             "Shards or globs of the validation split; goes with `data.train`."),
         ConfigurationKey(
-            "data.cache", \.data.cache, .text, resume: .free,
+            "data.cache", \.data.cache, .path, resume: .free,
             "Folder that keeps the shards made from `data.text`."),
     ]
 
@@ -110,7 +110,7 @@ extension ConfigurationKey {
     private static let objectiveKeys = [
         ConfigurationKey(
             "objective.label_smoothing", \.objective.labelSmoothing,
-            .number(from: .including(0), to: .excluding(1)), resume: .override,
+            .single(from: .including(0), to: .excluding(1)), resume: .override,
             "Part of each target that is spread evenly over the vocabulary in the training loss; evaluations do without."
         )
     ]
@@ -120,25 +120,25 @@ extension ConfigurationKey {
             "optimizer.name", \.optimizer.name, .choice, resume: .override, "Update rule."),
         ConfigurationKey(
             "optimizer.learning_rate", \.optimizer.learningRate,
-            .number(from: .excluding(0), to: .including(100)), .required, resume: .override,
+            .single(from: .excluding(0), to: .including(100)), .required, resume: .override,
             "Learning rate at the peak of the schedule."),
         ConfigurationKey(
-            "optimizer.beta1", \.optimizer.beta1, .number(from: .including(0), to: .excluding(1)),
+            "optimizer.beta1", \.optimizer.beta1, .single(from: .including(0), to: .excluding(1)),
             resume: .override, "Decay of the first moment."),
         ConfigurationKey(
-            "optimizer.beta2", \.optimizer.beta2, .number(from: .including(0), to: .excluding(1)),
+            "optimizer.beta2", \.optimizer.beta2, .single(from: .including(0), to: .excluding(1)),
             resume: .override, "Decay of the second moment."),
         ConfigurationKey(
             "optimizer.epsilon", \.optimizer.epsilon,
-            .number(from: .excluding(0), to: .including(1)), resume: .override,
+            .single(from: .excluding(0), to: .including(1)), resume: .override,
             "Added to the root of the second moment."),
         ConfigurationKey(
             "optimizer.weight_decay", \.optimizer.weightDecay,
-            .number(from: .including(0), to: .including(100)), resume: .override,
+            .single(from: .including(0), to: .including(100)), resume: .override,
             "Decoupled weight decay; one-dimensional parameters have none."),
         ConfigurationKey(
             "optimizer.clip_norm", \.optimizer.clipNorm,
-            .number(from: .including(0), to: .including(1_000_000)), resume: .override,
+            .single(from: .including(0), to: .including(1_000_000)), resume: .override,
             "Largest Euclidean norm of all gradients together; 0 leaves them as they are."),
     ]
 
@@ -155,7 +155,7 @@ extension ConfigurationKey {
             "Step, counted from 0, at which the decay has ended."),
         ConfigurationKey(
             "schedule.final_ratio", \.schedule.finalRatio,
-            .number(from: .including(0), to: .including(1)), resume: .override,
+            .single(from: .including(0), to: .including(1)), resume: .override,
             "Learning rate after the decay, as a part of the peak."),
     ]
 

@@ -76,7 +76,8 @@ private struct ConfigurationLoader {
         }
         if case .derived = key.standard, entry.value == .plain("auto") { return }
         if !key.read(entry.value, &configuration) {
-            refuse(entry, "expected \(key.expected), found \(entry.value.found)")
+            let found = entry.value.found + (key.remark(entry.value).map { ", \($0)" } ?? "")
+            refuse(entry, "expected \(key.expected), found \(found)")
         }
     }
 
@@ -109,14 +110,11 @@ private struct ConfigurationLoader {
         if ConfigurationKey.sections.contains(entry.key) {
             return refuse(entry, "expected a section with its keys, found \(entry.value.found)")
         }
-        let name = String(entry.key.dropFirst(section.count + 1))
-        let namesakes = ConfigurationKey.all.filter { $0.name == name }.map(\.path)
-        let neighbours = ConfigurationKey.all.filter { $0.section == section }.map(\.path)
-        let candidates =
-            [namesakes, neighbours].first { !$0.isEmpty } ?? ConfigurationKey.all.map(\.path)
+        let isSectioned = ConfigurationKey.sections.contains(section)
+        let found = isSectioned ? String(entry.key.dropFirst(section.count + 1)) : entry.key
         refuse(
             entry,
-            "expected a known key, found \(neighbours.isEmpty ? entry.key : name); "
-                + "the nearest is \(entry.key.nearest(in: candidates))")
+            "expected a known key, found \(found.shortened); "
+                + "the nearest is \(ConfigurationKey.nearest(to: entry.key))")
     }
 }

@@ -10,16 +10,18 @@ enum ConfigurationValue: Sendable, Equatable {
     var found: String {
         switch self {
         case .nothing: "nothing"
-        case .plain(let text): Self.shortened(text)
-        case .quoted(let text): "the text \"\(Self.shortened(text))\""
+        case .plain(let text): text.shortened
+        case .quoted(let text): "the text \"\(text.shortened)\""
         case .list(let elements): elements.isEmpty ? "an empty list" : "a list"
         case .mapping: "a mapping"
         }
     }
 
-    private static func shortened(_ text: String) -> String {
-        let line = text.replacing("\n", with: " ")
-        return line.count > 60 ? "\(line.prefix(57))…" : line
+    /// Names the first element of a list that is refused.
+    func remark(refusing isRefused: (ConfigurationValue) -> Bool) -> String? {
+        guard case .list(let elements) = self, let index = elements.firstIndex(where: isRefused)
+        else { return nil }
+        return "of which element \(index + 1) is \(elements[index].found)"
     }
 }
 
@@ -31,6 +33,8 @@ struct ValueFormat<Value: Sendable>: Sendable {
     let parse: @Sendable (ConfigurationValue) -> Value?
     /// YAML that `parse` turns into the same value.
     let text: @Sendable (Value) -> String
+    /// Completes "found …" for a value that `parse` refuses, where it needs a word.
+    var remark: @Sendable (ConfigurationValue) -> String? = { _ in nil }
 }
 
 extension ValueFormat where Value == Int {
@@ -80,6 +84,28 @@ extension ValueFormat where Value == Double {
     enum Bound: Sendable {
         case including(Double)
         case excluding(Double)
+    }
+
+    /// A number that stays what it is in Float32, which computations use it in: inside its bounds, and not
+    /// so small that precision is lost or nothing is left.
+    static func single(from lower: Bound, to upper: Bound) -> Self {
+        let number = number(from: lower, to: upper)
+        @Sendable func isKept(_ value: Double) -> Bool {
+            let rounded = Float(value)
+            if value != 0 && abs(rounded) < .leastNormalMagnitude { return false }
+            return number.parse(.plain(Self.text(of: Double(rounded)))) != nil
+        }
+        return Self(
+            expected: number.expected,
+            parse: { number.parse($0).flatMap { isKept($0) ? $0 : nil } },
+            text: number.text,
+            remark: { value in
+                number.parse(value).map { number in
+                    Float(number).isSubnormal
+                        ? "of which Float32 keeps few digits"
+                        : "which is \(Float(number)) in Float32"
+                }
+            })
     }
 
     static func number(from lower: Bound, to upper: Bound) -> Self {
@@ -134,10 +160,19 @@ extension ValueFormat where Value == String {
     }
 }
 
+extension ValueFormat where Value == String {
+    /// The name of a file or a folder.
+    static var path: Self {
+        let one = text
+        return Self(
+            expected: "a path", parse: { one.parse($0)?.expandingHome }, text: one.text)
+    }
+}
+
 extension ValueFormat where Value == [String] {
     /// Path names or globs: a list, or one by itself.
     static var paths: Self {
-        let one = ValueFormat<String>.text
+        let one = ValueFormat<String>.path
         return Self(
             expected: "a list of paths",
             parse: { value in
@@ -145,7 +180,8 @@ extension ValueFormat where Value == [String] {
                 let paths = elements.compactMap(one.parse)
                 return paths.count == elements.count ? paths : nil
             },
-            text: { "[\($0.map(one.text).joined(separator: ", "))]" })
+            text: { "[\($0.map(one.text).joined(separator: ", "))]" },
+            remark: { $0.remark { one.parse($0) == nil } })
     }
 }
 
@@ -159,7 +195,8 @@ extension ValueFormat where Value == [Int] {
                 let numbers = elements.compactMap(one.parse)
                 return numbers.count == elements.count ? numbers : nil
             },
-            text: { "[\($0.map(one.text).joined(separator: ", "))]" })
+            text: { "[\($0.map(one.text).joined(separator: ", "))]" },
+            remark: { $0.remark { one.parse($0) == nil } })
     }
 }
 
@@ -213,6 +250,13 @@ extension Double {
 }
 
 extension String {
+    /// The beginning of this text, on one line, for a message.
+    var shortened: String {
+        let line = String(
+            prefix(100).map { $0.unicodeScalars.contains { $0.value < 0x20 } ? " " : $0 })
+        return line.count > 60 ? "\(line.prefix(57))…" : line
+    }
+
     /// This text as a YAML scalar of one line that reads back as the same text.
     fileprivate var yamlScalar: String {
         let isPlain =

@@ -15,7 +15,9 @@ extension RunError {
             switch error.kind {
             case .inputOutput: .inputOutput
             case .outputExists: .usage
-            case .missing, .invalidText, .corrupt, .tooSmall, .tokenOutOfRange, .mismatch: .data
+            case .missing, .invalidText, .corrupt, .tooSmall, .tooLarge, .tokenOutOfRange,
+                .mismatch:
+                .data
             }
         self.init(kind, error.problems.joined(separator: "\n"))
     }

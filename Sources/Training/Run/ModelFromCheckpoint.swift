@@ -127,18 +127,24 @@ public struct TrainedModel {
         }!  // Nobody asks it to stop.
     }
 
+    /// Throws where `prompt` holds what the tokenizer does not know.
+    public func requireText(_ prompt: String) throws(RunError) { _ = try encoded(prompt) }
+
+    private func encoded(_ prompt: String) throws(RunError) -> [Int32] {
+        do throws(DatasetError) {
+            return try tokenizer.encode(prompt)
+        } catch {
+            throw RunError(.usage, "--prompt: \(error.message)")
+        }
+    }
+
     /// Continues `prompt`; an empty one starts from the start token.
     ///
     /// - Parameter onText: called with each piece of text as it is complete.
     public func generate(
         prompt: String, tokens: Int, sampling: Sampling, onText: (String) throws(RunError) -> Void
     ) throws(RunError) {
-        var ids: [Int32]
-        do throws(DatasetError) {
-            ids = try tokenizer.encode(prompt)
-        } catch {
-            throw RunError(.usage, "--prompt: \(error.message)")
-        }
+        var ids = try encoded(prompt)
         if ids.isEmpty { ids = [Int32(tokenizer.startToken)] }
         // Characters of several bytes come out whole: text is decoded again from the last whole point.
         var pending: [Int32] = []
