@@ -1,3 +1,5 @@
+import TestSupport
+
 /// Damages text as editors, other programs and people do.
 struct MutatedText {
     /// What a value is replaced by, and what is put anywhere.
