@@ -114,9 +114,9 @@ struct RankDifference: Sendable, CustomTestStringConvertible {
         let arguments = ["train", RunFolder.configuration] + run.settings()
         let others = Array(repeating: Program.Rank(program, arguments), count: difference.before)
         let launch = try Program.run(
-            others + [try difference.rank(run, program, arguments)], timeout: 60)
+            others + [try difference.rank(run, program, arguments)])
         #expect(launch.exitCode == 2, "\(launch.summary)")
-        #expect(launch.seconds < 20 && !launch.timedOut, "\(launch.summary)")
+        #expect(!launch.timedOut, "\(launch.summary)")
         let line = try #require(launch.errorLines.first)
         #expect(launch.errorLines.count == 1 && launch.output == "", "\(launch.summary)")
         #expect(line.hasPrefix("error: " + difference.parts[0]), "\(line)")
