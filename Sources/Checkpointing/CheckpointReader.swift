@@ -14,7 +14,7 @@ public final class CheckpointReader: Sendable {
     let identity: [UInt8]
     /// What a manifest before version 3 says of each file.
     let listed: [Int: [(tensor: Int, part: CheckpointManifest.Part)]]
-    private let folder: InputFolder
+    private let followsLinks: Bool
     private let indices: [String: Int]
     private let state = Mutex(State())
 
@@ -23,7 +23,9 @@ public final class CheckpointReader: Sendable {
         var table: [[StoredPart]]?
         /// Those of the share that was verified.
         var share: [StoredPart]?
-        /// Those that were read last, the newest at the end.
+        /// The folder, as long as files of it are read.
+        var folder: InputFolder?
+        /// Those that were opened last, the newest at the end.
         var open: [(number: Int, file: InputFile)] = []
         var openings = 0
     }
@@ -41,7 +43,8 @@ public final class CheckpointReader: Sendable {
     /// Opens the manifest and the texts.
     init(path: String, followingLinks: Bool) throws(CheckpointError) {
         self.path = path
-        folder = try InputFolder(path, followingLinks: followingLinks)
+        followsLinks = followingLinks
+        let folder = try InputFolder(path, followingLinks: followingLinks)
         let file = try folder.open(CheckpointManifest.fileName)
         var manifest = try CheckpointManifest(reading: file)
         identity = Array(try file.digest(of: 0..<file.byteCount, .sha256).utf8)
@@ -72,7 +75,7 @@ public final class CheckpointReader: Sendable {
     /// Opens a file of the manifest, where it is not open, and compares its size.
     func open(_ number: Int) throws(CheckpointError) -> InputFile {
         if let open = state.withLock({ $0.open.first { $0.number == number } }) { return open.file }
-        let file = try folder.open(manifest.files[number])
+        let file = try openFolder().open(manifest.files[number])
         state.withLock {
             if $0.open.count == CheckpointReader.mostOpenFiles { $0.open.removeFirst() }
             $0.open.append((number, file))
@@ -81,8 +84,15 @@ public final class CheckpointReader: Sendable {
         return file
     }
 
+    private func openFolder() throws(CheckpointError) -> InputFolder {
+        if let folder = state.withLock({ $0.folder }) { return folder }
+        let folder = try InputFolder(path, followingLinks: followsLinks)
+        state.withLock { $0.folder = folder }
+        return folder
+    }
+
     /// Closes what is open.
-    func close() { state.withLock { $0.open = [] } }
+    func close() { state.withLock { ($0.folder, $0.open) = (nil, []) } }
 
     /// The parts that a file has, once its size, what its digest covers and its header are right.
     func parts(ofFile number: Int) throws(CheckpointError) -> [StoredPart] {

@@ -50,7 +50,8 @@ package struct Program: Sendable {
     ///   - folder: the current directory; nil: the package's root.
     ///   - whileRunning: sees it from time to time, until it returns true.
     package func run(
-        _ arguments: [String], ranks: Int? = nil, in folder: String? = nil, timeout: Double = Program.patience,
+        _ arguments: [String], ranks: Int? = nil, in folder: String? = nil,
+        timeout: Double = Program.patience,
         whileRunning: (Running) -> Bool = { _ in true }
     ) throws -> Launch {
         let mpirun = try ranks.map {
@@ -94,8 +95,9 @@ package struct Program: Sendable {
         for file in [output, errors] { try Data().write(to: URL(fileURLWithPath: file)) }
 
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: words[0])
-        process.arguments = Array(words.dropFirst())
+        // Also where the tests run under nohup.
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["--default-signal=HUP"] + words
         process.currentDirectoryURL = URL(fileURLWithPath: folder)
         process.environment = ProcessInfo.processInfo.environment.merging([
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",

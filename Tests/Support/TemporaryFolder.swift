@@ -25,6 +25,23 @@ package final class TemporaryFolder: Sendable {
         try write(name, Array(text.utf8))
     }
 
+    /// Copies what a file or folder holds, whoever owns it, and returns the copy's path.
+    package func copy(_ source: String, to name: String) throws -> String {
+        let files = FileManager.default
+        var isFolder: ObjCBool = false
+        guard files.fileExists(atPath: source, isDirectory: &isFolder), isFolder.boolValue else {
+            try write(name, Array(try Data(contentsOf: URL(fileURLWithPath: source))))
+            let mode = try files.attributesOfItem(atPath: source)[.posixPermissions] ?? 0o644
+            try files.setAttributes([.posixPermissions: mode], ofItemAtPath: file(name))
+            return file(name)
+        }
+        try files.createDirectory(atPath: file(name), withIntermediateDirectories: true)
+        for item in try files.contentsOfDirectory(atPath: source) {
+            _ = try copy("\(source)/\(item)", to: "\(name)/\(item)")
+        }
+        return file(name)
+    }
+
     /// Makes a named pipe, at which nobody writes, and returns its path.
     package func pipe(_ name: String) throws -> String {
         guard mkfifo(file(name), 0o600) == 0 else { throw CocoaError(.fileWriteUnknown) }

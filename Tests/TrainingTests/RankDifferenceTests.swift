@@ -148,8 +148,7 @@ struct RankDifference: Sendable, CustomTestStringConvertible {
     @Test func ranksMayHaveOtherThreads() throws {
         let run = try RunFolder()
         let program = try Program("murmur").path
-        let copy = run.folder.file("murmur")
-        try FileManager.default.copyItem(atPath: program, toPath: copy)
+        let copy = try run.folder.copy(program, to: "murmur")
         let arguments = ["train", RunFolder.configuration] + run.settings()
         let launch = try Program.run([
             .init(program, arguments + ["--set", "run.threads=1"]),

@@ -86,16 +86,20 @@ package struct DiskRoom {
         (self.count, self.free) = (count, free)
     }
 
-    init(_ configuration: RunConfiguration, _ model: GPT) {
+    /// - Parameter steps: those that are still to be taken.
+    init(_ configuration: RunConfiguration, _ model: GPT, steps: Int) {
         let directory = configuration.run.directory
         let folder = "\(directory)/checkpoints"
         let present = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         let saved = present.count { $0.hasPrefix("step-") }
+        let every = configuration.checkpoint.every
+        // The last step is saved too.
+        let saves = every > 0 ? (steps + every - 1) / every : 1
         var status = statvfs()
         let isKnown = statvfs(directory, &status) == 0
         self.init(
             directory: directory, checkpoint: 12 * model.parameterCount,
-            count: max(1, configuration.checkpoint.keep + 1 - saved),
+            count: max(1, min(saves, configuration.checkpoint.keep + 1 - saved)),
             free: isKnown
                 ? Int(
                     clamping: UInt64(status.f_bavail).multipliedReportingOverflow(

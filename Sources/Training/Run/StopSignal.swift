@@ -12,7 +12,7 @@ public enum StopSignal {
 
     /// Before MPI is initialised, so that no signal finds the default handler.
     public static func install() {
-        for number in numbers {
+        for number in numbers where number != SIGHUP || !isIgnored(number) {
             var action = sigaction()
             action.__sigaction_handler.sa_handler = {
                 StopSignal.received.store($0, ordering: .relaxed)
@@ -31,6 +31,14 @@ public enum StopSignal {
         sigemptyset(&signals)
         for number in numbers { sigaddset(&signals, number) }
         pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+    }
+
+    /// `nohup` lets a run outlive its terminal.
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        sigaction(number, nil, &action)
+        // `SIG_IGN`, which is no function.
+        return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == 1
     }
 
     /// What a program does that only prints.

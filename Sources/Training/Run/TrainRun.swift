@@ -115,10 +115,6 @@ public func train(
         }
     }
     try writeResolvedConfiguration(configuration, world: world)
-    if world.isFirst, let warning = DiskRoom(configuration, model).warning {
-        console.note("warning: \(warning)")
-    }
-
     let rate = try measuredProductRate(world)
     let flops = configuration.flopsPerToken(parameters: model.parameterCount)
     console.note(
@@ -128,6 +124,11 @@ public func train(
     let last = min(configuration.run.steps, options.stopAt ?? .max)
     guard trainer.step < last else {
         return console.note("nothing to do: step \(trainer.step) of \(last) is complete")
+    }
+    if world.isFirst,
+        let warning = DiskRoom(configuration, model, steps: last - trainer.step).warning
+    {
+        console.note("warning: \(warning)")
     }
     if options.isLaunched {
         console.note("to save and leave: SIGUSR1 to mpirun, which passes it on at once")

@@ -12,9 +12,7 @@ enum HuggingFaceFixture {
 
     /// A copy in `folder`.
     static func copy(into folder: TemporaryFolder) throws -> String {
-        let copy = folder.file("model")
-        try FileManager.default.copyItem(atPath: path, toPath: copy)
-        return copy
+        try folder.copy(path, to: "model")
     }
 
     /// Tokens, and the logits that transformers computed for them in Float64.
