@@ -17,12 +17,13 @@ func withWorld(
         try world.requireEqualRanks(options: options, configuration: configuration)
         try body(world)
     } catch {
+        // Before any rank leaves: one that ends with an exit code has the launcher end the others.
+        Report.show(error)
         // All ranks have stopped in the same place, and nothing is on its way.
         if error.isShared {
             try world.leave()
-            throw error
+            exit(error.exitCode)
         }
-        Report.show(error)
         world.abort(code: error.exitCode)
         exit(error.exitCode)
     }

@@ -33,7 +33,7 @@ enum Report {
         var error = error
         if !Launch.isFirst {
             if error.isShared { return }
-            Thread.sleep(forTimeInterval: 2)
+            Thread.sleep(forTimeInterval: 5)
             error = error.located(rank: Launch.rank, host: ProcessInfo.processInfo.hostName)
         }
         write(error.lines)
