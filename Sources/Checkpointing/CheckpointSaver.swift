@@ -49,8 +49,12 @@ public final class CheckpointSaver {
     private var known = KnownCheckpoints()
 
     /// Begins to remove what dead saves have left. Not collective.
-    public init(_ writer: CheckpointWriter, communicator: any Communicator) {
+    /// - Parameter savedUpdates: those of the checkpoint that the run goes on from, if there is one.
+    public init(
+        _ writer: CheckpointWriter, communicator: any Communicator, savedUpdates: Int? = nil
+    ) {
         (self.writer, self.communicator) = (writer, communicator)
+        self.savedUpdates = savedUpdates
         guard communicator.rank == 0 else { return }
         remove {
             Pruning(warnings: writer.folder.removeLeftovers(writer.operations))
@@ -74,6 +78,10 @@ public final class CheckpointSaver {
 
     /// Whether training goes on while a save is written.
     public var copiesState: Bool { writer.copiesState }
+
+    /// Updates of the state that was saved last, or is being saved; nil where there is none, or it is lost or
+    /// damaged. The same on every rank. Not collective.
+    public private(set) var savedUpdates: Int?
 
     /// The step that is being saved, or read back. Not collective.
     public var step: Int? { save?.progress.step }
@@ -99,6 +107,7 @@ public final class CheckpointSaver {
             (0..<10_000_000_000).contains(progress.step),
             "CheckpointSaver: expected a step of at most ten digits, got \(progress.step)")
         _ = try waitForPruning()
+        savedUpdates = nil
         let cut = StateCut(state)
         try communicator.agree(on: cut, step: progress.step)
         let path = try openFolder(for: progress)
@@ -111,6 +120,7 @@ public final class CheckpointSaver {
         save = Save(
             progress: progress, tensors: cut.tensors,
             work: .part(BackgroundWork({ job.run() }, refusal: { .failure($0) })))
+        savedUpdates = progress.optimizerUpdates
     }
 
     /// Waits until no rank writes, for about so many seconds; returns the ranks that still do.
@@ -138,8 +148,11 @@ public final class CheckpointSaver {
                 return writer.folder.path(ofStep: save.progress.step)
             case .readBack(let work):
                 let findings = try communicator.exchange(work.wait().encoded)
-                beginPruning(
-                    upTo: save.progress, findings.map { ReadBack.Findings(encoded: $0) })
+                    .map { ReadBack.Findings(encoded: $0) }
+                if findings.contains(where: { $0.hasProblem(ofStep: save.progress.step) }) {
+                    savedUpdates = nil
+                }
+                beginPruning(upTo: save.progress, findings)
                 self.save = nil
                 return nil
             }
@@ -151,6 +164,7 @@ public final class CheckpointSaver {
                 }
             }
             self.save = nil
+            savedUpdates = nil
             throw error
         }
     }

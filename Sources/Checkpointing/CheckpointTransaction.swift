@@ -80,8 +80,9 @@ extension CheckpointFolder {
         return warnings
     }
 
-    /// Removes the checkpoints of run `run` that are older than its `keep` newest sound ones up to `step`. Damaged
-    /// ones, later ones and those of other runs are not counted; only what opens as a checkpoint of the run is removed.
+    /// Removes the checkpoints of run `run` that are older than its `keep` newest sound ones up to `step`, and those
+    /// that a sound one of a later step repeats. Damaged ones, later ones and those of other runs are not counted;
+    /// only what opens as a checkpoint of the run is removed.
     ///
     /// - Parameter known: what was found out before; where others are counted, every byte of them is read.
     func prune(
@@ -90,16 +91,17 @@ extension CheckpointFolder {
     ) -> Pruning {
         var (known, warnings) = (known, [String]())
         do throws(CheckpointError) {
-            var (own, kept) = ([Int](), 0)
-            for older in try steps() where older <= step {
-                if try belongs(older, to: run) { own.append(older) }
-            }
-            for older in own where own.count > keep {
-                if kept < keep {
-                    if let warning = try known.check(older, in: self) { warnings.append(warning) }
-                    if known.sound.contains(older) { kept += 1 }
-                } else if known.sound.contains(older) ? true : try opens(older) {
-                    let name = CheckpointFolder.name(ofStep: older)
+            let own = try checkpoints(of: run, upTo: step)
+            let mayRemove = own.staying(keep).count < own.count
+            var kept: Set<Int> = []
+            for older in own where mayRemove {
+                if kept.count < keep, !kept.contains(older.updates) {
+                    if let warning = try known.check(older.step, in: self) {
+                        warnings.append(warning)
+                    }
+                    if known.sound.contains(older.step) { kept.insert(older.updates) }
+                } else if known.sound.contains(older.step) ? true : try opens(older.step) {
+                    let name = CheckpointFolder.name(ofStep: older.step)
                     try operations.rename("\(path)/\(name)", to: "\(path)/.trash-\(name)")
                     try operations.synchronizeFolder(path)
                 }
@@ -112,14 +114,23 @@ extension CheckpointFolder {
 }
 
 extension CheckpointFolder {
-    /// Whether a step has a checkpoint of this run; throws where nobody can tell, which says nothing of it.
-    func belongs(_ step: Int, to run: String) throws(CheckpointError) -> Bool {
-        let manifest = try unlessOfOne { () throws(CheckpointError) in
-            try CheckpointManifest(
-                reading: InputFolder(path(ofStep: step), followingLinks: false)
-                    .open(CheckpointManifest.fileName))
+    /// The checkpoints of a run up to a step, newest first; throws where nobody can tell, which says nothing of them.
+    func checkpoints(
+        of run: String, upTo last: Int
+    ) throws(CheckpointError) -> [OwnCheckpoint] {
+        var own: [OwnCheckpoint] = []
+        for step in try steps() where step <= last {
+            let manifest = try unlessOfOne { () throws(CheckpointError) in
+                try CheckpointManifest(
+                    reading: InputFolder(path(ofStep: step), followingLinks: false)
+                        .open(CheckpointManifest.fileName))
+            }
+            guard let progress = manifest?.progress else { continue }
+            if progress.identity.run == run, progress.step == step {
+                own.append(OwnCheckpoint(step: step, updates: progress.optimizerUpdates))
+            }
         }
-        return manifest.map { $0.progress.identity.run == run && $0.progress.step == step } ?? false
+        return own
     }
 
     /// Whether a step has a checkpoint whose files are all there with their headers.
@@ -140,6 +151,21 @@ extension CheckpointFolder {
             guard error.isOfOneCheckpoint else { throw error }
             return nil
         }
+    }
+}
+
+/// A checkpoint of a run, by what its manifest says.
+struct OwnCheckpoint: Sendable {
+    let step: Int
+    /// Of two with as many, the later one repeats the other: all steps in between were skipped.
+    let updates: Int
+}
+
+extension [OwnCheckpoint] {
+    /// Those that stay where all are sound, newest first: of each number of updates the newest, and `keep` of them.
+    func staying(_ keep: Int) -> ArraySlice<OwnCheckpoint> {
+        var seen: Set<Int> = []
+        return filter { seen.insert($0.updates).inserted }.prefix(keep)
     }
 }
 

@@ -61,6 +61,9 @@ extension ReadBack {
             problems = steps.map { Problem($0, error) }
         }
 
+        /// Whether that checkpoint is damaged, or could not be read.
+        func hasProblem(ofStep step: Int) -> Bool { problems.contains { $0.step == step } }
+
         /// As text, which ranks exchange: the steps, and a line for each problem.
         var encoded: [UInt8] {
             let lines = problems.map { "\($0.step)\t\($0.isDamage)\t\($0.message)" }
@@ -116,12 +119,11 @@ extension CheckpointFolder {
     func unread(
         upTo progress: TrainingProgress, keep: Int, _ known: KnownCheckpoints
     ) -> [Int] {
-        let own = ((try? steps()) ?? []).filter { step in
-            step < progress.step && !known.damaged.contains(step)
-                && (try? belongs(step, to: progress.identity.run)) == true
-        }
-        let older = own.count >= keep ? own.prefix(keep - 1).filter { !known.contains($0) } : []
-        return [progress.step] + older
+        let all = try? checkpoints(of: progress.identity.run, upTo: progress.step)
+        let own = (all ?? []).filter { !known.damaged.contains($0.step) }
+        let staying = own.staying(keep)
+        let older = staying.count < own.count ? staying.map(\.step) : []
+        return [progress.step] + older.filter { $0 != progress.step && !known.contains($0) }
     }
 }
 

@@ -10,18 +10,6 @@ import Testing
 
     init() throws { folder = try TemporaryFolder() }
 
-    private static func xxh64(_ bytes: [UInt8]) -> String {
-        var hash = XXHash64()
-        let span = bytes.span
-        hash.update(span.bytes)
-        let digits = String(hash.value(), radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
-
-    private static func bytes(_ values: [Float]) -> [UInt8] {
-        values.flatMap { value in (0..<4).map { UInt8(value.bitPattern >> ($0 * 8) & 255) } }
-    }
-
     /// A file of one part; what is given takes the place of what is right.
     private struct Shard {
         var key: String
@@ -33,8 +21,8 @@ import Testing
         var more = ""
 
         func file() -> [UInt8] {
-            let data = HandmadeHeadersTests.bytes(values)
-            let digests = digests ?? "\"xxh64\":\"\(HandmadeHeadersTests.xxh64(data))\""
+            let data = Handmade.bytes(values)
+            let digests = digests ?? "\"xxh64\":\"\(Handmade.xxh64(data))\""
             let json =
                 "{\"__metadata__\":{\(digests)},\"\(key)\":{\"dtype\":\"\(type)\",\"shape\":"
                 + "\(shape ?? "[\(values.count)]"),\"data_offsets\":[0,\(data.count)]}\(more)}"
@@ -47,31 +35,16 @@ import Testing
 
     /// Writes a checkpoint of the files.
     private func write(_ shards: [Shard], digested: Int = 0) throws {
-        var lines: [String] = []
-        func add(_ name: String, _ bytes: [UInt8], _ header: Int) throws {
-            try folder.write(bytes, as: name)
-            lines.append(
-                "{\"name\": \"\(name)\", \"bytes\": \(bytes.count), \"digested_bytes\": \(header), "
-                    + "\"digest\": \"xxh64:\(Self.xxh64(Array(bytes[..<header])))\"}")
+        let lines = try shards.enumerated().map { index, shard in
+            let (name, file) = ("\(index).safetensors", shard.file())
+            try folder.write(file, as: name)
+            let header = file.count - 4 * shard.values.count + digested
+            return Handmade.entry(name, file, header: header, .xxh64)
         }
-        for name in ["configuration.yaml", "tokenizer.json"] { try add(name, [], 0) }
-        for (index, shard) in shards.enumerated() {
-            let file = shard.file()
-            try add("\(index).safetensors", file, file.count - 4 * shard.values.count + digested)
-        }
-        let body = """
-            {
-            "format": "murmuration-checkpoint",
-            "version": 3,
-            "run": {"uuid": "u", "configuration_digest": "", "tokenizer_digest": "", \
-            "dataset_digest": "", "build": "", "blas": ""},
-            "counters": {"step": 1, "optimizer_updates": 1, "samples": 4},
-            "files": [\(lines.joined(separator: ", "))],
-            "tensors": [{"name": "w", "dtype": "float32", "shape": [5]}],
-
-            """
-        let line = "\"digest\": \"\(ContentDigest.labelled(Array(body.utf8)))\"}\n"
-        try folder.write(Array((body + line).utf8), as: "manifest.json")
+        let tensor = "{\"name\": \"w\", \"dtype\": \"float32\", \"shape\": [5]}"
+        let manifest = Handmade.manifest(
+            version: 3, files: Handmade.texts(.xxh64) + lines, tensors: tensor)
+        try Handmade.write(manifest, into: folder)
     }
 
     @Test(arguments: [[first, second], [second, first]])

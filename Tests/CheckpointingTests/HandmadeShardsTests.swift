@@ -1,5 +1,4 @@
 import Checkpointing
-import Files
 import Foundation
 import Tensors
 import TestSupport
@@ -11,22 +10,6 @@ import Testing
 
     init() throws { folder = try TemporaryFolder() }
 
-    private static func xxh64(_ bytes: [UInt8]) -> String {
-        var hash = XXHash64()
-        let span = bytes.span
-        hash.update(span.bytes)
-        let digits = String(hash.value(), radix: 16)
-        return "xxh64:" + String(repeating: "0", count: 16 - digits.count) + digits
-    }
-
-    private static func sha256(_ bytes: [UInt8]) -> String {
-        SHA256.digest(of: bytes).hexadecimal
-    }
-
-    private static func bytes(_ values: [Float]) -> [UInt8] {
-        values.flatMap { value in (0..<4).map { UInt8(value.bitPattern >> ($0 * 8) & 255) } }
-    }
-
     /// Of a tensor [2, 4] with the elements 0 … 7, cut along axis 1 into 2 slices of two segments, a unit of 2
     /// and two units of 1: slice 0 has column 2, slice 1 columns 0, 1 and 3.
     private static let parts: [(name: String, key: String, values: [Float])] = [
@@ -36,44 +19,34 @@ import Testing
     private static func file(_ part: (name: String, key: String, values: [Float])) -> [UInt8] {
         let header = HostileFile.tensor(
             "[\(part.values.count)]", "[0,\(part.values.count * 4)]", name: part.key)
-        return HostileFile.file(Array(header.utf8)) + bytes(part.values)
+        return HostileFile.file(Array(header.utf8)) + Handmade.bytes(part.values)
     }
 
     private static let files = parts.map { part in
         let file = file(part)
         let header = file.count - part.values.count * 4
-        return "{\"name\": \"\(part.name)\", \"bytes\": \(file.count), "
-            + "\"digested_bytes\": \(header), \"digest\": \"\(xxh64(Array(file.prefix(header))))\"}"
+        return Handmade.entry(part.name, file, header: header, .xxh64)
     }
 
-    private static let texts = ["configuration.yaml", "tokenizer.json"].map { name in
-        "{\"name\": \"\(name)\", \"bytes\": 0, \"digested_bytes\": 0, \"digest\": \"\(xxh64([]))\"}"
+    private static let body = Handmade.manifest(
+        version: 2, files: files + Handmade.texts(.xxh64),
+        tensors: """
+            {"name": "w", "dtype": "float32", "shape": [2, 4], \
+            "sharding": {"axis": 1, "segments": [[1, 2], [2, 1]], "slices": 2}, "parts": [\
+            {"file": "a.safetensors", "key": "w[0:3]", "elements": [0, 3], \
+            "digest": "\(digest(parts[0].values))"}, \
+            {"file": "b.safetensors", "key": "w[3:8]", "elements": [3, 8], \
+            "digest": "\(digest(parts[1].values))"}]}
+            """)
+
+    private static func digest(_ values: [Float]) -> String {
+        Handmade.Algorithm.xxh64.label(Handmade.bytes(values))
     }
-
-    private static let body = """
-        {
-        "format": "murmuration-checkpoint",
-        "version": 2,
-        "run": {"uuid": "u", "configuration_digest": "", "tokenizer_digest": "", \
-        "dataset_digest": "", "build": "", "blas": ""},
-        "counters": {"step": 1, "optimizer_updates": 1, "samples": 4},
-        "files": [\((files + texts).joined(separator: ", "))],
-        "tensors": [{"name": "w", "dtype": "float32", "shape": [2, 4], \
-        "sharding": {"axis": 1, "segments": [[1, 2], [2, 1]], "slices": 2}, "parts": [\
-        {"file": "a.safetensors", "key": "w[0:3]", "elements": [0, 3], \
-        "digest": "\(xxh64(bytes(parts[0].values)))"}, \
-        {"file": "b.safetensors", "key": "w[3:8]", "elements": [3, 8], \
-        "digest": "\(xxh64(bytes(parts[1].values)))"}]}],
-
-        """
 
     /// Writes the checkpoint with a manifest whose digest is right, and opens it.
     private func open(_ body: String = body) throws -> CheckpointReader {
         for part in Self.parts { try folder.write(Self.file(part), as: part.name) }
-        try folder.write([], as: "configuration.yaml")
-        try folder.write([], as: "tokenizer.json")
-        let line = "\"digest\": \"sha256:\(Self.sha256(Array(body.utf8)))\"}\n"
-        try folder.write(Array((body + line).utf8), as: "manifest.json")
+        try Handmade.write(body, into: folder)
         return try CheckpointReader(path: folder.path)
     }
 
@@ -97,10 +70,10 @@ import Testing
             counter loss_scale none
             counter optimizer.updates 1
             counter step 1
-            tensor w float32 [2, 4] \(Self.sha256(Self.bytes((0..<8).map { Float($0) })))
+            tensor w float32 [2, 4] \(Handmade.sha256(Handmade.bytes((0..<8).map { Float($0) })))
 
             """
-        #expect(try reader.digest() == Self.sha256(Array(text.utf8)))
+        #expect(try reader.digest() == Handmade.sha256(Array(text.utf8)))
     }
 
     @Test(arguments: [

@@ -1,5 +1,4 @@
 import Checkpointing
-import Files
 import Foundation
 import Tensors
 import TestSupport
@@ -11,18 +10,9 @@ import Testing
 
     init() throws { folder = try TemporaryFolder() }
 
-    private static func digest(_ bytes: some Sequence<UInt8>) -> String {
-        "sha256:" + SHA256.digest(of: Array(bytes)).hexadecimal
-    }
-
-    /// Bytes of the Float32 values.
-    private static func bytes(_ values: [Float]) -> [UInt8] {
-        values.flatMap { value in (0..<4).map { UInt8(value.bitPattern >> ($0 * 8) & 255) } }
-    }
-
     private static func tensorFile(_ values: [Float]) -> [UInt8] {
         let header = HostileFile.tensor("[\(values.count)]", "[0,\(values.count * 4)]", name: "w")
-        return HostileFile.file(Array(header.utf8)) + bytes(values)
+        return HostileFile.file(Array(header.utf8)) + Handmade.bytes(values)
     }
 
     /// Two files that hold elements 0 ..< 2 and 2 ..< 5 of a tensor, as manifest members.
@@ -33,39 +23,26 @@ import Testing
     private static let files = parts.map { part in
         let file = tensorFile(part.values)
         let header = file.count - part.values.count * 4
-        return "{\"name\": \"\(part.name)\", \"bytes\": \(file.count), "
-            + "\"digested_bytes\": \(header), \"digest\": \"\(digest(file.prefix(header)))\"}"
-    }
-
-    private static let texts = ["configuration.yaml", "tokenizer.json"].map { name in
-        "{\"name\": \"\(name)\", \"bytes\": 0, \"digested_bytes\": 0, \"digest\": \"\(digest([]))\"}"
+        return Handmade.entry(part.name, file, header: header, .sha256)
     }
 
     private static let tensor = """
         {"name": "w", "dtype": "float32", "shape": [5], "parts": [\
-        {"file": "a.safetensors", "elements": [0, 2], "digest": "\(digest(bytes([1, 2])))"}, \
-        {"file": "b.safetensors", "elements": [2, 5], "digest": "\(digest(bytes([3, 4, 5])))"}]}
+        {"file": "a.safetensors", "elements": [0, 2], "digest": "\(digest([1, 2]))"}, \
+        {"file": "b.safetensors", "elements": [2, 5], "digest": "\(digest([3, 4, 5]))"}]}
         """
 
-    private static let body = """
-        {
-        "format": "murmuration-checkpoint",
-        "version": 1,
-        "run": {"uuid": "u", "configuration_digest": "", "tokenizer_digest": "", \
-        "dataset_digest": "", "build": "", "blas": ""},
-        "counters": {"step": 1, "optimizer_updates": 1, "samples": 4},
-        "files": [\((files + texts).joined(separator: ", "))],
-        "tensors": [\(tensor)],
+    private static let body = Handmade.manifest(
+        version: 1, files: files + Handmade.texts(.sha256), tensors: tensor)
 
-        """
+    private static func digest(_ values: [Float]) -> String {
+        Handmade.Algorithm.sha256.label(Handmade.bytes(values))
+    }
 
     /// Writes the checkpoint with a manifest whose digest is right, and opens it.
     private func open(_ body: String = body) throws -> CheckpointReader {
         for part in Self.parts { try folder.write(Self.tensorFile(part.values), as: part.name) }
-        try folder.write([], as: "configuration.yaml")
-        try folder.write([], as: "tokenizer.json")
-        let line = "\"digest\": \"\(Self.digest(body.utf8))\"}\n"
-        try folder.write(Array((body + line).utf8), as: "manifest.json")
+        try Handmade.write(body, into: folder)
         return try CheckpointReader(path: folder.path)
     }
 
@@ -79,10 +56,10 @@ import Testing
             counter loss_scale none
             counter optimizer.updates 1
             counter step 1
-            tensor w float32 [5] \(Self.digest(Self.bytes([1, 2, 3, 4, 5])).dropFirst(7))
+            tensor w float32 [5] \(Handmade.sha256(Handmade.bytes([1, 2, 3, 4, 5])))
 
             """
-        #expect(try "sha256:" + reader.digest() == Self.digest(text.utf8))
+        #expect(try reader.digest() == Handmade.sha256(Array(text.utf8)))
         var damaged = Self.tensorFile([3, 4, 5])
         damaged[damaged.count - 1] ^= 1
         try folder.write(damaged, as: "b.safetensors")

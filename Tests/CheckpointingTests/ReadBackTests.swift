@@ -49,14 +49,17 @@ private final class Tamperer: Sendable {
     }
 
     /// Saves step 20, of which one is kept; returns the warnings.
-    private func saveNext(ranks: Int, _ tamperer: Tamperer) throws -> [String] {
+    private func saveNext(
+        ranks: Int, updates: Int? = nil, _ tamperer: Tamperer
+    ) throws -> [String] {
         try InProcess.run(ranks: ranks) { communicator in
             let writer = CheckpointWriter(
                 runDirectory: folder.path, keep: 1,
                 operations: tamperer.operations(of: communicator.rank))
             let saved = try writer.save(
                 SampleState.state(rank: communicator.rank, of: ranks, seed: 2),
-                progress: SampleState.progress(step: 20), communicator: communicator)
+                progress: SampleState.progress(step: 20, updates: updates),
+                communicator: communicator)
             return saved.warnings
         }.flatMap { $0 }
     }
@@ -71,12 +74,14 @@ private final class Tamperer: Sendable {
         #expect(try folder.names("checkpoints") == ["step-0000000020"])
     }
 
-    /// A bit of any rank's file that did not come to the disk as it was written: named, and the older one stays.
-    @Test(arguments: [(1, 0), (2, 0), (2, 1), (4, 3)])
-    func damageIsNamedAndTheOlderOneStays(_ ranks: Int, _ victim: Int) throws {
+    /// A bit of any rank's file that did not come to the disk as it was written: named, and the older one stays, also
+    /// where the new one repeats it.
+    @Test(arguments: [(1, 0), (2, 0), (2, 1), (4, 3)], [19, 9])
+    func damageIsNamedAndTheOlderOneStays(place: (ranks: Int, victim: Int), updates: Int) throws {
+        let (ranks, victim) = place
         let name = shard(victim, of: ranks)
         let warnings = try saveNext(
-            ranks: ranks,
+            ranks: ranks, updates: updates,
             Tamperer { checkpoint in
                 var bytes = try contents("\(checkpoint)/\(name)")
                 bytes[bytes.count - 1] ^= 1

@@ -28,10 +28,43 @@ import Testing
         var model = RetentionModel(keep: 3)
         for step in [10, 20, 30] {
             try save(into: folder, progress: SampleState.progress(step: step), keep: 2)
-            model.save(step)
+            model.save(step, updates: step - 1)
         }
         #expect(model.steps == [10, 20, 30])
         #expect(try folder.names("checkpoints") == ["step-0000000020", "step-0000000030"])
+    }
+}
+
+/// Checkpoints without an update that an older one has not: all steps in between were skipped.
+@Suite struct RepeatedCheckpointTests {
+    private let folder: TemporaryFolder
+
+    init() throws { folder = try TemporaryFolder() }
+
+    /// Each save by a process of its own, as of a run that is stopped and resumed.
+    private func save(_ step: Int, updates: Int, ranks: Int = 1) throws {
+        let progress = SampleState.progress(step: step, updates: updates)
+        try CheckpointingTests.save(into: folder, ranks: ranks, progress: progress)
+    }
+
+    private var steps: [Int] {
+        get throws { try folder.names("checkpoints").compactMap { Int($0.dropFirst(5)) } }
+    }
+
+    @Test(arguments: [1, 3]) func theyReplaceOneAnotherAndNothingElse(ranks: Int) throws {
+        for step in [10, 20, 30] { try save(step, updates: step) }
+        for step in 31...36 {
+            try save(step, updates: 30, ranks: ranks)
+            #expect(try steps == [10, 20, step])
+        }
+        try save(37, updates: 31)
+        #expect(try steps == [20, 36, 37])
+    }
+
+    /// Also while fewer are there than may stay.
+    @Test func noOneIsThereTwice() throws {
+        for step in [10, 11] { try save(step, updates: 10) }
+        #expect(try steps == [11])
     }
 }
 
@@ -42,6 +75,7 @@ private struct RandomRun {
     private var dice: Dice
     private var model: RetentionModel
     private var step = 1
+    private var updates = 0
 
     init(seed: UInt64) throws {
         dice = Dice(seed: seed)
@@ -68,16 +102,17 @@ private struct RandomRun {
     private mutating func saveSome() throws -> String {
         let (ranks, count) = (1 + dice.roll(3), 1 + dice.roll(2))
         let steps = (1...count).map { step + $0 }
+        let updates = steps.map { _ in nextUpdates() }
         let copiesState = dice.roll(2) == 0
         try InProcess.run(ranks: ranks) { [folder, keep = model.keep] communicator in
             let saver = CheckpointSaver(
                 CheckpointWriter(runDirectory: folder.path, keep: keep, copiesState: copiesState),
                 communicator: communicator)
-            for step in steps {
+            for (step, updates) in zip(steps, updates) {
                 try saver.begin(
                     SampleState.state(
                         rank: communicator.rank, of: ranks, seed: UInt32(step)),
-                    progress: SampleState.progress(step: step))
+                    progress: SampleState.progress(step: step, updates: updates))
                 while saver.step != nil {
                     _ = try saver.wait()
                     _ = try saver.advance()
@@ -85,33 +120,40 @@ private struct RandomRun {
             }
             _ = try saver.finishPruning()
         }
-        for step in steps { model.save(step) }
+        for (step, updates) in zip(steps, updates) { model.save(step, updates: updates) }
         step = steps.last!
-        return "saved \(steps), keep \(model.keep), \(ranks) ranks"
+        return "saved \(steps) of updates \(updates), keep \(model.keep), \(ranks) ranks"
+    }
+
+    /// Of the next save: one in three repeats the one before.
+    private mutating func nextUpdates() -> Int {
+        updates += dice.roll(3) == 0 ? 0 : 1
+        return updates
     }
 
     /// A process that is killed at one of its operations.
     private mutating func killSave() throws -> String {
-        let (ranks, next) = (1 + dice.roll(3), step + 1)
+        let (ranks, next, updates) = (1 + dice.roll(3), step + 1, nextUpdates())
         let (target, victim) = (dice.roll(50), dice.roll(ranks))
         let saboteur = Saboteur(before: target, of: victim, isKill: true)
         try? save(
             into: folder, ranks: ranks, seed: UInt32(next),
-            progress: SampleState.progress(step: next), keep: model.keep,
+            progress: SampleState.progress(step: next, updates: updates), keep: model.keep,
             operations: saboteur.operations)
         let found = onDisk
         let new = try? CheckpointReader(path: "\(folder.path)/\(Self.path(next))")
         let isNew = new.map { (try? $0.verify()) != nil } ?? false
         #expect(
-            model.mayLeave(found, savingStep: next, isNew: isNew),
+            model.mayLeave(found, savingStep: next, updates: updates, isNew: isNew),
             "saving \(next): found \(found.sorted()) of \(model)")
-        model.take(found, savingStep: next, isNew: isNew)
-        if isNew { step = next }
+        model.take(found, savingStep: next, updates: updates, isNew: isNew)
+        if isNew { step = next } else { self.updates = model.updates[step] ?? 0 }
         return "killed rank \(victim) of \(ranks) before operation \(target), saving \(next)"
     }
 
     private mutating func resume() -> String {
         step = model.newestSound ?? Self.foreign
+        updates = model.updates[step] ?? 0
         return "resumed at \(step)"
     }
 

@@ -99,9 +99,11 @@ enum SampleState {
         return memory
     }
 
-    static func progress(step: Int = 10, run: String = "run-1") -> TrainingProgress {
+    static func progress(
+        step: Int = 10, updates: Int? = nil, run: String = "run-1"
+    ) -> TrainingProgress {
         TrainingProgress(
-            step: step, optimizerUpdates: step - 1, samples: step * 12,
+            step: step, optimizerUpdates: updates ?? step - 1, samples: step * 12,
             identity: TrainingProgress.Identity(
                 run: run, configuration: "run: {seed: 1}\n", configurationDigest: "c",
                 tokenizer: "{\"type\": \"é\"}", tokenizerDigest: "t", datasetDigest: "d",

@@ -157,7 +157,7 @@ private final class SavingRank {
             }
             try rank.save(step: 20)
             #expect(steps(folder).contains(10))
-            try rank.checkpoints.settle()
+            try rank.checkpoints.finish()
         }
         #expect(steps(folder) == [10, 20])
         #expect(try values(folder, step: 10) == [10])
@@ -198,6 +198,48 @@ private final class SavingRank {
         #expect(Set(errors).count == 1)
         #expect(try folder.names(in: "checkpoints") == ["step-0000000003"])
         #expect(try values(folder, step: 3) == [3])
+    }
+
+    /// A save that fails has saved no update, on any rank; one that the run goes on from has.
+    @Test(arguments: [(1, 0), (2, 0), (2, 1)])
+    func aSaveThatFailsHoldsNothing(ranks: Int, broken: Int) throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk(.init(repeating: .works, count: ranks))
+        try InProcess.run(ranks: ranks) { communicator in
+            let rank = SavingRank(folder, disk, communicator)
+            let checkpoints = rank.checkpoints
+            #expect(!checkpoints.holds(updates: 1))
+            for (step, state) in [(1, .works), (2, .fails), (3, .works)] as [(Int, Disk.State)] {
+                try communicator.barrier().wait()
+                disk.set(state, rank: broken)
+                try communicator.barrier().wait()
+                try rank.save(step: step)
+                #expect(checkpoints.holds(updates: step))
+                try rank.advanceUntilWritten()
+                #expect(checkpoints.holds(updates: step) == (state == .works))
+            }
+            let writer = CheckpointWriter(runDirectory: folder.path, keep: 9)
+            let resumed = RunCheckpoints(
+                writer, communicator: communicator, savedUpdates: 3
+            ) { _ in }
+            #expect(resumed.holds(updates: 3) && !resumed.holds(updates: 4))
+        }
+        #expect(steps(folder) == [1, 3])
+    }
+
+    /// What is read back damaged holds nothing either.
+    @Test func aSaveThatIsNotReadBackHoldsNothing() throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk([.works, .works], .read)
+        try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, disk, communicator)
+            if communicator.rank == 1 { disk.set(.fails, rank: 1) }
+            try rank.save(step: 1)
+            try rank.advanceUntilWritten()
+            #expect(!rank.checkpoints.holds(updates: 1))
+            try communicator.barrier().wait()
+        }
+        #expect(steps(folder) == [1])
     }
 
     @Test func aLastSaveThatFailsEndsTheRun() throws {

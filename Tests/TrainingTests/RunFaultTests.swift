@@ -131,16 +131,10 @@ import Testing
         let shards = try ShardFiles(run)
         let tokens = try shards.tokens()
         try shards.rewrite((0..<2_000_000).map { tokens[$0 % tokens.count] })
-        var bytes = try shards.bytes()
-        let end = ShardFiles.headerByteCount + 2_000_000
-        for index in ShardFiles.headerByteCount..<end { bytes[index] ^= 1 }
         let settings =
             shards.settings + ["run.steps=100000", "parallelism.tensor=\(tensor)"]
         let launch = try run.train(ranks: ranks, settings: settings) { _ in
-            guard run.metrics.count >= 1 else { return false }
-            // In place: the file stays the one that was opened.
-            let file = FileHandle(forUpdatingAtPath: shards.train)
-            return (try? file?.write(contentsOf: Data(bytes))) != nil
+            run.metrics.count >= 1 && shards.damage(shards.train)
         }
         #expect(launch.exitCode == 3 && !launch.timedOut, "\(launch.summary)")
         let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
@@ -148,22 +142,40 @@ import Testing
         let line = try #require(errors.first)
         #expect(line.contains("\(shards.train): checksum of block"), "\(line)")
         #expect(line.contains(#/^error: (rank [01] host \S+ )?step [0-9]+: /#), "\(line)")
+        // What was learnt until then is saved.
+        #expect(run.checkpoints.last == run.metrics.count, "\(launch.summary)")
         #expect(waitUntil { run.ranks.isEmpty })
     }
 
     // MARK: Divergence
 
     /// A weight decay that multiplies weights by −9,999 a step.
+    private static let divergence = [
+        "optimizer.learning_rate=100", "optimizer.weight_decay=100", "schedule.warmup_steps=0",
+        "schedule.decay=constant", "evaluation.every=0",
+    ]
+
+    /// Steps that are skipped save nothing anew, so that the last good ones stay; without a due save in time the last
+    /// of them is saved when the run ends.
+    @Test(arguments: [nil, 2], [0, 1])
+    func whatWasGoodBeforeADivergenceStays(ranks: Int?, every: Int) throws {
+        let run = try RunFolder()
+        let launch = try run.train(
+            ranks: ranks,
+            settings: Self.divergence + ["checkpoint.every=\(every)", "checkpoint.keep=2"])
+        #expect(launch.exitCode == 6, "\(launch.summary)")
+        let skipped = run.metrics.map { $0.contains("\"skipped\": true") }
+        let good = skipped.indices.filter { !skipped[$0] }.map { $0 + 1 }
+        try #require(good.count >= 2 && skipped.suffix(8) == Array(repeating: true, count: 8))
+        #expect(run.checkpoints == (every == 1 ? good.suffix(2) : [skipped.count]))
+        #expect(try murmur(["checkpoint", "verify", run.directory]).exitCode == 0)
+    }
+
     @Test(arguments: [(nil, 1), (2, 1), (2, 2)] as [(Int?, Int)])
     func aRunThatDivergesStops(ranks: Int?, tensor: Int) throws {
         let run = try RunFolder()
         let launch = try run.train(
-            ranks: ranks,
-            settings: [
-                "optimizer.learning_rate=100", "optimizer.weight_decay=100",
-                "schedule.warmup_steps=0", "schedule.decay=constant", "evaluation.every=0",
-                "parallelism.tensor=\(tensor)",
-            ])
+            ranks: ranks, settings: Self.divergence + ["parallelism.tensor=\(tensor)"])
         #expect(launch.exitCode == 6 && !launch.timedOut, "\(launch.summary)")
         let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
         #expect(errors.count == 1, "\(launch.summary)")

@@ -27,6 +27,7 @@ struct ShardFiles {
     }
 
     var train: String { folder.file("shards/train-00000.tokens") }
+    var validation: String { folder.file("shards/validation-00000.tokens") }
 
     func bytes() throws -> [UInt8] { try folder.bytes("shards/train-00000.tokens") }
     func write(_ bytes: [UInt8]) throws { try folder.write("shards/train-00000.tokens", bytes) }
@@ -38,13 +39,26 @@ struct ShardFiles {
         return bytes[Self.headerByteCount..<Self.headerByteCount + count].map(Int32.init)
     }
 
-    /// Writes the training shard again with tokens of its own and a checksum every 64 bytes.
-    func rewrite(_ tokens: [Int32], vocabulary: Int = vocabulary) throws {
+    /// Writes a shard, that of training, again with tokens of its own and a checksum every 64 bytes.
+    func rewrite(
+        _ tokens: [Int32], vocabulary: Int = vocabulary, as path: String? = nil
+    ) throws {
         let digest = Array(try bytes()[32..<64])
         var writer = try TokenShardWriter(
-            path: train, vocabularySize: vocabulary, tokenizerDigest: digest, blockByteCount: 64)
+            path: path ?? train, vocabularySize: vocabulary, tokenizerDigest: digest,
+            blockByteCount: 64)
         try writer.append(tokens[...])
         try writer.finish()
+    }
+
+    /// Damages every token of a shard, in place: the file stays the one that was opened. Returns whether it could.
+    func damage(_ path: String) -> Bool {
+        guard var bytes = FileManager.default.contents(atPath: path),
+            let file = FileHandle(forUpdatingAtPath: path)
+        else { return false }
+        let count = bytes[16..<24].reversed().reduce(0) { $0 << 8 | Int($1) }
+        for index in Self.headerByteCount..<Self.headerByteCount + count { bytes[index] ^= 1 }
+        return (try? file.write(contentsOf: bytes)) != nil
     }
 
     /// Makes the header claim the vocabulary of the tokenizer, with its checksum mended.

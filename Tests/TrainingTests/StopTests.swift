@@ -63,6 +63,86 @@ import Training
         }
     }
 
+    // MARK: Whole runs
+
+    /// A validation split that takes long enough for a signal to come within it.
+    private func longSplit(_ run: RunFolder) throws -> ShardFiles {
+        let shards = try ShardFiles(run)
+        let tokens = try shards.tokens()
+        try shards.rewrite(
+            (0..<4_000_000).map { tokens[$0 % tokens.count] }, as: shards.validation)
+        return shards
+    }
+
+    /// The step's own checkpoint is there at once, the rest of the split is not gone through, and the run goes on from
+    /// there. Where no checkpoint is due, one is made.
+    @Test(arguments: [nil, 2], [true, false])
+    func aSignalInAnEvaluationSavesAndLeaves(ranks: Int?, isDue: Bool) throws {
+        let run = try RunFolder()
+        let shards = try longSplit(run)
+        let settings =
+            shards.settings + [
+                "evaluation.every=\(isDue ? 1 : 2)", "checkpoint.every=\(isDue ? 1 : 0)",
+            ]
+        let last = isDue ? 1 : 2
+        let launch = try run.train(ranks: ranks, settings: settings) { running in
+            // What is being saved is a folder already; else the step takes a moment.
+            if isDue {
+                let names = try? run.folder.names(in: "run/checkpoints")
+                guard names?.isEmpty == false else { return false }
+            } else {
+                guard run.metrics.count == 1 else { return false }
+                usleep(300_000)
+            }
+            return kill(running.process, ranks == nil ? SIGTERM : SIGUSR1) == 0
+        }
+        #expect(launch.exitCode == 75, "\(launch.summary)")
+        #expect(launch.errors.contains("stopped: step \(last): signal "), "\(launch.summary)")
+        #expect(run.checkpoints == [last])
+        #expect(run.metrics.count == last)
+        #expect(run.metrics.allSatisfy { !$0.contains("validation_loss") }, "\(run.metrics)")
+        #expect(try murmur(["checkpoint", "verify", run.directory]).exitCode == 0)
+        let resumed = try run.train(
+            settings: shards.settings + ["evaluation.every=1000"],
+            ["--resume", "--stop-at", "\(last)"])
+        #expect(resumed.errors.contains("resuming at step \(last)"), "\(resumed.summary)")
+    }
+
+    /// The validation split is damaged meanwhile: the checkpoint that is due with the evaluation is there, and so is one
+    /// where none is due.
+    @Test(arguments: [nil, 2], [2, 1000])
+    func anEvaluationThatFailsCostsNoCheckpoint(ranks: Int?, every: Int) throws {
+        let run = try RunFolder()
+        let shards = try ShardFiles(run)
+        let settings =
+            shards.settings + [
+                "run.steps=100000", "evaluation.every=4", "checkpoint.every=\(every)",
+            ]
+        let launch = try run.train(ranks: ranks, settings: settings) { _ in
+            run.metrics.count >= 1 && shards.damage(shards.validation)
+        }
+        #expect(launch.exitCode == 3, "\(launch.summary)")
+        let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
+        #expect(errors.count == 1 && errors[0].contains(shards.validation), "\(launch.summary)")
+        let step = run.metrics.count
+        #expect(step % 4 == 0 && errors.first?.contains("step \(step): ") == true)
+        #expect(run.metrics.last?.contains("validation_loss") == false)
+        #expect(run.checkpoints.last == step, "\(launch.summary)")
+        #expect(try murmur(["checkpoint", "verify", run.directory]).exitCode == 0)
+    }
+
+    /// A trace that cannot be written ends the run with code 5, its work saved.
+    @Test(arguments: [nil, 2]) func anErrorOfTheDiskSavesWhatWasLearnt(ranks: Int?) throws {
+        let run = try RunFolder()
+        try FileManager.default.createDirectory(
+            atPath: "\(run.directory)/trace-step-0000000007.json.new",
+            withIntermediateDirectories: true)
+        let launch = try run.train(ranks: ranks, settings: ["run.trace_steps=[7]"])
+        #expect(launch.exitCode == 5, "\(launch.summary)")
+        #expect(launch.errorLines.filter { $0.hasPrefix("error:") }.count == 1)
+        #expect(run.checkpoints == [7] && run.metrics.count == 7)
+    }
+
     /// The reader of the log goes away; the run does not.
     @Test func aLogThatNobodyReadsDoesNotEndARun() throws {
         let run = try RunFolder()

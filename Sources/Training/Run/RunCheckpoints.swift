@@ -15,12 +15,14 @@ package final class RunCheckpoints {
     private let note: (String) -> Void
     private var failures = 0
 
-    /// - Parameter note: tells a line to a person, on the rank that does.
+    /// - Parameters:
+    ///   - savedUpdates: those of the checkpoint that the run goes on from, if there is one.
+    ///   - note: tells a line to a person, on the rank that does.
     package init(
-        _ writer: CheckpointWriter, communicator: any Communicator,
+        _ writer: CheckpointWriter, communicator: any Communicator, savedUpdates: Int? = nil,
         note: @escaping (String) -> Void
     ) {
-        saver = CheckpointSaver(writer, communicator: communicator)
+        saver = CheckpointSaver(writer, communicator: communicator, savedUpdates: savedUpdates)
         self.note = note
     }
 
@@ -40,6 +42,9 @@ package final class RunCheckpoints {
     /// The step whose save is under way. Not collective.
     package var stepUnderWay: Int? { saver.step }
 
+    /// Whether the newest checkpoint, or the save under way, has all of so many updates. Not collective.
+    package func holds(updates: Int) -> Bool { saver.savedUpdates == updates }
+
     /// Copies the state and begins to write it, after the save under way has ended; where there is no copy, the state
     /// is written when this returns. The last save of a run ends it where it fails; `finish` waits for it.
     /// - Parameter companion: what a thread does before it writes.
@@ -48,7 +53,7 @@ package final class RunCheckpoints {
         companion: (@Sendable () -> Void)? = nil
     ) throws(RunError) {
         do throws(RunError) {
-            try settle()
+            try settle(isLast: false)
         } catch {
             // Too many failures end a run, but not without a last try.
             guard isLast, error.kind == .inputOutput, saver.step == nil else { throw error }
@@ -67,13 +72,19 @@ package final class RunCheckpoints {
         while try !waitForRanks() {}
     }
 
-    /// Waits for the last save of a run to become a checkpoint.
-    package func finish() throws(RunError) { try settle(isLast: true) }
+    /// Waits for the last save of a run to become a checkpoint, and for the removal of older ones.
+    package func finish() throws(RunError) {
+        try settle(isLast: true)
+        try tellWarnings()
+    }
 
-    /// Waits for the save under way, if there is one, to become a checkpoint; after about so many seconds it is
-    /// left as it is.
-    package func settle(seconds: Double = .infinity) throws(RunError) {
+    /// Waits for the save under way, if there is one, to become a checkpoint, and for the removal of older ones; after
+    /// about so many seconds each is left as it is.
+    package func leave(seconds: Double) throws(RunError) {
         try settle(isLast: false, seconds: seconds)
+        _ = try checkpointing { () throws(CheckpointError) in
+            try saver.waitForPruning(seconds: seconds)
+        }
     }
 
     private func settle(isLast: Bool, seconds: Double = .infinity) throws(RunError) {
@@ -121,7 +132,6 @@ package final class RunCheckpoints {
             // Another state in the place of this step's stands in the way of no other step.
             return try bear(error, step: step, isLast: isLast, mayDiffer: true)
         }
-        if isLast, saver.step == nil { try tellWarnings() }
     }
 
     private func tellWarnings() throws(RunError) {

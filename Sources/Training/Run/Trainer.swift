@@ -26,8 +26,8 @@ final class Trainer<Network: Model> {
     private var steps: TrainingSteps<Network>
     /// Position in the global sample order.
     private var samples = 0
-    /// Updates of the newest save; nil: there is none.
-    private var savedUpdates: Int?
+    /// Updates of the checkpoint that it goes on from; nil: there is none.
+    private var restoredUpdates: Int?
 
     init(
         _ configuration: RunConfiguration, world: World, replica: DataParallel<Network>,
@@ -48,16 +48,16 @@ final class Trainer<Network: Model> {
         let writer = CheckpointWriter(
             runDirectory: configuration.run.directory, keep: configuration.checkpoint.keep,
             copiesState: copiesState)
-        let checkpoints = RunCheckpoints(writer, communicator: world.communicator) {
-            console.note($0)
-        }
+        let checkpoints = RunCheckpoints(
+            writer, communicator: world.communicator, savedUpdates: restoredUpdates
+        ) { console.note($0) }
         let metrics = try openMetrics()
         if let warning = metrics?.warning { console.note("warning: \(warning)") }
         do throws(RunError) {
             try takeSteps(until: last, console, metrics, checkpoints)
         } catch {
             // All ranks, where they leave together: a save that is under way is not thrown away.
-            if error.isShared { try? checkpoints.settle(seconds: 60) }
+            if error.isShared { try? checkpoints.leave(seconds: 60) }
             if let failure = metrics?.synchronize() {
                 console.note("warning: \(failure.message); what is held is lost")
             }
@@ -138,7 +138,9 @@ final class Trainer<Network: Model> {
                 try checkpoints.advance(outcome.saves)
             }
             // All ranks: what was recorded, where this step is to be traced.
-            try tracing.end(step: step)
+            try saving(checkpoints, metrics, console) { () throws(RunError) in
+                try tracing.end(step: step)
+            }
             if signal != 0 && step < last {
                 throw RunError(
                     .preempted, "signal \(signal): stopped; go on with --resume", step: step,
@@ -174,7 +176,7 @@ final class Trainer<Network: Model> {
                 replica.updates > 0, try isSound()
             else { throw error }
             do throws(RunError) {
-                if checkpoints.stepUnderWay != step, savedUpdates != replica.updates {
+                if checkpoints.stepUnderWay != step, !checkpoints.holds(updates: replica.updates) {
                     try save(to: checkpoints, after: metrics, console, isLast: true)
                 }
                 try checkpoints.finish()
@@ -207,7 +209,7 @@ final class Trainer<Network: Model> {
             try replica.restore(updates: progress.optimizerUpdates)
         }
         samples = progress.samples
-        savedUpdates = progress.optimizerUpdates
+        restoredUpdates = progress.optimizerUpdates
         steps = TrainingSteps(
             configuration, world: world, replica: replica, step: progress.step,
             lossScale: try lossScale(of: checkpoint, console))
@@ -287,7 +289,7 @@ final class Trainer<Network: Model> {
         to checkpoints: RunCheckpoints, after metrics: MetricsFile?, _ console: Console,
         isLast: Bool
     ) throws(RunError) {
-        guard savedUpdates != replica.updates || isLast else {
+        guard isLast || !checkpoints.holds(updates: replica.updates) else {
             return console.note(
                 "checkpoint of step \(step): not needed: no update since the last one")
         }
@@ -301,7 +303,6 @@ final class Trainer<Network: Model> {
         try checkpoints.save(replica.savedState, progress: progress, isLast: isLast) {
             metrics?.synchronize()
         }
-        if checkpoints.stepUnderWay == step { savedUpdates = replica.updates }
     }
 
     /// What a resumed run needs of the scale; the configuration has the other policies.

@@ -126,6 +126,16 @@ extension Launch {
     var savesGivenUp: [String] {
         errorLines.filter { $0.hasPrefix("warning:") && $0.contains("checkpoint not saved") }
     }
+
+    /// The save that it did not bear, and how many in a row had failed by then.
+    var endedBySave: (step: Int, inARow: Int)? {
+        let form =
+            #/^error: step (\d+): checkpoint not saved: .*?(?:; (\d+) saves in a row have failed)?$/#
+        guard let found = errorLines.lazy.compactMap({ $0.firstMatch(of: form) }).first,
+            let step = Int(found.1)
+        else { return nil }
+        return (step, found.2.flatMap { Int($0) } ?? 1)
+    }
 }
 
 /// Numbers that a trial can be made from again.
