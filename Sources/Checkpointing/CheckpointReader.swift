@@ -186,11 +186,6 @@ public final class CheckpointReader: Sendable {
         CoverageSum(whole: manifest.tensors.map(\.spec.shape.count))
     }
 
-    /// Verifies one file of the manifest.
-    func verify(file number: Int, directly: Bool) throws(CheckpointError) {
-        for part in try parts(ofFile: number) { try verify(part, directly) }
-    }
-
     /// The parts of the share that this rank has verified, or reads now.
     func parts(share: Int, of count: Int) throws(CheckpointError) -> [StoredPart] {
         if let parts = state.withLock({ $0.share }) { return parts }
@@ -222,7 +217,7 @@ public final class CheckpointReader: Sendable {
         if let problem = CheckpointError(joining: problems) { throw problem }
     }
 
-    private func verify(_ part: StoredPart, _ directly: Bool) throws(CheckpointError) {
+    func verify(_ part: StoredPart, _ directly: Bool) throws(CheckpointError) {
         let file = try open(part.file)
         try compare(
             file.digest(of: part.bytes, PartDigest.Algorithm(of: part.digest), directly: directly),

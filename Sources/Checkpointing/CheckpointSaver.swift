@@ -22,6 +22,7 @@ public final class CheckpointSaver {
     private struct Save {
         let progress: TrainingProgress
         let tensors: [(name: String, spec: ShardSpec)]
+        let companion: (@Sendable () -> Void)?
         var work: Work
     }
 
@@ -33,7 +34,7 @@ public final class CheckpointSaver {
         /// others have nothing to do.
         case whole(BackgroundWork<Result<[Int], CheckpointError>>?)
         /// Reading the rank's share of the checkpoint, and of others that nobody has read yet.
-        case readBack(BackgroundWork<ReadBack.Findings>)
+        case readBack(BackgroundWork<ReadBack.Findings>, ReadBack.Stop)
     }
 
     private let writer: CheckpointWriter
@@ -72,7 +73,7 @@ public final class CheckpointSaver {
         case nil: .none
         case .part(let work): SaveStatus(work.value)
         case .whole(let work): work.map { SaveStatus($0.value) } ?? .durable
-        case .readBack(let work): work.value == nil ? .writing : .durable
+        case .readBack(let work, _): work.value == nil ? .writing : .durable
         }
     }
 
@@ -96,8 +97,8 @@ public final class CheckpointSaver {
     /// - Parameters:
     ///   - state: the same tensors on every rank; over all ranks their pieces cover each of them once.
     ///   - progress: the same on every rank.
-    ///   - companion: what a thread of this rank does before it writes: for what must be durable before the
-    ///     checkpoint is.
+    ///   - companion: what a thread of rank 0 does before it makes the parts a checkpoint: for what must be durable
+    ///     before that is.
     public func begin(
         _ state: [StateTensor], progress: TrainingProgress,
         companion: (@Sendable () -> Void)? = nil
@@ -116,9 +117,9 @@ public final class CheckpointSaver {
             fileName: StateCut.fileName(rank: communicator.rank, of: communicator.size),
             items: cut.items, fill: writer.copiesState ? copy(cut) : cut.blocks(),
             texts: communicator.rank == 0 ? progress.identity.texts : [],
-            companion: companion, operations: writer.operations)
+            operations: writer.operations)
         save = Save(
-            progress: progress, tensors: cut.tensors,
+            progress: progress, tensors: cut.tensors, companion: companion,
             work: .part(BackgroundWork({ job.run() }, refusal: { .failure($0) })))
         savedUpdates = progress.optimizerUpdates
     }
@@ -144,9 +145,10 @@ public final class CheckpointSaver {
                 return nil
             case .whole(let work):
                 let steps = try communicator.agree((work?.wait() ?? .success([])).map(\.encoded))
-                self.save?.work = .readBack(beginReading([Int](encoded: steps[0])))
+                let stop = ReadBack.Stop()
+                self.save?.work = .readBack(beginReading([Int](encoded: steps[0]), stop), stop)
                 return writer.folder.path(ofStep: save.progress.step)
-            case .readBack(let work):
+            case .readBack(let work, _):
                 let findings = try communicator.exchange(work.wait().encoded)
                     .map { ReadBack.Findings(encoded: $0) }
                 if findings.contains(where: { $0.hasProblem(ofStep: save.progress.step) }) {
@@ -166,6 +168,19 @@ public final class CheckpointSaver {
             self.save = nil
             savedUpdates = nil
             throw error
+        }
+    }
+
+    /// Leaves a checkpoint that is there unread, and the old ones as they are. Nothing where none is being read back.
+    /// Not collective, but called on all ranks.
+    public func skipReadingBack() {
+        guard case .readBack(_, let stop) = save?.work else { return }
+        stop.set()
+        save = nil
+        guard let transaction = transaction.take() else { return }
+        remove {
+            transaction.discard()
+            return Pruning()
         }
     }
 
@@ -214,10 +229,11 @@ public final class CheckpointSaver {
     ) -> BackgroundWork<Result<[Int], CheckpointError>>? {
         guard let transaction else { return nil }
         let manifest = manifest(of: save, reports.map { ShardReport(encoded: $0) })
-        let (writer, known) = (writer, known)
+        let (writer, known, companion) = (writer, known, save.companion)
         return BackgroundWork(
             {
                 Result { () throws(CheckpointError) in
+                    companion?()
                     try transaction.commit(manifest)
                     return writer.folder.unread(
                         upTo: manifest.progress, keep: writer.keep, known)
@@ -225,10 +241,12 @@ public final class CheckpointSaver {
             }, refusal: { .failure($0) })
     }
 
-    private func beginReading(_ steps: [Int]) -> BackgroundWork<ReadBack.Findings> {
+    private func beginReading(
+        _ steps: [Int], _ stop: ReadBack.Stop
+    ) -> BackgroundWork<ReadBack.Findings> {
         let reading = ReadBack(
             folder: writer.folder, steps: steps, rank: communicator.rank,
-            rankCount: communicator.size, operations: writer.operations)
+            rankCount: communicator.size, operations: writer.operations, stop: stop)
         return BackgroundWork(
             { reading.run() }, refusal: { ReadBack.Findings(of: steps, $0) })
     }

@@ -2,6 +2,8 @@
 // that it takes about as long as writing one did; each reads what another rank has written, since what its own host
 // still has in memory proves nothing.
 
+import Synchronization
+
 /// A rank's share of reading checkpoints back.
 struct ReadBack: Sendable {
     let folder: CheckpointFolder
@@ -9,6 +11,20 @@ struct ReadBack: Sendable {
     let rank: Int
     let rankCount: Int
     let operations: FileOperations
+    let stop: Stop
+
+    /// Tells a thread that nobody waits for what it reads.
+    final class Stop: Sendable {
+        private let isSet = Atomic(false)
+
+        func set() { isSet.store(true, ordering: .relaxed) }
+
+        func check() throws(CheckpointError) {
+            guard !isSet.load(ordering: .relaxed) else {
+                throw CheckpointError(.io, "reading back: not needed any more")
+            }
+        }
+    }
 
     /// What is wrong with the share of each of the steps.
     func run() -> Findings {
@@ -30,7 +46,10 @@ struct ReadBack: Sendable {
         let shards = files.indices.filter { files[$0].holdsTensors }
         for index in shards.indices where index % rankCount == (rank + 1) % rankCount {
             try operations.announceReading("\(path)/\(files[shards[index]].name)")
-            try reader.verify(file: shards[index], directly: true)
+            for part in try reader.parts(ofFile: shards[index]) {
+                try stop.check()
+                try reader.verify(part, true)
+            }
         }
     }
 }
@@ -91,7 +110,8 @@ extension ReadBack.Findings.Problem {
 
 extension KnownCheckpoints {
     /// Takes what all ranks have found of the same steps, and returns warnings. What could not be read stays
-    /// unknown, and is read again before it counts.
+    /// unknown, and is read again before it counts; so does what is damaged by the word of other ranks alone, whose
+    /// view of the folder may be what is wrong.
     mutating func take(_ findings: [ReadBack.Findings]) -> [String] {
         let problems = Dictionary(grouping: findings.flatMap(\.problems), by: \.step)
         var warnings: [String] = []
@@ -100,7 +120,8 @@ extension KnownCheckpoints {
                 sound.insert(step)
                 continue
             }
-            let isDamaged = found.contains(where: \.isDamage)
+            let own = findings[0].problems.filter { $0.step == step }
+            let isDamaged = own.contains(where: \.isDamage)
             if isDamaged { damaged.insert(step) }
             // What is wrong with a small file, every rank says.
             let messages = Set(found.map(\.message)).sorted()

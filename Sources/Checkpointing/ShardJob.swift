@@ -37,8 +37,6 @@ struct ShardJob: Sendable {
     let fill: @Sendable (StreamedTensor.Take) throws(CheckpointError) -> Void
     /// Small files beside it.
     let texts: [(name: String, text: String)]
-    /// What is done before: for what must be durable before the checkpoint is.
-    let companion: (@Sendable () -> Void)?
     let operations: FileOperations
 
     /// Where it fails, the room that the file took is free again at once.
@@ -49,7 +47,6 @@ struct ShardJob: Sendable {
     }
 
     private func write() throws(CheckpointError) -> ShardReport {
-        companion?()
         var report = ShardReport()
         for (name, text) in texts {
             let bytes = Array(text.utf8)

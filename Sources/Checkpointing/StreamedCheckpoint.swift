@@ -64,7 +64,7 @@ extension CheckpointWriter {
             fill: { (take) throws(CheckpointError) in
                 for tensor in sorted { try tensor.forEachBlock(take) }
             },
-            texts: progress.identity.texts, companion: nil, operations: operations)
+            texts: progress.identity.texts, operations: operations)
         let manifest = CheckpointManifest(
             formatVersion: CheckpointManifest.version, progress: progress,
             files: try job.run().get().files,

@@ -69,7 +69,8 @@ private final class SavingRank {
     func set(_ value: Float) { for index in 0..<buffer.count { buffer.floats[index] = value } }
 
     func save(
-        step: Int, value: Float? = nil, isLast: Bool = false, run: String = "r"
+        step: Int, value: Float? = nil, isLast: Bool = false, finishes: Bool = true,
+        run: String = "r"
     ) throws {
         set(value ?? Float(step))
         let state = StateTensor(
@@ -82,7 +83,7 @@ private final class SavingRank {
                 identity: .init(
                     run: run, configuration: "", configurationDigest: "", tokenizer: "",
                     tokenizerDigest: "", datasetDigest: "", build: "", blas: "")), isLast: isLast)
-        if isLast { try checkpoints.finish() }
+        if isLast && finishes { try checkpoints.finish() }
     }
 
     /// What the agreement of a step does.
@@ -310,6 +311,32 @@ private final class SavingRank {
         }
     }
 
+    /// The last save does not wait for an older checkpoint to be read back, and no old one goes because of it.
+    @Test(arguments: [0, 1]) func theLastSaveWaitsForNoReading(slow: Int) throws {
+        let folder = try TemporaryFolder()
+        let disk = Disk([.works, .works], file: "step-0000000010/shard-", .read)
+        disk.set(.hangs, rank: slow)
+        try InProcess.run(ranks: 2) { communicator in
+            let rank = SavingRank(folder, disk, communicator, keep: 1)
+            try rank.save(step: 10)
+            while !rank.lines.contains(where: { $0.hasSuffix("step-0000000010") }) {
+                try communicator.barrier().wait()
+                try rank.advance()
+            }
+            try rank.save(step: 20, isLast: true, finishes: false)
+            while !rank.lines.contains(where: { $0.hasSuffix("step-0000000020") }) {
+                try communicator.barrier().wait()
+                try rank.advance()
+            }
+            try communicator.barrier().wait()
+            #expect(steps(folder) == [10, 20])
+            try communicator.barrier().wait()
+            disk.set(.works, rank: slow)
+            try rank.checkpoints.finish()
+        }
+        #expect(try values(folder, step: 20) == [20])
+    }
+
     /// Where there is no copy, training waits until all ranks have written, and may then change the state.
     @Test(arguments: [(1, 0), (2, 0), (2, 1), (4, 3)])
     func withoutACopyTrainingWaits(ranks: Int, slow: Int) throws {
@@ -356,8 +383,8 @@ private final class SavingRank {
         #expect(try values(folder, step: 20) == [20])
     }
 
-    /// What must be durable before the checkpoint is, is done before anything of it is written.
-    @Test func aCompanionComesFirst() throws {
+    /// What must be durable before the checkpoint is, is done before its manifest is written.
+    @Test func aCompanionComesBeforeTheManifest() throws {
         let folder = try TemporaryFolder()
         let order = Mutex<[String]>([])
         let operations = FileOperations { (operation, path) throws(CheckpointError) in
@@ -376,7 +403,7 @@ private final class SavingRank {
             order.withLock { $0.append("companion") }
         }
         try checkpoints.finish()
-        #expect(order.withLock { $0 } == ["companion", "file", "file", "file", "file"])
+        #expect(order.withLock { $0 } == ["file", "file", "file", "companion", "file"])
     }
 
     /// No later attempt will mend this one.

@@ -46,12 +46,14 @@ package final class RunCheckpoints {
     package func holds(updates: Int) -> Bool { saver.savedUpdates == updates }
 
     /// Copies the state and begins to write it, after the save under way has ended; where there is no copy, the state
-    /// is written when this returns. The last save of a run ends it where it fails; `finish` waits for it.
-    /// - Parameter companion: what a thread does before it writes.
+    /// is written when this returns. The last save of a run ends it where it fails; `finish` waits for it. It does not
+    /// wait for an older checkpoint to be read back.
+    /// - Parameter companion: what a thread of the first rank does before it makes a checkpoint of what is written.
     package func save(
         _ state: [StateTensor], progress: TrainingProgress, isLast: Bool,
         companion: (@Sendable () -> Void)? = nil
     ) throws(RunError) {
+        if isLast { saver.skipReadingBack() }
         do throws(RunError) {
             try settle(isLast: false)
         } catch {

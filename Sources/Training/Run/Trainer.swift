@@ -99,6 +99,9 @@ final class Trainer<Network: Model> {
             }
             if !evaluates { tell() }
 
+            // All ranks: what every rank has written becomes a checkpoint, after the rows up to it. How far a save of
+            // this step is will be agreed on in the next.
+            try checkpoints.advance(outcome.saves)
             // All ranks: a copy of the state, written while training or the evaluation goes on.
             if outcome.divergence == nil, isDue(configuration.checkpoint.every) || isLast {
                 do throws(RunError) {
@@ -120,22 +123,18 @@ final class Trainer<Network: Model> {
                     failure = error.located(step: step)
                 }
                 tell()
-                metrics?.synchronize()
             }
             // All ranks: the end of a run that failed or diverged; its last step has a row like the others.
             if let failure {
                 try saving(checkpoints, metrics, console) { () throws(RunError) in throw failure }
             }
 
-            // All ranks: what every rank has written becomes a checkpoint, after the rows up to it. How far a save of
-            // this step is will be agreed on in the next.
+            // All ranks: the last save becomes a checkpoint.
             if isLast || signal != 0 {
                 if checkpoints.stepUnderWay != step {
                     try save(to: checkpoints, after: metrics, console, isLast: true)
                 }
                 try checkpoints.finish()
-            } else if checkpoints.stepUnderWay != step {
-                try checkpoints.advance(outcome.saves)
             }
             // All ranks: what was recorded, where this step is to be traced.
             try saving(checkpoints, metrics, console) { () throws(RunError) in
@@ -171,7 +170,7 @@ final class Trainer<Network: Model> {
     ) throws(RunError) -> Result {
         do throws(RunError) {
             return try body()
-        } catch {
+        } catch var error {
             guard error.isShared, [.data, .inputOutput, .divergence].contains(error.kind),
                 replica.updates > 0, try isSound()
             else { throw error }
@@ -179,9 +178,11 @@ final class Trainer<Network: Model> {
                 if checkpoints.stepUnderWay != step, !checkpoints.holds(updates: replica.updates) {
                     try save(to: checkpoints, after: metrics, console, isLast: true)
                 }
-                try checkpoints.finish()
+                try checkpoints.leave(seconds: 600)
             } catch let second {
                 console.note("warning: \(second.message)")
+                // A rank that is lost: the others do not leave in order.
+                if !second.isShared { error.isShared = false }
             }
             throw error
         }
@@ -298,7 +299,7 @@ final class Trainer<Network: Model> {
         let progress = TrainingProgress(
             step: step, optimizerUpdates: replica.updates,
             samples: samples, lossScale: savedLossScale, identity: identity)
-        // Rows of the past are durable before the checkpoint that has them behind it; where they cannot be, that is
+        // Rows up to it are durable before the checkpoint is; where they cannot be, that is
         // said with the next row, and costs no checkpoint.
         try checkpoints.save(replica.savedState, progress: progress, isLast: isLast) {
             metrics?.synchronize()
