@@ -58,11 +58,8 @@ struct TrainCommand: ParsableCommand {
         let configuration = try arguments.load(readsData: true)
         let options = TrainOptions(
             resume: resume, newestOnly: newestOnly, restart: restart, stopAt: stopAt,
-            overrides: overriddenKeys)
+            overrides: overriddenKeys, isLaunched: Launch.rank != nil)
         StopSignal.install()
-        if Launch.rank != nil {
-            Report.table(["to save and leave: SIGUSR1 to mpirun, which passes it on at once"])
-        }
         try withWorld(
             timeout: configuration.run.communicationTimeout,
             options: [

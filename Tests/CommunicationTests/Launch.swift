@@ -22,7 +22,7 @@ extension Launch {
 
 /// Runs scenarios of `RankTests` on `ranks` ranks.
 func launch(
-    _ backend: Backend, ranks: Int, _ arguments: [String], timeout: Double = 120,
+    _ backend: Backend, ranks: Int, _ arguments: [String], timeout: Double = Program.patience,
     whileRunning: (Program.Running) -> Bool = { _ in true }
 ) throws -> Launch {
     let program = try Program("RankTests")

@@ -74,19 +74,19 @@ extension CommunicationTests {
         @Test(arguments: Backend.allCases, [1, 2, 3, 5])
         func workThatIsShortCostsABarrier(backend: Backend, ranks: Int) throws {
             if backend == .mpi && ranks == 5 { return }
-            let launch = try launch(backend, ranks: ranks, ["short-work"], timeout: 60)
+            let launch = try launch(backend, ranks: ranks, ["short-work"])
             #expect(launch.exitCode == 0 && launch.passed("short-work"), "\(launch.summary)")
         }
 
         @Test func aProcessThatWorksIsWaitedFor() throws {
-            let launch = try launch(.mpi, ranks: 2, ["--deadline", "2", "works"], timeout: 60)
+            let launch = try launch(.mpi, ranks: 2, ["--deadline", "2", "works"])
             #expect(launch.exitCode == 0 && launch.passed("works"), "\(launch.summary)")
         }
 
         /// Its communication thread is stopped with it.
         @Test func aProcessThatIsFrozenAtWorkIsNamed() throws {
             let launch = try launch(
-                .mpi, ranks: 3, ["--deadline", "2", "freezes-at-work"], timeout: 60)
+                .mpi, ranks: 3, ["--deadline", "2", "freezes-at-work"])
             #expect(launch.exitCode == 8 && !launch.timedOut, "\(launch.summary)")
             #expect(
                 launch.errors.contains(

@@ -15,7 +15,7 @@ extension CommunicationTests {
                 launch.errors.contains(
                     "all-reduce 1 of group 1, 256 bytes: expected progress within 2.0 seconds, found 256 "
                         + "bytes outstanding from rank 2 (host "), "\(launch.summary)")
-            #expect(launch.seconds > 2 && launch.seconds < 20, "\(launch.summary)")
+            #expect(launch.seconds > 2, "\(launch.summary)")
         }
 
         /// Of two hosts: by memory on its own, by messages on the other.
@@ -25,7 +25,7 @@ extension CommunicationTests {
                 backend, 4, ["--deadline", "2", "--host-size", "2", "silent"])
             #expect(launch.exitCode == 8 && !launch.timedOut, "\(launch.summary)")
             #expect(launch.errors.contains("outstanding from rank "), "\(launch.summary)")
-            #expect(launch.seconds > 2 && launch.seconds < 20, "\(launch.summary)")
+            #expect(launch.seconds > 2, "\(launch.summary)")
         }
 
         @Test func aFrozenRankIsNamedAndEnded() throws {
@@ -44,21 +44,21 @@ extension CommunicationTests {
                 kill(ranks[2], SIGKILL)
                 return true
             }
-            #expect(launch.exitCode != 0 && launch.seconds < 30, "\(launch.summary)")
+            #expect(launch.exitCode != 0 && !launch.timedOut, "\(launch.summary)")
             expectGone(ranks, count: 3)
         }
 
         @Test(arguments: Backend.allCases)
         func aRankThatGivesUpEndsAll(backend: Backend) throws {
             let launch = try share(backend, 3, ["leaves"])
-            #expect(launch.exitCode == 1 && launch.seconds < 30, "\(launch.summary)")
+            #expect(launch.exitCode == 1 && !launch.timedOut, "\(launch.summary)")
             #expect(launch.errors.contains("this rank has had enough"), "\(launch.summary)")
         }
 
         @Test(arguments: [("abort", Int32(75)), ("exits", 3)])
         func exitCodesComeThrough(scenario: String, code: Int32) throws {
             let launch = try share(.mpi, 3, [scenario])
-            #expect(launch.exitCode == code && launch.seconds < 30, "\(launch.summary)")
+            #expect(launch.exitCode == code && !launch.timedOut, "\(launch.summary)")
         }
 
         @Test(
@@ -82,18 +82,6 @@ extension CommunicationTests {
                         && launch.errors.contains(
                             "found \(pair.1); the ranks' buffers or operations differ")
                 }, "\(launch.summary)")
-        }
-
-        @Test func waitingIsCounted() throws {
-            let waited = try InProcess.run(ranks: 2) { world in
-                let group = try world.split(color: 0, key: world.rank, sharesMemory: true)
-                let before = world.secondsWaited
-                if world.rank == 1 { usleep(300_000) }
-                try group.barrier().wait()
-                return world.secondsWaited - before
-            }
-            #expect(waited[0] > 0.1 && waited[0] < 30)
-            #expect(waited[1] < waited[0])
         }
 
         /// After a deadline nothing completes any more, through memory or by messages, and nothing hangs.
@@ -126,7 +114,7 @@ extension CommunicationTests {
             whileRunning: (Program.Running) -> Bool = { _ in true }
         ) throws -> Launch {
             try launch(
-                backend, ranks: ranks, ["--shared", "1"] + arguments, timeout: 60,
+                backend, ranks: ranks, ["--shared", "1"] + arguments,
                 whileRunning: whileRunning)
         }
     }

@@ -18,7 +18,7 @@ package struct MeasuredRun: Sendable {
 
     /// Runs a program whose last words are all that it says. They go to a pipe that is full, so that the program
     /// still is there, all its work done, when its memory is looked at.
-    package init(_ program: Program, _ arguments: [String], timeout: Double = 30) throws {
+    package init(_ program: Program, _ arguments: [String], timeout: Double = Program.patience) throws {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else {
             throw NotFound(description: "pipe: expected one, found errno \(errno)")

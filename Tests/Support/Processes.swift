@@ -25,7 +25,7 @@ package func isAlive(_ process: pid_t) -> Bool {
 }
 
 /// Waits until a condition holds, at most so many seconds; whether it did.
-package func waitUntil(seconds: Double = 5, _ condition: () -> Bool) -> Bool {
+package func waitUntil(seconds: Double = 60, _ condition: () -> Bool) -> Bool {
     let end = monotonicSeconds() + seconds
     while monotonicSeconds() < end {
         if condition() { return true }

@@ -23,6 +23,9 @@ package struct Launch: Sendable {
 
 /// An executable of this package.
 package struct Program: Sendable {
+    /// Seconds after which a program is taken to hang: many times what any takes on a machine that is busy.
+    package static let patience = 120.0
+
     package let path: String
 
     /// Finds it beside the test bundle, where SwiftPM puts it, or in the folder of a build.
@@ -47,7 +50,7 @@ package struct Program: Sendable {
     ///   - folder: the current directory; nil: the package's root.
     ///   - whileRunning: sees it from time to time, until it returns true.
     package func run(
-        _ arguments: [String], ranks: Int? = nil, in folder: String? = nil, timeout: Double = 120,
+        _ arguments: [String], ranks: Int? = nil, in folder: String? = nil, timeout: Double = Program.patience,
         whileRunning: (Running) -> Bool = { _ in true }
     ) throws -> Launch {
         let mpirun = try ranks.map {
@@ -71,7 +74,7 @@ package struct Program: Sendable {
     }
 
     /// Runs ranks together under mpirun, in the package's root.
-    package static func run(_ ranks: [Rank], timeout: Double = 120) throws -> Launch {
+    package static func run(_ ranks: [Rank], timeout: Double = Program.patience) throws -> Launch {
         let contexts = ranks.map { rank in
             let variables = rank.environment.sorted { $0.key < $1.key }
                 .flatMap { ["-x", "\($0.key)=\($0.value)"] }
@@ -177,8 +180,13 @@ package func withSignalsUnblocked(_ body: () throws -> Void) rethrows {
 package let packageRoot = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().path
 
-package func monotonicSeconds() -> Double {
+package func monotonicSeconds() -> Double { seconds(of: CLOCK_MONOTONIC) }
+
+/// What this thread has had of the processor.
+package func threadSeconds() -> Double { seconds(of: CLOCK_THREAD_CPUTIME_ID) }
+
+private func seconds(of clock: clockid_t) -> Double {
     var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
+    clock_gettime(clock, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

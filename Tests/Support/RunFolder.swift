@@ -2,7 +2,7 @@ import Foundation
 
 /// The program as a user runs it, in the repository's root, under mpirun where `ranks` says so.
 package func murmur(
-    _ arguments: [String], ranks: Int? = nil, timeout: Double = 120,
+    _ arguments: [String], ranks: Int? = nil, timeout: Double = Program.patience,
     whileRunning: (Program.Running) -> Bool = { _ in true }
 ) throws -> Launch {
     try Program("murmur").run(

@@ -10,7 +10,7 @@ package enum TwoHosts {
 
     /// Runs a program on so many ranks, half of them on each host, in the package's root.
     package static func run(
-        _ program: Program, _ arguments: [String], ranks: Int, timeout: Double = 120
+        _ program: Program, _ arguments: [String], ranks: Int, timeout: Double = Program.patience
     ) throws -> Launch {
         try script.run(["\(ranks)", program.path] + arguments, timeout: timeout)
     }

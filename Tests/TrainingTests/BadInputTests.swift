@@ -10,10 +10,10 @@ import Testing
         let run = try RunFolder()
         let arguments = try input.arguments(run)
         let before = try files(of: run)
-        let launch = try murmur(arguments, ranks: ranks, timeout: 60)
+        let launch = try murmur(arguments, ranks: ranks)
 
         #expect(launch.exitCode == input.exitCode, "\(launch.summary)")
-        #expect(launch.seconds < 20 && !launch.timedOut, "\(launch.summary)")
+        #expect(!launch.timedOut, "\(launch.summary)")
         let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
         #expect(errors.count == input.lines.count, "\(launch.summary)")
         if !input.isInMidRun {

@@ -63,7 +63,7 @@ import Training
                 error: --set: run.x: expected a known key, found x; the nearest is run.seed
 
                 """)
-        #expect(command.seconds < 10)
+        #expect(!command.timedOut)
     }
 
     @Test func ranksThatDoNotDivideTheBatchAreRefusedOnce() throws {
@@ -73,6 +73,6 @@ import Training
             command.errors.wholeMatch(
                 of: /error: [^\n]+divides the 8 micro-batches[^\n]+found 3; use 1, 2, 4, 8[^\n]+\n/)
                 != nil)
-        #expect(command.seconds < 10)
+        #expect(!command.timedOut)
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Training
 
@@ -293,9 +294,10 @@ private let outOfBounds: [String: [String]] = [
         String(repeating: "? ", count: 1 << 19), String(repeating: "a: {}\n", count: 100),
     ])
     func hostileFilesAreRefusedAtOnce(text: String) {
-        let start = ContinuousClock.now
+        // Of the processor, for this thread: other programs do not count.
+        let start = threadSeconds()
         #expect(!problems(text).isEmpty)
-        #expect(ContinuousClock.now - start < .seconds(1))
+        #expect(threadSeconds() - start < 5)
     }
 
     @Test func overridesAreReadAsStrictlyAsTheFile() {

@@ -302,6 +302,7 @@ private final class SavingRank {
         try InProcess.run(ranks: 2) { communicator in
             let rank = SavingRank(folder, disk, communicator, copiesState: false)
             try rank.save(step: 10)
+            try rank.advanceUntilWritten()
             #expect(rank.checkpoints.status == .none)
             #expect(
                 rank.lines.count { $0.hasPrefix("warning: step 10: checkpoint not saved") } == 1)

@@ -28,13 +28,11 @@ import Training
 
     @Test func ranksThatDoNotSeeItAreNamed() throws {
         let (folder, other) = (try TemporaryFolder(), try TemporaryFolder())
-        let clock = ContinuousClock.now
         let paths = [folder.path, other.path, folder.path, folder.file("missing")]
         // Each names the folder by the path that it was given.
         let found = zip(paths, try messages(paths)).map { path, message in
             message.split(separator: path).joined(separator: "@")
         }
-        #expect(ContinuousClock.now - clock < .seconds(20))
         #expect(
             Set(found).count == 1 && found[0].hasPrefix("5: @: expected one folder"))
         #expect(found[0].contains("rank 1 (host "), "\(found[0])")

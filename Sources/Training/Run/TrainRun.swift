@@ -21,13 +21,15 @@ public struct TrainOptions: Sendable {
     public var stopAt: Int?
     /// Keys that may differ from the checkpoint's configuration.
     public var overrides: [String] = []
+    /// Whether a launcher started this process, which then stands between a person's signals and the run.
+    public var isLaunched = false
 
     public init(
         resume: Bool = false, newestOnly: Bool = false, restart: Bool = false, stopAt: Int? = nil,
-        overrides: [String] = []
+        overrides: [String] = [], isLaunched: Bool = false
     ) {
         (self.resume, self.newestOnly, self.restart) = (resume, newestOnly, restart)
-        (self.stopAt, self.overrides) = (stopAt, overrides)
+        (self.stopAt, self.overrides, self.isLaunched) = (stopAt, overrides, isLaunched)
     }
 }
 
@@ -126,6 +128,9 @@ public func train(
     let last = min(configuration.run.steps, options.stopAt ?? .max)
     guard trainer.step < last else {
         return console.note("nothing to do: step \(trainer.step) of \(last) is complete")
+    }
+    if options.isLaunched {
+        console.note("to save and leave: SIGUSR1 to mpirun, which passes it on at once")
     }
     do throws(RunError) {
         try trainer.run(

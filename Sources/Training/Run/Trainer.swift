@@ -101,7 +101,13 @@ final class Trainer<Network: Model> {
 
             // All ranks: a copy of the state, written while training or the evaluation goes on.
             if outcome.divergence == nil, isDue(configuration.checkpoint.every) || isLast {
-                try save(to: checkpoints, after: metrics, console, isLast: isLast)
+                do throws(RunError) {
+                    try save(to: checkpoints, after: metrics, console, isLast: isLast)
+                } catch {
+                    // A step that was taken has a row, whatever becomes of its checkpoint.
+                    if evaluates { tell() }
+                    throw error
+                }
             }
             // All ranks: the whole validation split, unless a signal comes. The row is durable before what is
             // saved of its step becomes a checkpoint.

@@ -52,7 +52,7 @@ struct Injection {
         kill(target, SIGSTOP)
         defer { kill(target, SIGCONT) }
         try withSignalsUnblocked { try process.run() }
-        guard waitUntil(seconds: 20, { Injection.isTraced(target) || !isAlive(target) }) else {
+        guard waitUntil({ Injection.isTraced(target) || !isAlive(target) }) else {
             end()
             throw NotFound(
                 description: "strace: expected to attach to \(target), found it does not")

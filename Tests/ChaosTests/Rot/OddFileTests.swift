@@ -112,7 +112,7 @@ extension Chaos {
         func anOddCheckpointIsPassedOver(odd: Odd) throws {
             let path = "\(rotten.directory)/checkpoints/step-0000000060"
             try odd.make(at: path, aside: "\(rotten.directory)/\(RottenRun.newerFolder)")
-            let verify = try murmur(["checkpoint", "verify", rotten.directory], timeout: 30)
+            let verify = try murmur(["checkpoint", "verify", rotten.directory])
             #expect(verify.exitCode == 4 && !verify.timedOut, "\(verify.summary)")
             let objection = Search(rotten.directory)
                 .objection(step: RottenRun.newer, reasons: ["step-0000000060"])
