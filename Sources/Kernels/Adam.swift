@@ -30,8 +30,8 @@ package struct AdamWStep: Sendable {
 
 /// One AdamW step on a run of elements; single-threaded, the caller gives each thread its runs.
 ///
-/// With g the scaled gradient, c₁ = 1 − β₁ᵗ and c₂ = 1 − β₂ᵗ: m ← m − (1 − β₁)m + (1 − β₁)g,
-/// v ← v − (1 − β₂)v + (1 − β₂)g², w ← w − lr·λ·w − lr · (m / c₁) / (√(v / c₂) + ε).
+/// With g the scaled gradient, c₁ = 1 − β₁ᵗ and c₂ = 1 − β₂ᵗ: m ← m + (1 − β₁)(g − m),
+/// v ← v + (1 − β₂)(g² − v), w ← w − (lr·λ·w + lr · (m / c₁) / (√(v / c₂) + ε)).
 /// - Parameter working: receives the new weights, rounded to its type; nil where the weights themselves
 ///   are what the model computes with.
 package func adamW(
@@ -87,15 +87,13 @@ private func adamW<Element: StoredElement>(
 /// The constants as vectors, derived in Float64 and rounded once.
 ///
 /// A factor close to 1 is held as its distance from 1, of which Float32 keeps all its digits: 1 − β₂ and
-/// lr·λ are often 10⁻⁵, and a rounded β₂ or 1 − lr·λ would have them wrong by 10⁻³. So a moment also loses
-/// of its old value the very share that the new one takes, and no update makes it greater than both.
+/// lr·λ are often 10⁻⁵, and a rounded β₂ or 1 − lr·λ would have them wrong by 10⁻³. A weight is rounded
+/// once an update, after all that is added to it.
 private struct AdamWConstants {
     let gradientScale: Vector
-    /// 1 − β₁
-    let share1: Vector
-    /// 1 − β₂
-    let share2: Vector
-    /// lr · λ
+    let first: MovingMean
+    let second: MovingMean
+    /// −lr · λ
     let decay: Vector
     /// −lr / c₁
     let rate: Vector
@@ -108,9 +106,9 @@ private struct AdamWConstants {
         func constant(_ value: Double) -> Vector { Vector(repeating: Float(value)) }
         let time = Double(step.time)
         gradientScale = Vector(repeating: step.gradientScale)
-        share1 = constant(1 - step.beta1)
-        share2 = constant(1 - step.beta2)
-        decay = constant(step.learningRate * step.weightDecay)
+        first = MovingMean(keeping: step.beta1)
+        second = MovingMean(keeping: step.beta2)
+        decay = constant(-step.learningRate * step.weightDecay)
         rate = constant(-step.learningRate / (1 - pow(step.beta1, time)))
         inverseRoot = constant(1 / (1 - pow(step.beta2, time)).squareRoot())
         epsilon = constant(step.epsilon)
@@ -119,9 +117,29 @@ private struct AdamWConstants {
     @inline(__always)
     func update(_ w: inout Vector, _ m: inout Vector, _ v: inout Vector, _ gradient: Vector) {
         let g = gradient * gradientScale
-        m = m.addingProduct(-share1, m).addingProduct(share1, g)
-        v = v.addingProduct(-share2, v).addingProduct(share2, g * g)
+        m = first.mean(m, g)
+        v = second.mean(v, g * g)
         let divisor = epsilon.addingProduct(squareRoot(v), inverseRoot)
-        w = w.addingProduct(-decay, w).addingProduct(rate, m / divisor)
+        w += (w * decay).addingProduct(rate, m / divisor)
+    }
+}
+
+/// β · old + (1 − β) · new, from the one with the greater weight towards the other: rounded once, between
+/// the two, and with β and 1 − β that add up to 1.
+private struct MovingMean {
+    /// The smaller of the two weights.
+    let share: Vector
+    let isSlow: Bool
+
+    @inline(__always)
+    init(keeping beta: Double) {
+        isSlow = beta >= 0.5
+        share = Vector(repeating: Float(isSlow ? 1 - beta : beta))
+    }
+
+    @inline(__always)
+    func mean(_ old: Vector, _ new: Vector) -> Vector {
+        isSlow
+            ? old.addingProduct(share, new - old) : new.addingProduct(share, old - new)
     }
 }

@@ -117,6 +117,6 @@ struct AdamTests {
         state.update(step(1), [Float](repeating: 0, count: 20), pieces: 20)
         #expect(
             bits(state.weights)
-                == bits(old.map { $0.addingProduct(-Float(1e-2 * 0.1), $0) }))
+                == bits(old.map { $0 + $0 * -Float(1e-2 * 0.1) }))
     }
 }
