@@ -1,37 +1,37 @@
-// AdamW (Loshchilov and Hutter 2019), as PyTorch computes it.
+// AdamW (Loshchilov and Hutter 2019), with constants of which no digit is lost.
 
-/// The numbers of one AdamW step that all elements share.
+import Glibc
+
+/// The numbers of one AdamW step that all elements share, as they are configured: nothing is rounded yet.
 package struct AdamWStep: Sendable {
-    package var learningRate: Float
-    package var beta1: Float
-    package var beta2: Float
-    package var epsilon: Float
-    package var weightDecay: Float
-    /// 1 − β₁ᵗ and 1 − β₂ᵗ, t counting steps from 1.
-    package var firstCorrection: Float
-    package var secondCorrection: Float
+    package var learningRate: Double
+    package var beta1: Double
+    package var beta2: Double
+    package var epsilon: Double
+    package var weightDecay: Double
+    /// t, counting updates from 1.
+    package var time: Int
     /// Multiplied into the gradient first: the clipping factor, and what undoes the loss scale.
     package var gradientScale: Float
 
     package init(
-        learningRate: Float, beta1: Float, beta2: Float, epsilon: Float, weightDecay: Float,
-        firstCorrection: Float, secondCorrection: Float, gradientScale: Float = 1
+        learningRate: Double, beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double,
+        time: Int, gradientScale: Float = 1
     ) {
         self.learningRate = learningRate
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
         self.weightDecay = weightDecay
-        self.firstCorrection = firstCorrection
-        self.secondCorrection = secondCorrection
+        self.time = time
         self.gradientScale = gradientScale
     }
 }
 
 /// One AdamW step on a run of elements; single-threaded, the caller gives each thread its runs.
 ///
-/// With g the scaled gradient: m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g²,
-/// w ← (1 − lr·λ)w − lr · (m / c₁) / (√(v / c₂) + ε).
+/// With g the scaled gradient, c₁ = 1 − β₁ᵗ and c₂ = 1 − β₂ᵗ: m ← m + (1 − β₁)(g − m),
+/// v ← v + (1 − β₂)(g² − v), w ← w − (lr·λ·w + lr · (m / c₁) / (√(v / c₂) + ε)).
 /// - Parameter working: receives the new weights, rounded to its type; nil where the weights themselves
 ///   are what the model computes with.
 package func adamW(
@@ -85,12 +85,15 @@ private func adamW<Element: StoredElement>(
 }
 
 /// The constants as vectors, derived in Float64 and rounded once.
+///
+/// A factor close to 1 is held as its distance from 1, of which Float32 keeps all its digits: 1 − β₂ and
+/// lr·λ are often 10⁻⁵, and a rounded β₂ or 1 − lr·λ would have them wrong by 10⁻³. A weight is rounded
+/// once an update, after all that is added to it.
 private struct AdamWConstants {
     let gradientScale: Vector
-    let beta1: Vector
-    let beta1Rest: Vector
-    let beta2: Vector
-    let beta2Rest: Vector
+    let first: MovingMean
+    let second: MovingMean
+    /// −lr · λ
     let decay: Vector
     /// −lr / c₁
     let rate: Vector
@@ -100,24 +103,43 @@ private struct AdamWConstants {
 
     @inline(__always)
     init(_ step: AdamWStep) {
-        let learningRate = Double(step.learningRate)
+        func constant(_ value: Double) -> Vector { Vector(repeating: Float(value)) }
+        let time = Double(step.time)
         gradientScale = Vector(repeating: step.gradientScale)
-        beta1 = Vector(repeating: step.beta1)
-        beta1Rest = Vector(repeating: Float(1 - Double(step.beta1)))
-        beta2 = Vector(repeating: step.beta2)
-        beta2Rest = Vector(repeating: Float(1 - Double(step.beta2)))
-        decay = Vector(repeating: Float(1 - learningRate * Double(step.weightDecay)))
-        rate = Vector(repeating: Float(-learningRate / Double(step.firstCorrection)))
-        inverseRoot = Vector(repeating: Float(1 / Double(step.secondCorrection).squareRoot()))
-        epsilon = Vector(repeating: step.epsilon)
+        first = MovingMean(keeping: step.beta1)
+        second = MovingMean(keeping: step.beta2)
+        decay = constant(-step.learningRate * step.weightDecay)
+        rate = constant(-step.learningRate / (1 - pow(step.beta1, time)))
+        inverseRoot = constant(1 / (1 - pow(step.beta2, time)).squareRoot())
+        epsilon = constant(step.epsilon)
     }
 
     @inline(__always)
     func update(_ w: inout Vector, _ m: inout Vector, _ v: inout Vector, _ gradient: Vector) {
         let g = gradient * gradientScale
-        m = (m * beta1).addingProduct(g, beta1Rest)
-        v = (v * beta2).addingProduct(g * g, beta2Rest)
+        m = first.mean(m, g)
+        v = second.mean(v, g * g)
         let divisor = epsilon.addingProduct(squareRoot(v), inverseRoot)
-        w = (w * decay).addingProduct(rate, m / divisor)
+        w += (w * decay).addingProduct(rate, m / divisor)
+    }
+}
+
+/// β · old + (1 − β) · new, from the one with the greater weight towards the other: rounded once, between
+/// the two, and with β and 1 − β that add up to 1.
+private struct MovingMean {
+    /// The smaller of the two weights.
+    let share: Vector
+    let isSlow: Bool
+
+    @inline(__always)
+    init(keeping beta: Double) {
+        isSlow = beta >= 0.5
+        share = Vector(repeating: Float(isSlow ? 1 - beta : beta))
+    }
+
+    @inline(__always)
+    func mean(_ old: Vector, _ new: Vector) -> Vector {
+        isSlow
+            ? old.addingProduct(share, new - old) : new.addingProduct(share, old - new)
     }
 }

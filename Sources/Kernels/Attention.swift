@@ -124,9 +124,14 @@ package struct AttentionBias {
 /// Dropout of attention probabilities, a pure function of the global position of each.
 ///
 /// The pair (query position p, key j) of global head h in global sequence n takes the random word at
-/// index (n·globalHeadCount + h)·2⁴⁰ + (p mod 2²⁰)·2²⁰ + j of the stream, p being t + queryOffset: lengths
-/// stay below 2²⁰, sequence·head pairs below 2²⁴.
+/// index (n·globalHeadCount + h)·2⁴⁰ + (p mod 2²⁰)·2²⁰ + j of the stream, p being t + queryOffset. Beyond
+/// the two limits words are taken twice, so that configurations with dropout are held to them.
 public struct AttentionDropout {
+    /// Positions of a sequence, at most.
+    public static let positionLimit = 1 << 20
+    /// Sequences of a step times heads, at most.
+    public static let pairLimit = 1 << 24
+
     let rate: Float
     let stream: RandomStream
     let firstSequence: Int
@@ -148,7 +153,7 @@ public struct AttentionDropout {
     }
 
     /// The index of the pair (`position`, key 0).
-    func firstIndex(sequence: Int, head: Int, position: Int) -> UInt64 {
+    package func firstIndex(sequence: Int, head: Int, position: Int) -> UInt64 {
         let pair = (firstSequence + sequence) * globalHeadCount + heads[head]
         return UInt64(pair) << 40 | (UInt64(truncatingIfNeeded: position) & 0xF_FFFF) << 20
     }

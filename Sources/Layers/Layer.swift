@@ -76,6 +76,6 @@ public struct Pass {
         return DropoutSite(
             rate: rate,
             stream: RandomStream(seed: randomness.seed, stream: randomness.stream(site: site)),
-            firstIndex: UInt64(randomness.firstSequence * elementsPerSequence))
+            firstIndex: UInt64(randomness.firstSequence) * UInt64(elementsPerSequence))
     }
 }

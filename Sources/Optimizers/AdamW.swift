@@ -1,4 +1,3 @@
-import Foundation
 import Kernels
 import Tensors
 
@@ -37,6 +36,7 @@ public protocol Optimizer: Sendable {
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019), in Float32:
 /// m ← β₁m + (1 − β₁)g; v ← β₂v + (1 − β₂)g²; w ← w − η·λ·w − η·(m/(1 − β₁ᵗ))/(√(v/(1 − β₂ᵗ)) + ε).
+/// Constants come from the numbers as configured, in Float64, and are rounded once.
 public struct AdamW: Optimizer, Hashable {
     public var beta1: Double
     public var beta2: Double
@@ -56,13 +56,10 @@ public struct AdamW: Optimizer, Hashable {
     public func update(
         _ ranges: [UpdateRange], learningRate: Double, updates: Int, gradientScale: Float
     ) {
-        let time = Double(updates + 1)
         func step(weightDecay: Double) -> AdamWStep {
             AdamWStep(
-                learningRate: Float(learningRate), beta1: Float(beta1), beta2: Float(beta2),
-                epsilon: Float(epsilon), weightDecay: Float(weightDecay),
-                firstCorrection: Float(1 - pow(beta1, time)),
-                secondCorrection: Float(1 - pow(beta2, time)), gradientScale: gradientScale)
+                learningRate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
+                weightDecay: weightDecay, time: updates + 1, gradientScale: gradientScale)
         }
         let (decaying, plain) = (step(weightDecay: weightDecay), step(weightDecay: 0))
         parallelRuns(of: ranges.map(\.weights.count)) { index, run in

@@ -37,6 +37,16 @@ public enum GradientNorm {
     /// √Σ of all blocks' sums, given in the canonical order. Not finite if any gradient is not.
     public static func norm(ofSums sums: [Double]) -> Double { sums.reduce(0, +).squareRoot() }
 
+    /// What the norm of a block must stay below as it enters the optimizer: the second moment takes squares of
+    /// its elements in Float32, which holds them up to 1.84·10¹⁹.
+    public static let largestBlockNorm = 1.8e19
+
+    /// Whether a block of this norm can enter the optimizer after scaling by `factor`; false where either is
+    /// not a number, or nothing is left of the gradient.
+    public static func canEnter(blockNorm: Double, factor: Float) -> Bool {
+        factor > 0 && blockNorm * Double(factor) < largestBlockNorm
+    }
+
     /// The factor that brings a gradient of this norm down to `limit`; 1 where it is shorter already or
     /// `limit` is 0 (PyTorch's `clip_grad_norm_`, with its 1e-6).
     public static func clipFactor(norm: Double, limit: Double) -> Double {

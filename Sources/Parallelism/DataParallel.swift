@@ -204,9 +204,14 @@ public final class DataParallel<Network: Model> {
             }
             offset += count
         }
+        // What is not finite comes before what is large.
+        let worst =
+            blockSums.firstIndex { !$0.isFinite }
+            ?? blockSums.indices.max { blockSums[$0] < blockSums[$1] }
         return StepAgreement(
             records: records, gradientNorm: GradientNorm.norm(ofSums: blockSums),
-            firstNonFinite: blockSums.firstIndex { !$0.isFinite }.flatMap(parameterName(ofBlock:)))
+            worstBlockNorm: worst.map { blockSums[$0].squareRoot() } ?? 0,
+            worstParameter: worst.flatMap(parameterName(ofBlock:)))
     }
 
     /// Updates the pieces of this rank and gathers all. Collective.
@@ -386,9 +391,15 @@ public struct StepAgreement: Sendable {
     public let records: [[Double]]
     /// Of the summed gradient, before clipping; not finite if any element is not.
     public let gradientNorm: Double
-    /// The first parameter, in the model's order, whose summed gradient has an element that is not.
-    public let firstNonFinite: String?
+    /// Of the first norm block of the summed gradient, in canonical order, that has an element that is not
+    /// finite; where all are, of the greatest block.
+    public let worstBlockNorm: Double
+    /// Whose block that is; nil where the model has no parameter.
+    public let worstParameter: String?
 
-    /// Whether the step may be taken: an update with a non-finite gradient is skipped on every rank.
-    public var isFinite: Bool { gradientNorm.isFinite }
+    /// Whether the summed gradient may update anything after scaling by `factor`: an update with one that is
+    /// not finite, or whose squares would not be, is skipped on every rank.
+    public func canEnter(factor: Float) -> Bool {
+        GradientNorm.canEnter(blockNorm: worstBlockNorm, factor: factor)
+    }
 }

@@ -47,8 +47,25 @@ extension FlatLayout {
 extension Parameter {
     /// From an element's place in the memory that is here to its place in logical order.
     package func logicalIndex(of index: Int) -> Int {
-        let memoryIndex = heldRange.lowerBound + index
-        let run = spec.runs.last { $0.memoryOffset <= memoryIndex }
+        spec.logicalIndex(of: heldRange.lowerBound + index)
+    }
+}
+
+extension ShardSpec {
+    /// From an element's place in the whole tensor's memory to its place in logical order.
+    fileprivate func logicalIndex(of memoryIndex: Int) -> Int {
+        let run = runs.last { $0.memoryOffset <= memoryIndex }
         return run.map { $0.logicalOffset + memoryIndex - $0.memoryOffset } ?? memoryIndex
+    }
+}
+
+extension StateTensor {
+    /// An element that is not finite, of what is here: its place in logical order, and its value.
+    package var nonFinite: (element: Int, value: Float)? {
+        for piece in pieces {
+            guard let found = piece.buffer.firstNonFinite else { continue }
+            return (spec.logicalIndex(of: piece.range.lowerBound + found.index), found.value)
+        }
+        return nil
     }
 }

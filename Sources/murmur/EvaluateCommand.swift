@@ -26,7 +26,7 @@ struct EvaluateCommand: ParsableCommand {
                 path: checkpoint, overrides: overrides.assignments, world: world)
             let result = try trained.evaluate(world: world)
             guard world.isFirst else { return }
-            let loss = String(format: "%.6f", result.loss)
+            let loss = Console.number("%.6f", result.loss)
             print(
                 "step \(trained.step)  validation loss \(loss) nats a token  "
                     + "over \(result.tokens) tokens")

@@ -88,6 +88,21 @@ import Testing
         #expect(try starts(1, 0) == lists[0])
     }
 
+    /// No epoch that a run can reach has the order of another: the key is a bijection of its number.
+    @Test func epochsHaveKeysOfTheirOwn() {
+        let epochs = Array(0..<100_000) + (0..<100_000).map { UInt64(Int.max - $0) }
+        #expect(Set(epochs.map { CounterHash.bits(1337, 1, $0) }).count == epochs.count)
+        let short = epochs.map { CounterHash.bits(1337, 1, $0 & 0xFFFF) }
+        #expect(Set(short).count < epochs.count, "control")
+    }
+
+    /// The last sample that a number of Swift counts.
+    @Test func theLastSampleIsAWindowToo() throws {
+        let order = try SampleOrder(tokenCount: 1_003_854, sampleLength: 64, seed: 1)
+        let window = order.window(ofSample: .max)
+        #expect(window.count == 65 && window.lowerBound >= 0 && window.upperBound <= 1_003_854)
+    }
+
     /// The order is part of what a checkpoint means: these never change.
     @Test func theOrderIsTheOneOfAllVersions() throws {
         let order = try SampleOrder(tokenCount: 1_003_854, sampleLength: 64, seed: 1337)

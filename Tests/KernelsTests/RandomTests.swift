@@ -40,6 +40,18 @@ struct RandomTests {
         #expect(word != stream.word(at: 6))
     }
 
+    /// A run of 10¹⁰ steps has as many streams a site; two that met would drop the same elements.
+    @Test func streamsOfStepsAndSitesDiffer() {
+        let steps = Array(0..<2000) + (0..<2000).map { 9_999_999_999 - $0 }
+        let sites = ["embedding"] + (0..<24).map { "h.\($0).attn.scores" }
+        let streams = steps.flatMap { step in
+            sites.map { RandomStream.stream(named: "dropout/\(step)/\($0)") }
+        }
+        #expect(Set(streams).count == streams.count)
+        #expect(
+            Set(streams.map { UInt32(truncatingIfNeeded: $0) }).count < streams.count, "control")
+    }
+
     @Test func uniformStaysBelowOneAndIsUniform() {
         var histogram = [Int](repeating: 0, count: 10)
         for index in 0..<100_000 {
@@ -50,7 +62,8 @@ struct RandomTests {
         #expect(histogram.allSatisfy { abs($0 - 10_000) < 500 })
     }
 
-    @Test(arguments: [0, 5, 1 << 40, 1 << 33 - 7] as [UInt64])
+    /// The low word of the counter turns over at 2³⁴ elements, the index itself nowhere.
+    @Test(arguments: [0, 5, 1 << 40, 1 << 33 - 7, 1 << 34 - 7, .max - 1001] as [UInt64])
     func normalFollowsItsFormula(first: UInt64) {
         let count = 1001
         var found = [Float](repeating: .nan, count: count)

@@ -52,6 +52,19 @@ import Testing
         #expect(GradientNorm.norm(ofSums: sums).isFinite)
     }
 
+    /// The second moment takes squares in Float32.
+    @Test(
+        arguments: [
+            (1.7e19, 1, true), (1.9e19, 1, false), (1.9e19, 0.5, true), (1.7e23, 0x1p-16, true),
+            (1.9e24, 0x1p-16, false), (.infinity, 0, false), (.infinity, 1e-30, false),
+            (.nan, 1, false), (1, 0, false), (1, .nan, false), (0, 1, true),
+        ] as [(Double, Float, Bool)])
+    func whatEntersHasAFiniteSquare(norm: Double, factor: Float, enters: Bool) {
+        #expect(GradientNorm.canEnter(blockNorm: norm, factor: factor) == enters)
+        let entering = Float(norm) * factor
+        #expect(!enters || (entering * entering).isFinite, "control")
+    }
+
     @Test(
         arguments: [
             (4, 1, 1 / (4 + 1e-6)), (1, 1, 1 / (1 + 1e-6)), (0.5, 1, 1), (0, 1, 1), (4, 0, 1),

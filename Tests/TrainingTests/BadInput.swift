@@ -57,6 +57,15 @@ struct BadInput: Sendable, CustomTestStringConvertible {
             ["train", run.folder.file("none.yaml")] + run.settings()
         },
         BadInput(
+            "more tokens than dropout has random numbers for", 2,
+            [
+                [
+                    "model.context_length: expected at most 1048576 tokens with dropout",
+                    "found 1048577",
+                ]
+            ]
+        ) { train($0, ["model.context_length=1048577"]) },
+        BadInput(
             "a micro-batch that does not divide", 2,
             [["batch.sequences: expected a multiple of batch.micro_batch (5), found 24"]]
         ) { train($0, ["batch.micro_batch=5"]) },
@@ -183,14 +192,33 @@ struct BadInput: Sendable, CustomTestStringConvertible {
     private static let directories = [
         BadInput(
             "a file in place of the run directory", 5,
-            [["@/run: expected a folder to write to, found File exists; check run.directory"]]
+            [
+                [
+                    "@/run: expected a folder to write to, found a regular file; move it, or name another"
+                ]
+            ]
         ) { run in
             try run.folder.write("run", "a file")
             return train(run)
         },
         BadInput(
+            "a pipe in place of the run directory", 5,
+            [["@/run: expected a folder to write to, found a named pipe; move it, or name another"]]
+        ) { run in
+            _ = try run.folder.pipe("run")
+            return train(run)
+        },
+        BadInput(
+            "a link to nothing in place of the run directory", 5,
+            [["@/run: expected a folder to write to, found a link to nothing that leads nowhere"]]
+        ) { run in
+            try FileManager.default.createSymbolicLink(
+                atPath: run.directory, withDestinationPath: "nothing")
+            return train(run)
+        },
+        BadInput(
             "a run directory below a file", 5,
-            [["@/file/run: expected a folder to write to, found Not a directory"]]
+            [["@/file/run: expected a folder to write to, found a regular file at @/file; move it"]]
         ) { run in
             try run.folder.write("file", "a file")
             return train(run, ["run.directory=\(run.folder.file("file/run"))"])
@@ -231,6 +259,18 @@ struct BadInput: Sendable, CustomTestStringConvertible {
             try finished(run)
             return train(run, ["data.validation_fraction=0.2"]) + ["--resume"]
         },
+        BadInput(
+            "a damaged newest checkpoint where no older one will do", 4,
+            [["@/run/checkpoints/step-0000000002", "leave out --newest-only to go on from it"]]
+        ) { run in
+            try finished(run)
+            try damage(run.checkpoint(2))
+            return train(run) + ["--resume", "--newest-only"]
+        },
+        BadInput(
+            "no checkpoint where no older one will do", 4,
+            [["@/run: expected a checkpoint (--newest-only), found none"]]
+        ) { train($0) + ["--resume", "--newest-only"] },
         BadInput(
             "no sound checkpoint", 4,
             [["@/run: expected a usable checkpoint, found none among 2"]]

@@ -95,6 +95,60 @@ import Training
         }
     }
 
+    /// Keys that `auto` may be said of.
+    private static let automatic: Set = [
+        "run.threads", "model.vocabulary", "model.feed_forward", "numerics.groups",
+        "schedule.decay_steps", "precision.loss_scale", "evaluation.micro_batch",
+        "checkpoint.copy",
+    ]
+
+    @Test func theAutomaticKeysAreKnown() {
+        let accepted = ConfigurationKey.all.map(\.path).filter { path in
+            (try? RunConfiguration.parse(
+                yaml: minimalConfiguration, overrides: ["\(path)=auto"])) != nil
+        }
+        // Texts take any word.
+        #expect(
+            Set(accepted).subtracting(["run.directory", "data.text", "data.cache"])
+                == Self.automatic)
+    }
+
+    /// `auto` by name is the default by silence: before a resume and after, whatever else changes with it.
+    @Test(
+        arguments: automatic.sorted(),
+        [
+            [], ["run.steps=60", "schedule.decay=cosine"], ["precision.storage=float16"],
+            ["batch.sequences=24"],
+        ])
+    func autoIsTheDefaultOnResume(key: String, changes: [String]) throws {
+        func parse(_ overrides: [String]) throws -> RunConfiguration {
+            try RunConfiguration.parse(yaml: minimalConfiguration, overrides: overrides)
+        }
+        let (silent, named) = (try parse([]), try parse(["\(key)=auto"]))
+        let (later, laterNamed) = (try parse(changes), try parse(changes + ["\(key)=auto"]))
+        #expect(silent == named && later == laterNamed)
+        #expect(named.differences(from: silent) == [] && silent.differences(from: named) == [])
+        let expected = later.differences(from: silent)
+        #expect(laterNamed.differences(from: silent) == expected)
+        #expect(laterNamed.differences(from: named) == expected)
+        // What a checkpoint keeps is the resolved text.
+        let saved = try RunConfiguration.parse(yaml: named.yaml)
+        #expect(laterNamed.differences(from: saved) == expected)
+    }
+
+    /// A control of the above: another value than the automatic one does differ.
+    @Test func aValueUnlikeTheAutomaticOneDiffers() throws {
+        let saved = try RunConfiguration.parse(yaml: minimalConfiguration)
+        for (key, value) in [
+            ("model.feed_forward", "500"), ("numerics.groups", "2"),
+            ("precision.loss_scale", "dynamic"), ("evaluation.micro_batch", "5"),
+        ] {
+            let given = try RunConfiguration.parse(
+                yaml: minimalConfiguration, overrides: ["\(key)=\(value)"])
+            #expect(given.differences(from: saved).map(\.key) == [key])
+        }
+    }
+
     @Test func automaticValuesDifferFromNothing() throws {
         let saved = try RunConfiguration.parse(yaml: completeConfiguration)
         let given = try RunConfiguration.parse(

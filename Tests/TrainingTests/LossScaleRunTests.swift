@@ -117,6 +117,7 @@ import Testing
         }
         let launch = try run.train(ranks: ranks, settings: settings, ["--resume"])
         #expect(launch.exitCode == 6, "\(launch.summary)")
+        #expect(launch.errors.contains("loss nan"), "\(launch.summary)")
         let errors = launch.errorLines.filter { $0.hasPrefix("error:") }
         let place = ranks == nil ? "" : "rank 0 host \(ProcessInfo.processInfo.hostName) "
         let scale = policy.name == "none" ? "" : " with the loss scale at 1"
@@ -130,6 +131,26 @@ import Testing
         #expect(run.metrics.dropFirst(5).allSatisfy { $0.contains("\"skipped\": true") })
         #expect(Array(run.lossBits.prefix(5)) == before.lossBits)
         #expect(waitUntil { run.ranks.isEmpty })
+    }
+
+    /// A moment that is not finite takes its weight out of the training: a resume says so once, and goes on.
+    @Test(arguments: [nil, 2])
+    func aMomentThatIsNotFiniteIsNamed(ranks: Int?) throws {
+        let run = try RunFolder()
+        _ = try finish(run, ["--stop-at", "5"])
+        let sound = try finish(run, ranks: ranks, ["--resume", "--stop-at", "6"])
+        #expect(!sound.errors.contains("warning:"), "control: \(sound.summary)")
+        try change(run) { _, tensors in
+            tensors["optimizer.second_moment.h.2.attn.c_attn.weight"]?.floats[700] = .infinity
+        }
+        let launch = try finish(run, ranks: ranks, ["--resume", "--stop-at", "8"])
+        #expect(
+            launch.errorLines.filter { $0.hasPrefix("warning:") } == [
+                "warning: \(run.checkpoint(6)): optimizer.second_moment.h.2.attn.c_attn.weight: expected "
+                    + "finite numbers, found inf at element 700; its weight no longer learns: go on "
+                    + "from an earlier checkpoint, if there is one"
+            ], "\(launch.summary)")
+        #expect(run.metrics.count == 8)
     }
 
     /// Saves the newest checkpoint again, changed.

@@ -19,6 +19,8 @@ struct StepRun: Sendable {
     var storage = DType.float32
     var policy = LossScale.Policy.none
     var staticScale = LossScale.start
+    /// 0: gradients enter the optimizer as they are.
+    var clipNorm: Double = 1
     /// Changes working weights before the first step.
     var plantWeights: @Sendable (_ rank: Int, GPT) -> Void = { _, _ in }
     /// The weight of the first target of a micro-batch: rank, step.
@@ -87,6 +89,7 @@ struct StepRun: Sendable {
             model: .init(layers: 2, heads: 4, width: 24, contextLength: StepRun.context),
             batch: .init(sequences: 8, microBatch: 2), optimizer: .init(learningRate: 1e-2))
         configuration.run.seed = seed
+        configuration.optimizer.clipNorm = clipNorm
         configuration.precision.lossScale = policy
         configuration.precision.staticScale = staticScale
         return configuration

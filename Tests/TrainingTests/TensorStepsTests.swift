@@ -24,6 +24,10 @@ import Training
         }
     }
 
+    /// These, one process, and ranks that are data-parallel alone.
+    private static let allLayouts =
+        [1, 2].map { Layout(ranks: $0, tensor: 1, scattersTokens: false) } + layouts
+
     private static let layouts = [
         Layout(ranks: 2, tensor: 2, scattersTokens: false),
         Layout(ranks: 2, tensor: 2, scattersTokens: true),
@@ -93,6 +97,59 @@ import Training
                     "weight \(name): expected finite numbers, found \(number) at element "
                         + "\(element) in 8 steps in a row; "), "\(error.message)")
         }
+    }
+
+    /// Gradients of about 10²⁰ are finite, and their squares are not in Float32: without clipping the step is
+    /// skipped like one that is not finite, whatever the layout and the scale.
+    @Test(arguments: allLayouts, [LossScale.Policy.none, .static, .dynamic])
+    func aGradientWhoseSquareOverflowsIsSkippedOnAll(
+        layout: Layout, policy: LossScale.Policy
+    ) throws {
+        var run = layout.run(policy: policy)
+        run.clipNorm = 0
+        run.targetWeight = { _, step in (2...4).contains(step) ? 1e22 : 1 }
+        let skipped = [false, false, true, true, true, false, false, false]
+        for seen in try run.take(8) {
+            #expect(seen.error == nil && seen.step == 8)
+            #expect(seen.outcomes.map(\.isSkipped) == skipped)
+            #expect(seen.outcomes.allSatisfy { $0.gradientNorm.isFinite && $0.loss.isFinite })
+            #expect(seen.outcomes[2...4].allSatisfy { $0.gradientNorm > 1.8e19 })
+            #expect(seen.states[2] == seen.states[5], "a skipped step changes no weight, no moment")
+            #expect(seen.updates.last == 5 && isFinite(seen.states[8]))
+            let scales = policy == .dynamic ? [65536, 65536, 65536, 65536, 32768, 16384] : nil
+            #expect(scales.map { $0 == Array(seen.outcomes.map(\.lossScale).prefix(6)) } ?? true)
+        }
+        // What counts is what enters the moments: clipped, the same gradients do no harm.
+        run.clipNorm = 1
+        for seen in try run.take(8) {
+            #expect(seen.outcomes.allSatisfy { !$0.isSkipped } && isFinite(seen.states[8]))
+        }
+        (run.clipNorm, run.targetWeight) = (0, { _, _ in 1e16 })
+        for seen in try run.take(3) {
+            #expect(
+                seen.outcomes.allSatisfy { !$0.isSkipped } && isFinite(seen.states[3]), "control")
+        }
+    }
+
+    /// Eight of them end the run, which names a parameter and what to set.
+    @Test(arguments: allLayouts)
+    func gradientsWhoseSquaresOverflowEndTheRun(layout: Layout) throws {
+        var run = layout.run()
+        run.clipNorm = 0
+        run.targetWeight = { _, _ in 1e22 }
+        for seen in try run.take(20) {
+            let error = try #require(seen.error)
+            #expect(error.kind == .divergence && error.step == 8 && error.isShared)
+            #expect(
+                error.message.wholeMatch(
+                    of:
+                        /gradient of \S+, summed over the ranks: expected numbers whose squares Float32 holds, below 1.8e19, found a norm of \S+e\+\d\d in 8 steps in a row; set optimizer.clip_norm, lower .*/
+                ) != nil, "\(error.message)")
+        }
+    }
+
+    private func isFinite(_ state: [String: [UInt32]]) -> Bool {
+        state.values.allSatisfy { $0.allSatisfy { Float(bitPattern: $0).isFinite } }
     }
 
     /// A feature of a norm is 10³⁸, the weights that read it are 0, and so are those behind all ranks but the

@@ -3,11 +3,11 @@
 /// Each word is folded in by the finaliser of SplitMix64 (Steele, Lea and Flood 2014, with the constants
 /// of Stafford's variant 13), which is a bijection of 64 bits in which every input bit changes every
 /// output bit with a probability near one half.
-enum CounterHash {
+package enum CounterHash {
     /// 2⁶⁴ divided by the golden ratio: keeps 0 from hashing to 0.
     private static let increment: UInt64 = 0x9E37_79B9_7F4A_7C15
 
-    static func bits(_ words: UInt64...) -> UInt64 {
+    package static func bits(_ words: UInt64...) -> UInt64 {
         words.reduce(increment) { mix($0 ^ mix($1 &+ increment)) }
     }
 

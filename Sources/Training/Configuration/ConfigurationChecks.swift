@@ -1,3 +1,5 @@
+import Kernels
+
 /// A condition between keys, tried once each of them is in bounds.
 struct ConfigurationCheck: Sendable {
     /// The first one is named in the complaint.
@@ -44,6 +46,29 @@ struct ConfigurationCheck: Sendable {
                 return "expected at most schedule.decay_steps (\(schedule.decaySteps)), "
                     + "found \(schedule.warmupSteps)"
             }
+        },
+        ConfigurationCheck(["run.steps", "batch.sequences"]) { configuration in
+            let (steps, sequences) = (configuration.run.steps, configuration.batch.sequences)
+            guard steps.multipliedReportingOverflow(by: sequences).overflow else { return nil }
+            return "expected at most \(Int.max / sequences) steps of \(sequences) sequences "
+                + "(batch.sequences), whose numbers go up to 2^63, found \(steps)"
+        },
+        // Dropout: beyond these limits the counters of its random numbers would come again.
+        ConfigurationCheck(["model.context_length", "model.dropout"]) { configuration in
+            let (length, limit) =
+                (configuration.model.contextLength, AttentionDropout.positionLimit)
+            guard configuration.model.dropout > 0, length > limit else { return nil }
+            return
+                "expected at most \(limit) tokens with dropout, whose random numbers repeat beyond, "
+                + "found \(length); shorten it, or set model.dropout to 0"
+        },
+        ConfigurationCheck(["batch.sequences", "model.heads", "model.dropout"]) { configuration in
+            let (sequences, heads) = (configuration.batch.sequences, configuration.model.heads)
+            let limit = AttentionDropout.pairLimit / heads
+            guard configuration.model.dropout > 0, sequences > limit else { return nil }
+            return
+                "expected at most \(limit) sequences of \(heads) heads (model.heads) with dropout, whose "
+                + "random numbers repeat beyond, found \(sequences); lower it, or set model.dropout to 0"
         },
         ConfigurationCheck(["schedule.final_ratio", "schedule.decay"]) { configuration in
             let schedule = configuration.schedule

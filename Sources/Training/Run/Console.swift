@@ -80,7 +80,7 @@ public final class Console {
     }
 
     /// One number in a text; what is none has no sign.
-    static func number(_ format: String, _ value: Double) -> String {
+    public static func number(_ format: String, _ value: Double) -> String {
         String(format: format, value.isNaN ? Double.nan.magnitude : value)
     }
 

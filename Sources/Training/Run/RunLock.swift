@@ -1,3 +1,4 @@
+import Datasets
 import Foundation
 
 /// The right to write into a run directory, for as long as this is alive: two runs in one place would
@@ -70,7 +71,13 @@ package final class RunLock {
     }
 
     private static func refused(_ directory: String, _ reason: String) -> RunError {
-        RunError(
+        if let obstacle = FileKind.obstacle(toFolder: directory) {
+            return RunError(
+                .inputOutput,
+                "\(directory): expected a folder to write to, found \(obstacle); move it, or name another "
+                    + "run.directory")
+        }
+        return RunError(
             .inputOutput,
             "\(directory): expected a folder to write to, found \(reason); check run.directory and its "
                 + "permissions")

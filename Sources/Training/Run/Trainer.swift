@@ -209,11 +209,28 @@ final class Trainer<Network: Model> {
         try communicating { () throws(CommunicationError) in
             try replica.restore(updates: progress.optimizerUpdates)
         }
+        try warnOfMoments(checkpoint, console)
         samples = progress.samples
         restoredUpdates = progress.optimizerUpdates
         steps = TrainingSteps(
             configuration, world: world, replica: replica, step: progress.step,
             lossScale: try lossScale(of: checkpoint, console))
+    }
+
+    /// A moment that is not finite takes its weight out of the training, and no loss shows it. Collective.
+    private func warnOfMoments(
+        _ checkpoint: CheckpointReader, _ console: Console
+    ) throws(RunError) {
+        var mine = ""
+        for tensor in replica.state where tensor.name.hasPrefix("optimizer.") && mine.isEmpty {
+            guard let (element, value) = tensor.nonFinite else { continue }
+            mine = "\(tensor.name): expected finite numbers, found \(value) at element \(element)"
+        }
+        let found = try world.communicator.gather(mine).first { !$0.isEmpty }
+        guard let found else { return }
+        console.note(
+            "warning: \(checkpoint.path): \(found); its weight no longer learns: go on from an earlier "
+                + "checkpoint, if there is one")
     }
 
     /// The dynamic scale as it was saved; nil, which starts anew, where there is none or it is not asked for.

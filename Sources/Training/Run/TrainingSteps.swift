@@ -3,6 +3,7 @@
 import Checkpointing
 import Communication
 import Datasets
+import Foundation
 import Kernels
 import Models
 import Optimizers
@@ -102,31 +103,30 @@ package struct TrainingSteps<Network: Model> {
             }
         }
 
-        return try conclude(
-            records, agreement, isGood: agreement.isFinite && records.allSatisfy(\.isFinite),
-            targets: targets)
+        return try conclude(records, agreement, targets: targets)
     }
 
     /// Updates or skips, and takes note of which. Collective.
     private mutating func conclude(
-        _ records: [StepRecord], _ agreement: StepAgreement, isGood: Bool, targets: Double
+        _ records: [StepRecord], _ agreement: StepAgreement, targets: Double
     ) throws(RunError) -> StepOutcome {
         // A power of two is divided by exactly: the update has the bits of an unscaled one.
         let scale = Double(lossScale.scale)
         let norm = agreement.gradientNorm / scale
         let rate = schedule.learningRate(at: step)
+        let clip = GradientNorm.clipFactor(norm: norm, limit: configuration.optimizer.clipNorm)
+        let factor = Float(clip / scale)
+        let isGood = agreement.canEnter(factor: factor) && records.allSatisfy(\.isFinite)
         if isGood {
-            let clip = GradientNorm.clipFactor(
-                norm: norm, limit: configuration.optimizer.clipNorm)
             try communicating(step: step) { () throws(CommunicationError) in
-                try replica.update(learningRate: rate, gradientScale: Float(clip / scale))
+                try replica.update(learningRate: rate, gradientScale: factor)
             }
         }
         step += 1
         lossScale.update(isFinite: isGood)
         let divergence =
             lossScale.hasDiverged
-            ? divergence(records.map(\.finding), sum: agreement.firstNonFinite) : nil
+            ? divergence(records.map(\.finding), agreement) : nil
         return StepOutcome(
             loss: lossesOnce(records).reduce(0, +) / targets, learningRate: rate,
             gradientNorm: norm, lossScale: Int(scale), isSkipped: !isGood,
@@ -144,7 +144,7 @@ package struct TrainingSteps<Network: Model> {
 
     /// What ends the run on all ranks, naming what was found nearest to the cause and the rank that found
     /// it. Collective.
-    private func divergence(_ findings: [NonFinite?], sum: String?) -> RunError {
+    private func divergence(_ findings: [NonFinite?], _ agreement: StepAgreement) -> RunError {
         let scale = lossScale.policy == .none ? "" : " with the loss scale at \(lossScale.scale)"
         func error(_ what: String) -> RunError {
             RunError(
@@ -154,10 +154,15 @@ package struct TrainingSteps<Network: Model> {
         }
         let found = findings.enumerated().compactMap { rank, finding in finding.map { (rank, $0) } }
         guard let (rank, nearest) = found.min(by: { $0.1.place < $1.1.place }) else {
-            // What each rank has is finite; only the sum is not.
+            // What each rank has is finite; only the sum is not, or its squares.
+            let found =
+                agreement.worstBlockNorm.isFinite
+                ? "expected numbers whose squares Float32 holds, below 1.8e19, found a norm of "
+                    + String(format: "%.2g", agreement.worstBlockNorm / Double(lossScale.scale))
+                : "expected finite numbers, found an overflow"
             return error(
-                "gradient of \(sum ?? "all parameters"), summed over the ranks: "
-                    + "expected finite numbers, found an overflow")
+                "gradient of \(agreement.worstParameter ?? "all parameters"), summed over the ranks: "
+                    + found)
         }
         let cause = error(nearest.description(names: replica.model.parameters.map(\.name)))
         do throws(RunError) {
@@ -171,7 +176,9 @@ package struct TrainingSteps<Network: Model> {
     }
 
     private var divergenceHint: String {
-        let general = "lower optimizer.learning_rate, or go on from an earlier checkpoint"
+        let clip = configuration.optimizer.clipNorm == 0 ? "set optimizer.clip_norm, " : ""
+        let general =
+            "\(clip)lower optimizer.learning_rate, or go on from an earlier checkpoint"
         return switch lossScale.policy {
         case .dynamic: general
         case .static where lossScale.scale > 1: "lower precision.static_scale; \(general)"
