@@ -36,6 +36,25 @@ package enum FileKind {
         mode & S_IFMT == type ? nil : name(of: mode)
     }
 
+    /// What stands in the way of a folder at `path`, there or at a parent that it names; nil where nothing does.
+    package static func obstacle(toFolder path: String) -> String? {
+        var here = path
+        while here.count > 1, here.hasSuffix("/") { here.removeLast() }
+        let folder = here
+        while !here.isEmpty {
+            var status = stat()
+            let isThere = stat(here, &status) == 0
+            if isThere, status.st_mode & S_IFMT == S_IFDIR { return nil }
+            if let found = isThere ? name(of: status.st_mode) : unfit(here) {
+                return here == folder ? found : "\(found) at \(here)"
+            }
+            let parent = (here as NSString).deletingLastPathComponent
+            if parent == here { return nil }
+            here = parent
+        }
+        return nil
+    }
+
     /// What a person does about what `unfit` has found where a file is read: `; …`, or nothing.
     package static func hint(reading found: String) -> String {
         switch found {

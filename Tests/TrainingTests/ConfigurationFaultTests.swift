@@ -147,7 +147,7 @@ private let outOfBounds: [String: [String]] = [
         }
     }
 
-    /// Nothing is near that differs in more than half of its characters.
+    /// Nothing is near that differs in half of its characters.
     @Test(arguments: ["zzz", "bias", "compile", "eval_iters", "model.zzz", "run.x", "a.b"])
     func whatIsNearNothingNamesNone(key: String) {
         let found = problems(completeConfiguration, ["\(key)=1"]).map(\.message)

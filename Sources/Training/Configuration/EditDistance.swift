@@ -7,10 +7,10 @@ extension String {
         return nearest.map { candidates[$0] } ?? self
     }
 
-    /// The same, where it is alike: the distance is at most half the length of this text.
+    /// The same, where it is alike: the distance is below half the length of this text.
     func near(in candidates: [String]) -> String? {
         let candidate = nearest(in: candidates)
-        return 2 * editDistance(to: candidate) <= prefix(100).count ? candidate : nil
+        return 2 * editDistance(to: candidate) < prefix(100).count ? candidate : nil
     }
 
     /// Fewest insertions, deletions and substitutions that turn this text into `other` (Levenshtein
