@@ -59,10 +59,10 @@ let package = Package(
         // 6: a run
         .target(
             name: "Training",
-            dependencies: ["Parallelism", "Checkpointing", "Datasets", yams]),
+            dependencies: ["Parallelism", "Checkpointing", "Datasets", "Files", yams]),
 
         // 7: the command line
-        .executableTarget(name: "murmur", dependencies: ["Training", argumentParser]),
+        .executableTarget(name: "murmur", dependencies: ["Training", "Files", argumentParser]),
 
         // Tests mirror sources; Support starts programs for them.
         .target(name: "TestSupport", path: "Tests/Support"),

@@ -42,19 +42,3 @@ public struct CheckpointError: Error, Sendable, CustomStringConvertible {
 
     public var description: String { message }
 }
-
-extension String {
-    /// One line of at most 100 characters whatever was read, for messages that quote a hostile name.
-    var printable: String { printable(most: 100) }
-
-    /// The same for a path, whose end says most: longer ones are the user's own.
-    var printablePath: String { printable(most: 4096) }
-
-    private func printable(most: Int) -> String {
-        let scalars = unicodeScalars.prefix(most).map {
-            $0.value < 0x20 || (0x7f..<0xa0).contains($0.value) || $0.value == 0x2028
-                || $0.value == 0x2029 ? "\u{FFFD}" : Character($0)
-        }
-        return String(scalars) + (unicodeScalars.count > most ? "…" : "")
-    }
-}

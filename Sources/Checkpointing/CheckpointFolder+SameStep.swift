@@ -1,5 +1,7 @@
 // What stands in the place of a checkpoint that is to be saved: nobody's work is overwritten.
 
+import Files
+
 extension CheckpointFolder {
     /// Throws where the step has a checkpoint of another run.
     func refuseForeignStep(_ progress: TrainingProgress) throws(CheckpointError) {

@@ -1,3 +1,5 @@
+import Files
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -39,12 +41,9 @@ struct CheckpointFolder: Sendable {
             guard [ENOENT, ENOTDIR, ELOOP].contains(errno) else {
                 throw .system("stat", path.printablePath)
             }
-            throw CheckpointError(
-                .unusable, "\(path.printablePath): expected a folder, found a link to nothing")
         }
-        guard status.st_mode & S_IFMT == S_IFDIR else {
-            throw CheckpointError(
-                .unusable, "\(path.printablePath): expected a folder, found something else")
+        if let found = FileKind.unfit(path, for: S_IFDIR) {
+            throw .unfit(path, found, as: "a folder")
         }
         return try folderNames(path)
     }

@@ -1,6 +1,7 @@
 // Filling tensors from a checkpoint, however the run that saved it had cut them.
 
 import Communication
+import Files
 import Layers
 import Tensors
 

@@ -1,5 +1,6 @@
 // From the parts in files into buffers.
 
+import Files
 import Layers
 import Tensors
 

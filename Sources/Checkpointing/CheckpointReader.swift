@@ -1,4 +1,5 @@
 import Communication
+import Files
 import Layers
 import Synchronization
 import Tensors

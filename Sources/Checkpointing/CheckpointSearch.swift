@@ -1,4 +1,9 @@
 import Communication
+import Files
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// The newest usable checkpoint of a run.
 public struct FoundCheckpoint: Sendable {
@@ -60,6 +65,9 @@ extension CheckpointReader {
 
     /// Folders that may be checkpoints, newest first; `.` is `path` itself.
     private static func candidates(in path: String) throws(CheckpointError) -> [String] {
+        if let found = FileKind.unfit(path, for: S_IFDIR) {
+            throw .unfit(path, found, as: "a checkpoint or the directory of a run")
+        }
         let name = path.split(separator: "/").last ?? ""
         if CheckpointFolder.step(ofName: name) != nil
             || exists("\(path)/\(CheckpointManifest.fileName)")

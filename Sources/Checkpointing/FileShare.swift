@@ -1,3 +1,5 @@
+import Files
+
 /// One of several shares of a checkpoint's files, which have about the same number of bytes: of all files in the order
 /// of the manifest, one after the other.
 struct FileShare {

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 #if canImport(Glibc)
@@ -14,7 +15,7 @@ final class InputFolder: Sendable {
         let links = followingLinks ? 0 : O_NOFOLLOW
         let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | links)
         guard descriptor >= 0 else {
-            throw .opening(path, as: "a folder")
+            throw .opening(path, as: "a folder", S_IFDIR, followingLinks: followingLinks)
         }
         (self.path, self.descriptor) = (path, descriptor)
     }
@@ -26,7 +27,7 @@ final class InputFolder: Sendable {
         let path = "\(self.path)/\(name)"
         let file = openat(descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         guard file >= 0 else {
-            throw .opening(path, as: "a file")
+            throw .opening(path, as: "a file", S_IFREG, followingLinks: false)
         }
         return try InputFile(path: path, descriptor: file)
     }
@@ -40,7 +41,7 @@ final class InputFile: Sendable {
 
     convenience init(_ path: String) throws(CheckpointError) {
         let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .opening(path, as: "a file") }
+        guard descriptor >= 0 else { throw .opening(path, as: "a file", S_IFREG) }
         try self.init(path: path, descriptor: descriptor)
     }
 
@@ -49,11 +50,11 @@ final class InputFile: Sendable {
         guard fstat(descriptor, &status) == 0 else {
             let code = errno
             close(descriptor)
-            throw .opening(path, as: "a file", code)
+            throw .opening(path, as: "a file", S_IFREG, code)
         }
         guard status.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
-            throw CheckpointError(.unusable, "\(path.printablePath): expected a regular file")
+            throw .unfit(path, FileKind.name(of: status.st_mode), as: "a regular file")
         }
         (self.path, self.descriptor, byteCount) = (path, descriptor, Int(status.st_size))
     }
@@ -161,12 +162,28 @@ extension CheckpointError {
     /// What is not there, or not what it should be, makes a checkpoint unusable; an error of the disk makes it
     /// unreadable; the rest is I/O.
     fileprivate static func opening(
-        _ path: String, as expected: String, _ code: Int32 = errno
+        _ path: String, as expected: String, _ type: mode_t, followingLinks: Bool = true,
+        _ code: Int32 = errno
     ) -> CheckpointError {
+        if [ENOENT, ELOOP, ENOTDIR, EISDIR, ENXIO].contains(code),
+            let found = FileKind.unfit(path, for: type, followingLinks: followingLinks)
+        {
+            return unfit(path, found, as: expected)
+        }
         let isDamage = [ENOENT, ELOOP, ENOTDIR, EISDIR, ENXIO].contains(code)
         let reason = String(cString: strerror(code))
         return CheckpointError(
             code == EIO || code == ESTALE ? .unreadable : isDamage ? .unusable : .io,
             "\(path.printablePath): expected \(expected), found: \(reason)\(hint(code))")
+    }
+
+    /// Something of another kind stands under the name.
+    static func unfit(
+        _ path: String, _ found: String, as expected: String
+    ) -> CheckpointError {
+        CheckpointError(
+            .unusable,
+            "\(path.printablePath): expected \(expected), found \(found)"
+                + FileKind.hint(reading: found))
     }
 }

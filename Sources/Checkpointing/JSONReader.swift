@@ -2,6 +2,8 @@
 // duplicate keys, arrays, strings and non-negative integers. It holds no tree and does not recurse, so
 // that neither size nor depth of a hostile text costs more than the block it is read in.
 
+import Files
+
 /// Reads one JSON text from its beginning to its end.
 struct JSONReader {
     /// What is being read, for messages: `tensor wte.weight`.

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// A safetensors file opened for reading; nothing in it is trusted, and no tensor read until asked for.

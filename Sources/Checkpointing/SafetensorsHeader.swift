@@ -1,6 +1,7 @@
 // The header of a safetensors file: 8 bytes of length (little-endian), that many bytes of JSON, then the
 // tensors (huggingface/safetensors, README, "Format").
 
+import Files
 import Tensors
 
 /// The element types of safetensors that are known here, by the names they have in headers.

@@ -1,6 +1,7 @@
 // Which elements of which tensors a file of a checkpoint has: since version 3 its own header says that, before
 // the manifest did.
 
+import Files
 import Tensors
 
 /// Consecutive elements of a tensor and where a checkpoint has them.

@@ -27,10 +27,12 @@ public struct DatasetError: Error, Sendable, Equatable, CustomStringConvertible 
 
     public init(_ kind: Kind, _ problem: String) { (self.kind, problems) = (kind, [problem]) }
 
-    /// All problems of `errors` at once, under the kind of the first.
+    /// All problems of `errors` at once, under the kind of the first; beyond 20 they are counted.
     init(all errors: [DatasetError]) {
         precondition(!errors.isEmpty, "DatasetError: expected at least one error, got none")
-        (kind, problems) = (errors[0].kind, errors.flatMap(\.problems))
+        let (all, most) = (errors.flatMap(\.problems), 20)
+        let others = all.count > most ? ["and \(all.count - most) more problems"] : []
+        (kind, problems) = (errors[0].kind, all.prefix(most) + others)
     }
 
     /// The problem; several stand below a line that counts them.

@@ -1,3 +1,5 @@
+import Files
+
 /// What ended a run, or kept it from starting: the kind that becomes the exit code, the message, and
 /// where it happened as far as that is known.
 ///
@@ -23,9 +25,9 @@ public struct RunError: Error, Sendable, Equatable {
     }
 
     public var kind: Kind
-    /// `what: expected …, found …`, and `; hint` where there is one. Several problems found at once
-    /// (configuration, data) stand on a line each.
-    public var message: String
+    /// `what: expected …, found …`, and `; hint` where there is one: one line each, whatever they quote. Several
+    /// are found at once in configuration and data.
+    public let problems: [String]
     public var rank: Int?
     public var host: String?
     /// Completed steps.
@@ -35,15 +37,26 @@ public struct RunError: Error, Sendable, Equatable {
     public var isShared: Bool
 
     public init(
-        _ kind: Kind, _ message: String, rank: Int? = nil, host: String? = nil, step: Int? = nil,
+        _ kind: Kind, _ problem: String, rank: Int? = nil, host: String? = nil, step: Int? = nil,
         isShared: Bool = false
     ) {
-        (self.kind, self.message) = (kind, message)
+        self.init(
+            kind, problems: [problem], rank: rank, host: host, step: step, isShared: isShared)
+    }
+
+    public init(
+        _ kind: Kind, problems: [String], rank: Int? = nil, host: String? = nil, step: Int? = nil,
+        isShared: Bool = false
+    ) {
+        (self.kind, self.problems) = (kind, problems.map(\.printableMessage))
         (self.rank, self.host, self.step) = (rank, host, step)
         self.isShared = isShared
     }
 
     public var exitCode: Int32 { kind.rawValue }
+
+    /// The problems, a line each.
+    public var message: String { problems.joined(separator: "\n") }
 
     /// `error: rank R host H step S: message`, parts that are not known left out, one line a problem;
     /// `stopped:` where the run was only interrupted.
@@ -52,17 +65,17 @@ public struct RunError: Error, Sendable, Equatable {
             rank.map { "rank \($0)" }, host.map { "host \($0)" }, step.map { "step \($0)" },
         ].compactMap(\.self)
         let prefix = ([kind == .preempted ? "stopped:" : "error:"] + places).joined(separator: " ")
-        return message.split(separator: "\n").map { "\(prefix)\(places.isEmpty ? "" : ":") \($0)" }
+        return problems.map { "\(prefix)\(places.isEmpty ? "" : ":") \($0)" }
     }
 
     /// The same error with the places it does not name yet filled in.
     public func located(rank: Int? = nil, host: String? = nil, step: Int? = nil) -> RunError {
         RunError(
-            kind, message, rank: self.rank ?? rank, host: self.host ?? host,
+            kind, problems: problems, rank: self.rank ?? rank, host: self.host ?? host,
             step: self.step ?? step, isShared: isShared)
     }
 }
 
 extension RunError {
-    public init(_ error: ConfigurationError) { self.init(.usage, error.description) }
+    public init(_ error: ConfigurationError) { self.init(.usage, problems: error.lines) }
 }

@@ -73,7 +73,7 @@ struct VerifyCheckpoint: ParsableCommand {
                 problems.append(error.message)
             }
         }
-        guard problems.isEmpty else { throw RunError(kind, problems.joined(separator: "\n")) }
+        guard problems.isEmpty else { throw RunError(kind, problems: problems) }
     }
 }
 

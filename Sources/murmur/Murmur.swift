@@ -25,6 +25,16 @@ struct Murmur: ParsableCommand {
             CheckpointCommand.self, BenchCommand.self, PlanCommand.self, DoctorCommand.self,
         ])
 
+    /// A message of ArgumentParser's about a value in the form that all others have: `--option: expected …, found …`.
+    static func uniform(_ message: String) -> String {
+        let form = /The value '(?<value>.*)' is invalid for '(?<name>[^' ]+)[^']*': (?<expected>.*)/
+        guard let match = message.wholeMatch(of: form) else { return message }
+        let (expected, value) = (match.expected, match.value)
+        let found =
+            expected.contains(", found ") ? "" : ", found \(value.isEmpty ? "nothing" : value)"
+        return "\(match.name): \(expected)\(found)"
+    }
+
     static func main() {
         // Output that nobody reads ends a command in silence, whatever it was started with; training takes care
         // of itself.
@@ -42,7 +52,7 @@ struct Murmur: ParsableCommand {
                 if Launch.isFirst { exit(withError: error) }
                 exit(withError: ExitCode.success)
             }
-            let message = message(for: error).replacing("\n", with: " ")
+            let message = uniform(message(for: error).replacing("\n", with: " "))
             Report.end(RunError(.usage, "command line: \(message); see murmur --help"))
         }
     }

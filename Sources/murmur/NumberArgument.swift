@@ -5,7 +5,10 @@ import ArgumentParser
 /// out where a value is transformed.
 @Sendable func wholeNumber<Value: FixedWidthInteger>(_ argument: String) throws -> Value {
     guard let number = Value(argument) else {
-        let bounds = Value.min == 0 ? " from 0 to \(Value.max)" : ""
+        // What is a number all the same is beyond what fits.
+        let isNumber =
+            Double(argument) != nil && argument.utf8.allSatisfy { "+-0123456789".utf8.contains($0) }
+        let bounds = Value.min == 0 || isNumber ? " from \(Value.min) to \(Value.max)" : ""
         throw ValidationError("expected a whole number\(bounds)")
     }
     return number

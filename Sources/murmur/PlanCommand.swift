@@ -28,7 +28,9 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         guard Launch.isFirst else { return }
-        let report = try PlanReport(try arguments.load(), ranks: ranks)
+        let configuration = try arguments.load()
+        if let warning = configuration.decayWarning() { Report.warn([warning]) }
+        let report = try PlanReport(configuration, ranks: ranks)
         print(json ? try report.json : report.text)
         try report.requireMemory()
     }

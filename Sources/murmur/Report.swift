@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Training
 
@@ -41,7 +42,7 @@ enum Report {
 
     /// One line each, from the first rank.
     static func warn(_ messages: [String]) {
-        if Launch.isFirst { write(messages.map { "warning: \($0)" }) }
+        if Launch.isFirst { write(messages.map { "warning: \($0.printableMessage)" }) }
     }
 
     /// Lines for a person, beside the result on standard output.

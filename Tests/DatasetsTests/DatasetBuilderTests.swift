@@ -111,7 +111,7 @@ import Testing
             ("empty.txt", .invalidText, "empty.txt: expected text, found an empty file"),
             (
                 "latin.txt", .invalidText,
-                "latin.txt: byte offset 3: expected UTF-8 text, found byte 0xe9; it looks like WINDOWS-1252"
+                "latin.txt: byte offset 3: expected UTF-8 text, found byte 0xe9; perhaps it is Windows-1252"
             ),
             ("cut.txt", .invalidText, "cut.txt: byte offset 3: expected UTF-8 text, found the end"),
         ]
@@ -124,6 +124,26 @@ import Testing
         #expect(all?.problems.count == 3)
         _ = try build(folder, ["latin.txt"], .byte, output: "bytes")
         #expect(try !folder.names().contains("data"))
+    }
+
+    /// Advice that would turn good characters into others is not given.
+    @Test(arguments: [
+        (Array("naïve caf".utf8) + [0xE9, 0x20], "the text is UTF-8 up to that byte", "iconv"),
+        (Array("caf".utf8) + [0xC3], "the text is UTF-8 up to that byte", "iconv"),
+        ([0xEF, 0xBB, 0xBF, 0x61, 0xE9, 0x20], "the text is UTF-8 up to that byte", "iconv"),
+        // Two letters of Shift-JIS.
+        ([0x82, 0xA0, 0x82, 0xA2], "perhaps it is Windows-1252", "looks like"),
+        (
+            Array("text é".utf8) + [UInt8](repeating: 0, count: 600) + [0x61],
+            "found 600 zero bytes among the first 608; remove them", "other bytes"
+        ),
+        ([UInt8](repeating: 0, count: 64), "found 64 zero bytes", "other bytes"),
+    ])
+    func adviceDestroysNothing(bytes: [UInt8], advice: String, not other: String) throws {
+        let folder = try TestFolder()
+        try folder.write("a.txt", bytes)
+        let message = datasetError { _ = try build(folder, ["a.txt"]) }?.message ?? ""
+        #expect(message.contains(advice) && !message.contains(other), "\(message)")
     }
 
     @Test(arguments: [

@@ -53,6 +53,10 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         ) {
             ["train", try $0.folder.pipe("pipe")] + $0.settings()
         },
+        BadInput(
+            "a name of several lines", 2,
+            [["@/no\\n\\u{1b}[2Jne.yaml: expected", "No such file"]]
+        ) { ["train", $0.folder.file("no\n\u{1B}[2Jne.yaml")] + $0.settings() },
         BadInput("no configuration", 2, [["@/none.yaml: expected", "No such file"]]) { run in
             ["train", run.folder.file("none.yaml")] + run.settings()
         },
@@ -98,6 +102,10 @@ struct BadInput: Sendable, CustomTestStringConvertible {
     private static let texts = [
         BadInput("no text", 3, [["@/none.txt: expected this file, found none"]]) { run in
             train(run, ["data.text=[\(run.folder.file("none.txt"))]"])
+        },
+        BadInput("a text of several lines", 3, [["@/no\\nne.txt: expected this file, found none"]])
+        {
+            run in train(run, ["data.text=[\"\(run.folder.file("no\\nne.txt"))\"]"])
         },
         BadInput(
             "a text smaller than a step", 3,
@@ -282,7 +290,9 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         BadInput("evaluate: nothing there", 4, [["@/none: expected a checkpoint", "found none"]]) {
             ["evaluate", "--checkpoint", $0.folder.file("none")]
         },
-        BadInput("evaluate: a file", 4, [["@/file: expected a checkpoint", "found none"]]) {
+        BadInput(
+            "evaluate: a file", 4, [["@/file: expected a checkpoint", "found a regular file"]]
+        ) {
             ["evaluate", "--checkpoint", try $0.folder.write("file", "a file")]
         },
         BadInput("generate: nothing there", 4, [["@/none: expected a checkpoint", "found none"]]) {
@@ -295,8 +305,42 @@ struct BadInput: Sendable, CustomTestStringConvertible {
             try finished(run)
             return ["generate", "--checkpoint", run.directory, "--prompt", "the \u{2603}"]
         },
-        BadInput("list: a file", 4, [["@/file: expected a checkpoint or a run, found none"]]) {
+        BadInput("list: a file", 4, [["@/file: expected a checkpoint or", "found a regular file"]])
+        {
             ["checkpoint", "list", try $0.folder.write("file", "a file")]
+        },
+        BadInput(
+            "verify: a pipe", 4,
+            [["@/pipe: expected a checkpoint or", "found a named pipe; write"]]
+        ) { ["checkpoint", "verify", try $0.folder.pipe("pipe")] },
+        BadInput(
+            "inspect: a link to nothing", 4,
+            [
+                [
+                    "@/link: expected a checkpoint",
+                    "found a link to no\\nthing that leads nowhere; mend",
+                ]
+            ]
+        ) { run in
+            try FileManager.default.createSymbolicLink(
+                atPath: run.folder.file("link"), withDestinationPath: "no\nthing")
+            return ["checkpoint", "inspect", run.folder.file("link")]
+        },
+        BadInput(
+            "verify: a pipe for a manifest", 4,
+            [["@/manifest.json: expected a regular file, found a named pipe; write"]]
+        ) { run in
+            _ = try run.folder.pipe("manifest.json")
+            return ["checkpoint", "verify", run.folder.path]
+        },
+        BadInput(
+            "verify: a link for a manifest", 4,
+            [["@/manifest.json: expected a file, found a link to other.json; mend"]]
+        ) { run in
+            try run.folder.write("other.json", "{}")
+            try FileManager.default.createSymbolicLink(
+                atPath: run.folder.file("manifest.json"), withDestinationPath: "other.json")
+            return ["checkpoint", "verify", run.folder.path]
         },
         BadInput("digest: a damaged checkpoint", 4, [["@/run/checkpoints/step-0000000001"]]) {
             run in

@@ -19,9 +19,13 @@ import Training
 
     @Test func whatIsAskedForOfAllRanksIsToldOnce() throws {
         // The words of a number that is none, and of one below 0, say what is expected.
-        for (value, part) in [("x", "expected a whole number"), ("-1", "expected a number from 1")]
-        {
-            #expect(try murmur(["plan", "a.yaml", "--ranks", value]).errors.contains(part))
+        for (value, part) in [
+            ("x", "expected a whole number, found x"), ("-1", "expected a number from 1, found -1"),
+            ("99999999999999999999", "to 9223372036854775807, found 99999999999999999999"),
+        ] {
+            let errors = try murmur(["plan", "a.yaml", "--ranks", value]).errors
+            #expect(errors.hasPrefix("error: command line: --ranks: expected "), "\(errors)")
+            #expect(errors.contains(part), "\(errors)")
         }
         let command = try murmur(["--version"], ranks: 2)
         #expect(command.exitCode == 0 && command.errors == "", "\(command.summary)")
@@ -42,6 +46,29 @@ import Training
         #expect(command.errors.wholeMatch(of: /error: [^\n]+\n/) != nil, "\(command.errors)")
     }
 
+    /// Only what is missing may be somewhere else.
+    @Test func pathsThatAreThereAreNotLookedForElsewhere() throws {
+        let found = try murmur(["plan", "configs"]).errors
+        #expect(found == "error: configs: expected a regular file, found a folder\n")
+        #expect(try murmur(["plan", "none.yaml"]).errors.contains("; paths are relative to "))
+    }
+
+    @Test func planWarnsOfStepsBeyondTheDecay() throws {
+        let plan = ["plan", "configs/tests/same-bits.yaml"]
+        let warned = try murmur(plan + ["--set", "schedule.decay_steps=49"])
+        #expect(warned.exitCode == 0, "\(warned.summary)")
+        #expect(warned.errors.hasPrefix("warning: schedule.decay_steps: expected at least"))
+        #expect(try murmur(plan).errors == "")
+    }
+
+    /// Ranks that expand a path differently are told of what it depends on.
+    @Test func whatLiesInAHomeIsToldOf() {
+        let home = ProcessInfo.processInfo.environment["HOME"] ?? ""
+        let remedy = SharedValue("run.directory", "~/x".expandingHome, remedy: "r").remedy
+        #expect((remedy?.contains("r; give every rank the same HOME") == true) == (home.count > 1))
+        #expect(SharedValue("run.directory", "runs/x", remedy: "r").remedy == "r")
+    }
+
     @Test func missingCheckpointIsCodeFour() throws {
         let command = try murmur(["checkpoint", "digest", "configs"])
         #expect(command.exitCode == 4)
@@ -60,7 +87,7 @@ import Training
             command.errors == """
                 error: configs/tests/same-bits.yaml:9: model.width: expected a multiple of \
                 model.heads (3), found 20
-                error: --set: run.x: expected a known key, found x; the nearest is run.seed
+                error: --set: run.x: expected a known key, found x
 
                 """)
         #expect(!command.timedOut)

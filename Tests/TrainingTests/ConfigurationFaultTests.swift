@@ -147,6 +147,54 @@ private let outOfBounds: [String: [String]] = [
         }
     }
 
+    /// Nothing is near that differs in half of its characters.
+    @Test(arguments: ["zzz", "bias", "compile", "eval_iters", "model.zzz", "run.x", "a.b"])
+    func whatIsNearNothingNamesNone(key: String) {
+        let found = problems(completeConfiguration, ["\(key)=1"]).map(\.message)
+        #expect(found.count == 1 && found[0].hasPrefix("expected a known key, found "), "\(found)")
+        #expect(found.first?.contains("the nearest is") == false, "\(found)")
+    }
+
+    /// A name with keys below it is a section's.
+    @Test(arguments: [
+        ("optim", "optimizer"), ("optimiser", "optimizer"), ("eval", "evaluation"),
+        ("dataset", "data"), ("modle", "model"),
+    ])
+    func aMappingIsTakenForASection(name: String, nearest: String) {
+        #expect(
+            problems("\(name): { lr: 1 }\n" + completeConfiguration).map(\.message) == [
+                "expected a known section, found \(name); the nearest is \(nearest)"
+            ])
+    }
+
+    /// The first ones are told, the others counted.
+    @Test func manyProblemsAreCounted() {
+        let few = problems("run:\n" + (0..<10).map { "  k\($0): 1\n" }.joined())
+        #expect(few.count == 20, "the control, with the ten required keys")
+        let many = problems("run:\n" + (0..<2000).map { "  k\($0): 1\n" }.joined())
+        #expect(many.count == 21 && many.last?.message == "and 1990 more problems")
+        let large = problems(String(repeating: "#", count: (1 << 20) + 1))
+        #expect(large.map(\.message) == ["expected at most 1 MiB of YAML, found more"])
+    }
+
+    /// Names from a file do not break lines, and do not fill them.
+    @Test func linesAreOneLineEach() throws {
+        let mark = String(repeating: "\u{301}", count: 200_000)
+        for name in ["a\\nb\\e[2J", "e\(mark)"] {
+            for text in [
+                "run: { \"\(name)\": 1 }", "\"\(name)\": 1", "run: { steps: \"\(name)\" }",
+            ] {
+                let found = ConfigurationError(file: "x\ny.yaml", problems: problems(text)).lines
+                #expect(!found.isEmpty)
+                for line in found {
+                    #expect(line.utf8.count < 400, "\(line.utf8.count) bytes")
+                    #expect(line.hasPrefix("x\\ny.yaml"), "\(line)")
+                    #expect(line.unicodeScalars.allSatisfy { $0.value >= 0x20 }, "\(line)")
+                }
+            }
+        }
+    }
+
     @Test func anElementOfAListIsNamed() {
         #expect(
             problems(completeConfiguration, ["data.text=[a, 3, ~]", "run.trace_steps=[1, 0]"])
@@ -185,7 +233,7 @@ private let outOfBounds: [String: [String]] = [
             lines == """
                 x.yaml:1: run.steps: expected a whole number from 1 to 9999999999, found 0
                 x.yaml:2: model.width: expected a multiple of model.heads (3), found 128
-                x.yaml:3: batch.size: expected a known key, found size; the nearest is batch.sequences
+                x.yaml:3: batch.size: expected a known key, found size
                 x.yaml:3: batch.sequences: expected a multiple of batch.micro_batch (4), found 10
                 x.yaml:5: optimizer.learning_rate: expected a number above 0 and at most 100, found fast
                 x.yaml:6: optimizer.dropout: expected a known key, found dropout; the nearest is model.dropout

@@ -1,4 +1,8 @@
+import Checkpointing
+import Communication
 import Foundation
+import Layers
+import Tensors
 import TestSupport
 import Testing
 
@@ -89,6 +93,61 @@ struct HostileLimitsTests {
         }
         #expect(costs.count >= 150)
         costs.report("folders and headers")
+    }
+
+    /// A checkpoint with the right digests and this configuration; returns its path.
+    private func checkpoint(configuration: String, in folder: TemporaryFolder) throws -> String {
+        let reader = try CheckpointReader(
+            path: "\(packageRoot)/Tests/Fixtures/format_2/step-0000000002")
+        let state = reader.manifest.tensors.map { entry in
+            let count = entry.spec.shape.count
+            return StateTensor(
+                name: entry.name, spec: ShardSpec(replicated: entry.spec.shape),
+                pieces: [.init(range: 0..<count, buffer: Buffer(count: count))])
+        }
+        try reader.restore(into: state)
+        var progress = reader.progress
+        progress.identity.configuration = configuration
+        progress.identity.configurationDigest = ContentDigest.hexadecimal(configuration)
+        return try CheckpointWriter(runDirectory: folder.path, keep: 1).save(
+            state, progress: progress, communicator: InProcess.alone()
+        ).path
+    }
+
+    @Test func hostileConfigurationsAreCheaplyRefused() throws {
+        func lines(_ count: Int, _ line: (Int) -> String) -> String {
+            (0..<count).map(line).joined()
+        }
+        let first = try TemporaryFolder()
+        // Refused as well, for one section that is none.
+        let harmless = try MeasuredRun(
+            Program("murmur"),
+            ["evaluate", "--checkpoint", checkpoint(configuration: "run: 1\n", in: first)])
+        try #require(harmless.exitCode == 4 && harmless.peakBytes > 0, "\(harmless.text)")
+        var costs = Costs(harmless)
+        for (name, text, message) in [
+            (
+                "50,000 unknown keys", "model:\n" + lines(50_000) { "  k\($0): 1\n" },
+                " more problems"
+            ),
+            ("50,000 unknown sections", lines(50_000) { "section\($0): 1\n" }, " more problems"),
+            (
+                "60,000 anchors", "run:\n" + lines(60_000) { "  k\($0): &a 1\n" },
+                "and 59980 more problems"
+            ),
+            (
+                "2 MiB", String(repeating: "#", count: 2 << 20),
+                "configuration.yaml: expected at most 1 MiB"
+            ),
+        ] {
+            let folder = try TemporaryFolder()
+            let path = try checkpoint(configuration: text, in: folder)
+            try costs.expect(name, message, ["evaluate", "--checkpoint", path])
+            try costs.expect(
+                "\(name): a change", message,
+                ["evaluate", "--checkpoint", path, "--set", "data.cache=\(folder.file("cache"))"])
+        }
+        costs.report("configurations")
     }
 
     /// The control: the measure sees memory and time where they are spent.

@@ -90,7 +90,7 @@ import Training
         ("", 0), ("{\"step\": 1}", 0), ("{\"step\": 1}\n{\"step\": 2", 12),
         ("{\"step\": 1}\n\u{0}\u{0}\u{0}\n{\"step\": 2}\n", 28),
         ("{\"step\": 1}\n\u{0}\n{\"step\": 9}\n", 12),
-        ("{\"step\": 1}\n{\"step\": 9}\n{\"step\": 2}\n", 12), ("\n", 0), ("[1]\n", 0),
+        ("{\"step\": 1}\n{\"step\": 9}\n{\"step\": 2}\n", 36), ("\n", 0), ("[1]\n", 0),
         ("{\"step\": \"1\"}\n", 0),
     ])
     func onlyWholeRowsOfThePastAreKept(text: String, kept: Int) {
@@ -106,6 +106,36 @@ import Training
         #expect(try bytes == Array(text.utf8))
         try folder.write(MetricsFile.name, "{\"step\": 1}\nx\n")
         #expect(try MetricsFile(directory: folder.path, keeping: 2).warning == nil)
+    }
+
+    /// A number that became larger takes no row behind it along.
+    @Test func aDamagedStepIsADamagedRow() throws {
+        let past = "{\"step\": 1}\n{\"step\": 92}\n{\"step\": 3}\n"
+        try folder.write(MetricsFile.name, past + "{\"step\": 4}\n{\"step\": 5}\n")
+        let file = try MetricsFile(directory: folder.path, keeping: 3)
+        #expect(file.warning?.contains("line 2: expected a row of a step up to 3") == true)
+        #expect(try bytes == Array(past.utf8))
+    }
+
+    @Test func whatIsNoFileIsNamed() throws {
+        #expect(mkfifo(folder.file(MetricsFile.name), 0o600) == 0)
+        let pipe = #expect(throws: RunError.self) {
+            try MetricsFile(directory: folder.path, keeping: 0)
+        }
+        #expect(pipe?.kind == .inputOutput)
+        #expect(
+            pipe?.message.hasSuffix("expected a regular file, found a named pipe; move it away")
+                == true, "\(pipe?.message ?? "")")
+        try FileManager.default.removeItem(atPath: folder.file(MetricsFile.name))
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.file(MetricsFile.name), withDestinationPath: "none/there")
+        let link = #expect(throws: RunError.self) {
+            try MetricsFile(directory: folder.path, keeping: 0)
+        }
+        #expect(
+            link?.message.hasSuffix(
+                "found a link to none/there that leads nowhere; mend or remove the link") == true,
+            "\(link?.message ?? "")")
     }
 
     /// A saving thread and the one that appends may both make rows durable.
@@ -151,6 +181,7 @@ import Training
         #expect(error?.kind == .inputOutput)
         #expect(
             error?.message
-                == "\(folder.file(MetricsFile.name)): expected to write, found Is a directory")
+                == "\(folder.file(MetricsFile.name)): expected a regular file, found a folder; move it away"
+        )
     }
 }

@@ -42,7 +42,18 @@ import Training
             atPath: folder.file("run/.lock"), withDestinationPath: folder.file("thesis"))
         let error = #expect(throws: RunError.self) { try RunLock(directory: folder.file("run")) }
         #expect(error?.kind == .inputOutput)
+        #expect(error?.message.contains("/.lock: expected a regular file, found a link to") == true)
         #expect(try folder.bytes("thesis") == Array("years of work".utf8))
+    }
+
+    @Test func aPipeIsRefused() throws {
+        #expect(mkfifo(folder.file(".lock"), 0o600) == 0)
+        let error = #expect(throws: RunError.self) { try RunLock(directory: folder.path) }
+        #expect(error?.kind == .inputOutput)
+        #expect(
+            error?.message
+                == "\(folder.file(".lock")): expected a regular file, found a named pipe; move it away"
+        )
     }
 
     /// As users meet it; and a run that was killed holds nothing.

@@ -179,11 +179,13 @@ import Training
         let path = "\(packageRoot)/\(RunFolder.configuration)"
         let text = try String(contentsOfFile: path, encoding: .utf8)
         var configuration = try RunConfiguration.parse(yaml: text, file: path)
-        #expect(configuration.decayWarning == nil)
+        #expect(configuration.decayWarning() == nil)
         configuration.schedule.decaySteps = 49
-        #expect(configuration.decayWarning?.contains("(50), found 49") == true)
+        #expect(configuration.decayWarning()?.contains("(50), found 49") == true)
+        #expect(configuration.decayWarning(until: 50) == configuration.decayWarning())
+        #expect(configuration.decayWarning(until: 49) == nil, "it never gets there")
         configuration.schedule.decay = .constant
-        #expect(configuration.decayWarning == nil)
+        #expect(configuration.decayWarning() == nil)
     }
 
     @Test func tooLittleRoomIsSaidInFigures() {

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// Writes the weights of a checkpoint as a Hugging Face folder, which other programs see whole or not at

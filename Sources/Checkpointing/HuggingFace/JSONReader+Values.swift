@@ -1,6 +1,8 @@
 // Values of any kind, for files that other programs write: a configuration's scalars, and what is passed
 // over. Nesting is bounded, so that no text costs stack.
 
+import Files
+
 /// A member of a JSON object as far as a configuration needs it.
 package enum JSONValue: Sendable, Equatable {
     case null

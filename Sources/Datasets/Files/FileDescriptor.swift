@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// An open regular file: positional reads, appending writes, and every return code looked at.
@@ -40,15 +41,19 @@ struct FileDescriptor: ~Copyable {
         if number < 0 {
             let failure = error(path, "open")
             guard let found = FileKind.unfit(path) else { throw failure }
-            throw DatasetError(failure.kind, "\(path): expected a regular file, found \(found)")
+            throw DatasetError(
+                failure.kind,
+                "\(path): expected a regular file, found \(found)"
+                    + FileKind.hint(reading: found))
         }
         var status = stat()
         let isFolder = flags & O_DIRECTORY != 0
         guard fstat(number, &status) == 0, isFolder || status.st_mode & S_IFMT == S_IFREG else {
             _ = Foundation.close(number)
+            let found = FileKind.name(of: status.st_mode)
             throw DatasetError(
                 .missing,
-                "\(path): expected a regular file, found \(FileKind.name(of: status.st_mode))")
+                "\(path): expected a regular file, found \(found)" + FileKind.hint(reading: found))
         }
         return number
     }

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// File names with `*`, `?`, `[…]` within a part of a path, and `**` for any depth of folders.
@@ -22,7 +23,9 @@ package enum FilePattern {
 
     private static func nothingFound(_ pattern: String) -> DatasetError {
         if !isWild(pattern), let found = FileKind.unfit(pattern) {
-            let hint = found == "a folder" ? "; name its files: \(pattern)/*" : ""
+            let hint =
+                found == "a folder"
+                ? "; name its files: \(pattern)/*" : FileKind.hint(reading: found)
             return DatasetError(.missing, "\(pattern): expected a file, found \(found)\(hint)")
         }
         let base = String(

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// The few operations on folders that preparing a dataset needs.

@@ -117,6 +117,8 @@ private struct CharacterSurvey {
     /// Of the next byte, and of the byte that its character begins with.
     private var (offset, start) = (0, 0)
     private var first: UInt8 = 0
+    /// Whether the file has had a character of several bytes.
+    private var hasWide = false
 
     var characters: [Unicode.Scalar] {
         isPresent.indices.filter { isPresent[$0] }.compactMap { Unicode.Scalar(UInt32($0)) }
@@ -124,18 +126,19 @@ private struct CharacterSurvey {
 
     mutating func begin(_ path: String) {
         (decoder, self.path, offset, head) = (UTF8StreamDecoder(), path, 0, [])
+        hasWide = false
     }
 
     mutating func add(_ chunk: ArraySlice<UInt8>) throws(DatasetError) {
         var text = chunk
         if offset == 0 {
             head = chunk.prefix(TextEncoding.headByteCount)
-            if let advice = TextEncoding.advice(head: head) {
-                throw DatasetError(
-                    .invalidText, "\(path): expected UTF-8 text, found other bytes; \(advice)")
+            if let found = TextEncoding.unlikeUTF8(head: head) {
+                throw DatasetError(.invalidText, "\(path): expected UTF-8 text, found \(found)")
             }
             text = chunk.withoutByteOrderMark
             offset = chunk.count - text.count
+            hasWide = offset > 0
         }
         for byte in text {
             if decoder.isComplete { (start, first) = (offset, byte) }
@@ -143,22 +146,27 @@ private struct CharacterSurvey {
             case .scalar(let value):
                 isPresent[Int(value)] = true
                 scalarCount += 1
+                if value > 0x7F { hasWide = true }
             case .incomplete: break
-            case .invalid: throw invalid("byte 0x\([first].hexadecimal)")
+            case .invalid:
+                throw invalid("byte 0x\([first].hexadecimal)", isUTF8Before: hasWide)
             }
             offset += 1
         }
     }
 
     func end() throws(DatasetError) {
-        if !decoder.isComplete { throw invalid("the end of the file within a character") }
+        if !decoder.isComplete {
+            throw invalid("the end of the file within a character", isUTF8Before: true)
+        }
     }
 
-    private func invalid(_ found: String) -> DatasetError {
+    private func invalid(_ found: String, isUTF8Before: Bool) -> DatasetError {
         DatasetError(
             .invalidText,
             "\(path): byte offset \(start): expected UTF-8 text, found \(found); "
-                + "\(TextEncoding.advice(invalid: head)), or use the byte tokenizer")
+                + TextEncoding.advice(invalid: head, isUTF8Before: isUTF8Before)
+                + ", or use the byte tokenizer")
     }
 }
 

@@ -170,9 +170,10 @@ extension RunConfiguration {
     }
 
     /// What a run says that is longer than its decay.
-    package var decayWarning: String? {
+    /// - Parameter last: the step at which it is stopped, where that is before its end.
+    package func decayWarning(until last: Int? = nil) -> String? {
         let decays = [.linear, .cosine, .exponential].contains(schedule.decay)
-        guard decays && run.steps > schedule.decaySteps else { return nil }
+        guard decays && min(run.steps, last ?? .max) > schedule.decaySteps else { return nil }
         return
             "schedule.decay_steps: expected at least run.steps (\(run.steps)), found "
             + "\(schedule.decaySteps); later steps train at the final learning rate"

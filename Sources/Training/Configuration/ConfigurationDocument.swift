@@ -1,4 +1,5 @@
 import Datasets
+import Files
 import Foundation
 import Yams
 
@@ -18,7 +19,7 @@ struct ConfigurationDocument {
     private(set) var isParsed = false
     private(set) var entries: [Entry] = []
     private(set) var sectionLines: [String: Int] = [:]
-    private(set) var problems: [ConfigurationError.Problem] = []
+    private(set) var problems = ConfigurationProblems()
 
     /// The text of a file of at most `sizeLimit` bytes.
     static func contents(of path: String) throws(ConfigurationError) -> String {
@@ -30,27 +31,30 @@ struct ConfigurationDocument {
             bytes = try Folder.read(path, limit: sizeLimit)
         } catch {
             if error.kind == .corrupt {
-                throw refused("expected at most 1 MiB of YAML, found more")
+                throw refused(Self.tooLarge)
             }
-            let isRelative = error.kind == .missing && !path.hasPrefix("/")
+            let isMissing = error.kind == .missing && FileKind.unfit(path) == nil
+            let isRelative = isMissing && !path.hasPrefix("/")
             let folder = FileManager.default.currentDirectoryPath
             throw refused(
                 error.message.dropFirst("\(path): ".count)
                     + (isRelative ? "; paths are relative to \(folder)" : ""))
         }
         let head = bytes.prefix(TextEncoding.headByteCount)
-        if let advice = TextEncoding.advice(head: head) {
-            throw refused("expected YAML in UTF-8, found other bytes; \(advice)")
+        if let found = TextEncoding.unlikeUTF8(head: head) {
+            throw refused("expected YAML in UTF-8, found \(found)")
         }
-        if let offset = TextEncoding.firstInvalidOffset(in: bytes) {
+        if let fault = TextEncoding.firstFault(in: bytes) {
             throw refused(
-                "byte offset \(offset): expected YAML in UTF-8, found byte "
-                    + "0x\(String(bytes[offset], radix: 16)); \(TextEncoding.advice(invalid: head))"
-            )
+                "byte offset \(fault.offset): expected YAML in UTF-8, found byte "
+                    + "0x\(String(bytes[fault.offset], radix: 16)); "
+                    + TextEncoding.advice(invalid: head, isUTF8Before: fault.isUTF8Before))
         }
         let mark = bytes.starts(with: TextEncoding.byteOrderMark) ? 3 : 0
         return String(decoding: bytes.dropFirst(mark), as: UTF8.self)
     }
+
+    private static let tooLarge = "expected at most 1 MiB of YAML, found more"
 
     init(yaml text: String) {
         guard let root = compose(text, key: "", isOverride: false),
@@ -73,11 +77,12 @@ struct ConfigurationDocument {
         let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, !parts[0].isEmpty else {
             return refuse(
-                nil, "", "expected key=value, found \"\(assignment)\"", isOverride: true)
+                nil, "", "expected key=value, found \"\(assignment.shortened)\"", isOverride: true)
         }
         let key = String(parts[0])
+        let before = problems.count
         guard let value = compose(String(parts[1]), key: key, isOverride: true) else {
-            if problems.last?.key != key {
+            if problems.count == before {
                 refuse(nil, key, "expected a value, found nothing", isOverride: true)
             }
             return
@@ -94,8 +99,9 @@ struct ConfigurationDocument {
         guard ConfigurationKey.sections.contains(section) else {
             return refuse(
                 name.mark?.line, "",
-                "expected a known section, found \(section.shortened); the nearest is "
-                    + ConfigurationKey.nearestSection(to: section))
+                "expected a known section, found \(section.shortened)"
+                    + ConfigurationKey.hint(
+                        nearestToSection: section, isMapping: content.mapping != nil))
         }
         sectionLines[section] = name.mark?.line
         switch content {
@@ -120,6 +126,10 @@ struct ConfigurationDocument {
     }
 
     private mutating func compose(_ text: String, key: String, isOverride: Bool) -> Node? {
+        guard text.utf8.count <= Self.sizeLimit else {
+            refuse(nil, key, Self.tooLarge, isOverride: isOverride)
+            return nil
+        }
         let refused = YAMLGuard.problems(in: text)
         guard refused.isEmpty else {
             for problem in refused {
@@ -138,9 +148,10 @@ struct ConfigurationDocument {
     }
 
     private mutating func refuse(
-        _ line: Int?, _ key: String, _ message: String, isOverride: Bool = false
+        _ line: Int?, _ key: String, _ message: @autoclosure () -> String,
+        isOverride: Bool = false
     ) {
-        problems.append(.init(line: line, key: key, message: message, isOverride: isOverride))
+        problems.append(.init(line: line, key: key, message: message(), isOverride: isOverride))
     }
 
     private static func described(_ error: any Error) -> (line: Int?, message: String) {
@@ -156,7 +167,9 @@ struct ConfigurationDocument {
         case .duplicatedKeysInMapping(let names, let context):
             (
                 context.mark.line,
-                "expected each key once, found several of \(names.joined(separator: ", "))"
+                "expected each key once, found several of "
+                    + names.prefix(5).map(\.shortened).joined(separator: ", ")
+                    + (names.count > 5 ? " and \(names.count - 5) more" : "")
             )
         case nil, .no, .memory, .writer, .emitter, .representer, .dataCouldNotBeDecoded:
             (nil, "expected YAML, found a fault: \(error)")

@@ -1,4 +1,6 @@
-/// Every problem of a configuration, found in one pass.
+import Files
+
+/// The problems of a configuration, found in one pass.
 public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
     public struct Problem: Sendable, Equatable {
         /// Line of the file, from 1; nil where the problem has no line, as with `--set` and defaults.
@@ -29,12 +31,15 @@ public struct ConfigurationError: Error, Sendable, Equatable, CustomStringConver
     }
 
     /// One line a problem: `file:line: key: expected …, found …`.
-    public var description: String {
-        problems.map { problem in
+    public var lines: [String] {
+        let file = file.printablePath
+        return problems.map { problem in
             let origin =
                 problem.isOverride ? "--set" : problem.line.map { "\(file):\($0)" } ?? file
-            let key = problem.key.isEmpty ? "" : "\(problem.key): "
-            return "\(origin): \(key)\(problem.message)"
-        }.joined(separator: "\n")
+            let key = problem.key.isEmpty ? "" : "\(problem.key.printable): "
+            return "\(origin): \(key)\(problem.message)".printableMessage
+        }
     }
+
+    public var description: String { lines.joined(separator: "\n") }
 }

@@ -38,6 +38,8 @@ package struct ConfigurationKey: Sendable {
         text = { format.text($0[keyPath: property]) }
     }
 
+    static let named = Dictionary(uniqueKeysWithValues: all.map { ($0.path, $0) })
+
     var section: Substring { path.prefix { $0 != "." } }
     var name: Substring { path.dropFirst(section.count + 1) }
 }

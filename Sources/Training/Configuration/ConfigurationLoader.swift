@@ -20,7 +20,7 @@ extension RunConfiguration {
         // What a file that is no YAML leaves out is not worth a complaint.
         if document.isParsed { loader.load() }
         guard loader.problems.isEmpty else {
-            throw ConfigurationError(file: file, problems: loader.problems)
+            throw ConfigurationError(file: file, problems: loader.problems.all)
         }
         return loader.configuration
     }
@@ -38,7 +38,7 @@ extension RunConfiguration {
 /// Brings a document and the table of keys together.
 private struct ConfigurationLoader {
     private let document: ConfigurationDocument
-    private(set) var problems: [ConfigurationError.Problem]
+    private(set) var problems: ConfigurationProblems
     private(set) var configuration = RunConfiguration(
         run: .init(directory: "", steps: 0),
         model: .init(layers: 0, heads: 0, width: 0, contextLength: 0),
@@ -71,7 +71,7 @@ private struct ConfigurationLoader {
     }
 
     private mutating func read(_ entry: ConfigurationDocument.Entry) {
-        guard let key = ConfigurationKey.all.first(where: { $0.path == entry.key }) else {
+        guard let key = ConfigurationKey.named[entry.key] else {
             return refuseUnknown(entry)
         }
         if case .derived = key.standard, entry.value == .plain("auto") { return }
@@ -98,10 +98,12 @@ private struct ConfigurationLoader {
         }
     }
 
-    private mutating func refuse(_ entry: ConfigurationDocument.Entry, _ message: String) {
+    private mutating func refuse(
+        _ entry: ConfigurationDocument.Entry, _ message: @autoclosure () -> String
+    ) {
         problems.append(
             .init(
-                line: entry.line, key: entry.key, message: message, isOverride: entry.isOverride))
+                line: entry.line, key: entry.key, message: message(), isOverride: entry.isOverride))
         refused.insert(entry.key)
     }
 
@@ -114,7 +116,7 @@ private struct ConfigurationLoader {
         let found = isSectioned ? String(entry.key.dropFirst(section.count + 1)) : entry.key
         refuse(
             entry,
-            "expected a known key, found \(found.shortened); "
-                + "the nearest is \(ConfigurationKey.nearest(to: entry.key))")
+            "expected a known key, found \(found.shortened)"
+                + ConfigurationKey.hint(nearestTo: entry.key))
     }
 }

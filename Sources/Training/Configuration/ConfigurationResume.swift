@@ -50,8 +50,8 @@ extension RunConfiguration {
         var problems = overrides.filter { !known.contains($0) }.map { name in
             ConfigurationError.Problem(
                 key: "--override",
-                message: "expected a known key, found \(name.shortened); the nearest is "
-                    + ConfigurationKey.nearest(to: name))
+                message: "expected a known key, found \(name.shortened)"
+                    + ConfigurationKey.hint(nearestTo: name))
         }
         var allowed: [ConfigurationDifference] = []
         for difference in differences(from: saved) {

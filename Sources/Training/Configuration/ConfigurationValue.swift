@@ -1,3 +1,5 @@
+import Files
+
 /// A value as the file or `--set` gives it, before anyone knows what its key expects.
 enum ConfigurationValue: Sendable, Equatable {
     case nothing
@@ -251,11 +253,7 @@ extension Double {
 
 extension String {
     /// The beginning of this text, on one line, for a message.
-    var shortened: String {
-        let line = String(
-            prefix(100).map { $0.unicodeScalars.contains { $0.value < 0x20 } ? " " : $0 })
-        return line.count > 60 ? "\(line.prefix(57))…" : line
-    }
+    var shortened: String { printable(most: 60) }
 
     /// This text as a YAML scalar of one line that reads back as the same text.
     fileprivate var yamlScalar: String {

@@ -7,6 +7,12 @@ extension String {
         return nearest.map { candidates[$0] } ?? self
     }
 
+    /// The same, where it is alike: the distance is below half the length of this text.
+    func near(in candidates: [String]) -> String? {
+        let candidate = nearest(in: candidates)
+        return 2 * editDistance(to: candidate) < prefix(100).count ? candidate : nil
+    }
+
     /// Fewest insertions, deletions and substitutions that turn this text into `other` (Levenshtein
     /// 1966). Beyond 100 characters the texts are compared by their beginnings.
     func editDistance(to other: String) -> Int {

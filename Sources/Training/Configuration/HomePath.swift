@@ -13,4 +13,10 @@ extension String {
         }
         return (self as NSString).expandingTildeInPath
     }
+
+    /// Whether this text holds this process's home, as a path does that began with `~`.
+    var namesHome: Bool {
+        let home = ProcessInfo.processInfo.environment["HOME"] ?? ""
+        return home.count > 1 && contains(home)
+    }
 }

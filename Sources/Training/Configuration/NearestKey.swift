@@ -1,34 +1,60 @@
 extension ConfigurationKey {
+    /// `; the nearest is …` for an unknown key, or nothing where none is near.
+    static func hint(nearestTo key: String) -> String { hint(nearest(to: key)) }
+
+    /// The same for a name where a section stands; `isMapping`: with keys below it, as a section has them.
+    static func hint(nearestToSection name: String, isMapping: Bool) -> String {
+        hint(nearestSection(to: name, isMapping: isMapping))
+    }
+
+    private static func hint(_ nearest: String?) -> String {
+        nearest.map { "; the nearest is \($0)" } ?? ""
+    }
+
     /// The key that a person most likely meant by `key`, which is none, `section.name` or a bare name: by what
     /// other programs call it, else one of the same name in any section, else the nearest in spelling of its
-    /// section or of all.
-    static func nearest(to key: String) -> String {
+    /// section or of all; nil where none is near.
+    private static func nearest(to key: String) -> String? {
         let section = String(key.prefix { $0 != "." })
         let isSectioned = section.count < key.count
         let name = isSectioned ? String(key.dropFirst(section.count + 1)) : key
         let plain = name.lowercased().replacing("-", with: "_")
         if let known = names[plain] { return known }
-        func paths(_ isMeant: (ConfigurationKey) -> Bool) -> [String] {
-            all.filter(isMeant).map(\.path)
+        func keys(_ isMeant: (ConfigurationKey) -> Bool) -> [ConfigurationKey] {
+            all.filter(isMeant)
         }
-        let namesakes = paths { $0.name == plain }
+        let namesakes = keys { $0.name == plain }.map(\.path)
         if !namesakes.isEmpty { return key.nearest(in: namesakes) }
-        let neighbours = paths { isSectioned && $0.section == section }
-        if !neighbours.isEmpty { return key.nearest(in: neighbours) }
-        if isSectioned { return key.nearest(in: all.map(\.path)) }
-        let longer = paths { plain.count > 2 && $0.name.hasPrefix(plain) }
+        let neighbours = keys { isSectioned && $0.section == section }.map { String($0.name) }
+        if !neighbours.isEmpty {
+            return plain.near(in: neighbours).map { "\(section).\($0)" } ?? misspelt(plain)
+        }
+        if isSectioned { return key.near(in: all.map(\.path)) ?? misspelt(plain) }
+        let longer = keys { plain.count > 2 && $0.name.hasPrefix(plain) }.map(\.path)
         if !longer.isEmpty { return key.nearest(in: longer) }
-        let nearest = plain.nearest(in: all.map { String($0.name) })
-        return key.nearest(in: paths { $0.name == nearest })
+        guard let nearest = plain.near(in: all.map { String($0.name) }) else {
+            return misspelt(plain)
+        }
+        return key.nearest(in: keys { $0.name == nearest }.map(\.path))
+    }
+
+    /// The key that other programs call by a name that differs in one character.
+    private static func misspelt(_ name: String) -> String? {
+        let known = name.nearest(in: names.keys.sorted())
+        return name.count > 2 && name.editDistance(to: known) == 1 ? names[known] : nil
     }
 
     /// The section, or the key, that a person most likely meant by a name where a section stands.
-    static func nearestSection(to name: String) -> String {
-        let (section, key) = (name.nearest(in: sections), nearest(to: name))
+    private static func nearestSection(to name: String, isMapping: Bool) -> String? {
+        let (section, key) = (name.near(in: sections), nearest(to: name))
+        if isMapping {
+            let longer = sections.first { name.count > 2 && $0.hasPrefix(name) }
+            return longer ?? section ?? key.map { String($0.prefix { $0 != "." }) }
+        }
+        guard let key else { return section }
+        guard let section, names[name.lowercased()] == nil else { return "the key \(key)" }
         let keyName = String(key.drop { $0 != "." }.dropFirst())
-        let isKey =
-            names[name.lowercased()] != nil
-            || name.editDistance(to: keyName) < name.editDistance(to: section)
+        let isKey = name.editDistance(to: keyName) < name.editDistance(to: section)
         return isKey ? "the key \(key)" : section
     }
 

@@ -26,13 +26,7 @@ public func exportCheckpoint(
     var notes = found.warnings.map { "passed over: \($0)" }
     let reader = found.reader
     let identity = reader.progress.identity
-    let configuration: RunConfiguration
-    do throws(ConfigurationError) {
-        configuration = try RunConfiguration.parse(
-            yaml: identity.configuration, file: "\(reader.path)/configuration.yaml")
-    } catch {
-        throw RunError(.checkpoint, error.description)
-    }
+    let configuration = try reader.configuration()
     let tokenizer = try? Tokenizer(json: Array(identity.tokenizer.utf8), name: "tokenizer.json")
     let model = try configuration.makeModel(vocabulary: tokenizer?.vocabularySize)
 

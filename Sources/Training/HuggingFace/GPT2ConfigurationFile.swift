@@ -41,9 +41,7 @@ struct GPT2ConfigurationFile {
             reading.refuse("n_head", "a divisor of n_embd \(width)", .number(Double(model.heads)))
         }
         guard reading.problems.isEmpty else {
-            throw RunError(
-                .checkpoint,
-                reading.problems.map { "\(path): \($0)" }.joined(separator: "\n"))
+            throw RunError(.checkpoint, problems: reading.problems.map { "\(path): \($0)" })
         }
         (self.path, self.model) = (path, model)
     }

@@ -165,7 +165,7 @@ private func configure(
         let vocabulary = given.model.vocabulary ?? tokenizer?.vocabularySize
         let differences = file.differences(from: given.model, vocabulary: vocabulary)
         guard differences.isEmpty else {
-            throw RunError(.usage, differences.joined(separator: "\n"))
+            throw RunError(.usage, problems: differences)
         }
     } else {
         configuration = RunConfiguration(

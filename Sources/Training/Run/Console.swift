@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 #if canImport(Glibc)
@@ -21,11 +22,11 @@ public final class Console {
             (isActive, flopsPerToken, productRate)
     }
 
-    /// One line of information.
+    /// One line of information, whatever it quotes.
     public func note(_ text: String) {
         guard isActive else { return }
         clearBar()
-        write(text + "\n")
+        write(text.printableMessage + "\n")
     }
 
     /// - Parameter stepsDone: steps since this process began, from which the time left is estimated.

@@ -19,7 +19,7 @@ extension RunError {
                 .mismatch:
                 .data
             }
-        self.init(kind, error.problems.joined(separator: "\n"))
+        self.init(kind, problems: error.problems)
     }
 
     public init(_ error: CheckpointError) {

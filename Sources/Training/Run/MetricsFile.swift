@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Synchronization
 
@@ -89,9 +90,17 @@ package final class MetricsFile: Sendable {
     /// Opens the file and keeps the rows up to `step`; a damaged one among them stays as it is.
     package init(directory: String, keeping step: Int) throws(RunError) {
         path = "\(directory)/\(MetricsFile.name)"
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        // Non-blocking, so that a pipe is refused and not waited for.
+        descriptor = open(path, O_RDWR | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0o644)
+        let code = errno
+        if let found = FileKind.unfit(path) {
+            if descriptor >= 0 { close(descriptor) }
+            throw RunError(
+                .inputOutput,
+                "\(path): expected a regular file, found \(found)\(FileKind.hint(writing: found))")
+        }
         guard descriptor >= 0 else {
-            let reason = String(cString: strerror(errno))
+            let reason = String(cString: strerror(code))
             throw RunError(.inputOutput, "\(path): expected to write, found \(reason)")
         }
         do {
@@ -102,8 +111,8 @@ package final class MetricsFile: Sendable {
                 damaged.isEmpty
                 ? nil
                 : "\(path): line \(damaged.prefix(5).map(String.init).joined(separator: ", "))"
-                    + "\(damaged.count > 5 ? " and \(damaged.count - 5) more" : ""): expected a row, "
-                    + "found something else; it stays as it is"
+                    + "\(damaged.count > 5 ? " and \(damaged.count - 5) more" : ""): expected a row "
+                    + "of a step up to \(step), found something else; it stays as it is"
         } catch {
             close(descriptor)
             throw RunError(.inputOutput, "\(path): expected to read, found \(systemReason(error))")
@@ -184,8 +193,8 @@ package final class MetricsFile: Sendable {
             "\(path): expected \(action), found \(String(cString: strerror(code)))\(rows)")
     }
 
-    /// Bytes from the start to the last whole line that is a row of a step up to `step`, none of a later one
-    /// before it; and the numbers of the lines among them, from 1, that are no rows.
+    /// Bytes from the start to the last whole line that is a row of a step up to `step`; and the numbers of the
+    /// lines among them, from 1, that are no rows, or of a later step.
     package static func past(upTo step: Int, of data: Data) -> (length: Int, damaged: [Int]) {
         var (kept, start, line) = (0, 0, 0)
         var (damaged, unsure): ([Int], [Int]) = ([], [])
@@ -193,11 +202,10 @@ package final class MetricsFile: Sendable {
             line += 1
             let row = try? JSONSerialization.jsonObject(with: data[start..<end]) as? [String: Any]
             start = end + 1
-            guard let number = row?["step"] as? Int else {
+            guard let number = row?["step"] as? Int, number <= step else {
                 unsure.append(line)
                 continue
             }
-            guard number <= step else { break }
             kept = start
             damaged += unsure
             unsure = []

@@ -39,16 +39,10 @@ public struct TrainedModel {
             throw RunError(error)
         }
         let identity = reader.progress.identity
-        do throws(ConfigurationError) {
-            var configuration = try RunConfiguration.parse(
-                yaml: identity.configuration, file: "\(reader.path)/configuration.yaml",
-                overrides: overrides)
-            // Each process here holds the whole model, however the run has split it.
-            configuration.parallelism.tensor = 1
-            self.configuration = configuration
-        } catch {
-            throw RunError(error)
-        }
+        var configuration = try reader.configuration(changedBy: overrides)
+        // Each process here holds the whole model, however the run has split it.
+        configuration.parallelism.tensor = 1
+        self.configuration = configuration
         do throws(DatasetError) {
             tokenizer = try Tokenizer(
                 json: Array(identity.tokenizer.utf8), name: "\(reader.path)/tokenizer.json")

@@ -1,4 +1,4 @@
-import Datasets
+import Files
 import Foundation
 
 /// The right to write into a run directory, for as long as this is alive: two runs in one place would
@@ -19,9 +19,14 @@ package final class RunLock {
             throw RunLock.refused(directory, systemReason(error))
         }
         descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw RunLock.refused(directory, String(cString: strerror(errno)))
+        let reason = String(cString: strerror(errno))
+        if let found = FileKind.unfit(path, for: S_IFREG, followingLinks: false) {
+            if descriptor >= 0 { close(descriptor) }
+            throw RunError(
+                .inputOutput,
+                "\(path): expected a regular file, found \(found)\(FileKind.hint(writing: found))")
         }
+        guard descriptor >= 0 else { throw RunLock.refused(directory, reason) }
         let status = flock(descriptor, LOCK_EX | LOCK_NB)
         let code = errno
         guard status == 0 || code != EWOULDBLOCK else {

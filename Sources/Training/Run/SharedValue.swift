@@ -8,10 +8,13 @@ import Foundation
 public struct SharedValue: Sendable, Equatable {
     let name: String
     let value: String
-    let remedy: String?
+    package let remedy: String?
 
     public init(_ name: String, _ value: String, remedy: String? = nil) {
-        (self.name, self.value, self.remedy) = (name, value.replacing("\n", with: " "), remedy)
+        (self.name, self.value) = (name, value.replacing("\n", with: " "))
+        let home = "give every rank the same HOME, which a leading ~ stands for"
+        self.remedy =
+            value.namesHome ? [remedy, home].compactMap(\.self).joined(separator: "; ") : remedy
     }
 }
 

@@ -42,7 +42,9 @@ public func train(
     for warning in try checkLayout(configuration, world: world) {
         console.note("warning: \(warning)")
     }
-    if let warning = configuration.decayWarning { console.note("warning: \(warning)") }
+    if let warning = configuration.decayWarning(until: options.stopAt) {
+        console.note("warning: \(warning)")
+    }
     try configuration.startThreads(world)
 
     // The run directory: an earlier run is never overwritten, and no other run writes here meanwhile.
@@ -210,21 +212,14 @@ private func checkResume(
     _ checkpoint: CheckpointReader, _ configuration: RunConfiguration, _ options: TrainOptions,
     _ console: Console
 ) throws(RunError) -> RunConfiguration {
-    let saved: RunConfiguration
+    let saved = try checkpoint.configuration()
     let allowed: [ConfigurationDifference]
-    let text = checkpoint.progress.identity.configuration
-    do throws(ConfigurationError) {
-        saved = try RunConfiguration.parse(
-            yaml: text, file: "\(checkpoint.path)/configuration.yaml")
-    } catch {
-        throw RunError(.checkpoint, error.description)
-    }
     do throws(ConfigurationError) {
         allowed = try configuration.checkResume(from: saved, overrides: options.overrides)
     } catch {
         // Another model or another tokenizer is a checkpoint that this run cannot use.
         let isModel = configuration.differences(from: saved).contains { $0.rule == .never }
-        throw RunError(isModel ? .checkpoint : .usage, error.description)
+        throw RunError(isModel ? .checkpoint : .usage, problems: error.lines)
     }
     for difference in allowed {
         console.note(

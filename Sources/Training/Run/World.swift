@@ -107,14 +107,7 @@ extension Communicator {
         _ host: String, on what: String = "work of its own",
         _ body: () throws(RunError) -> Result
     ) throws(RunError) -> Result {
-        let work = beginWork(what)
-        let outcome: Swift.Result<Result, RunError>
-        do throws(RunError) {
-            outcome = .success(try body())
-        } catch {
-            outcome = .failure(error)
-        }
-        try finish(work, on: what)
+        let outcome = try outcome(of: body, on: what) { _ in true }
         try shareFailure(host) { () throws(RunError) in _ = try outcome.get() }
         return try outcome.get()
     }
@@ -124,17 +117,26 @@ extension Communicator {
     func patiently<Result>(
         on what: String, _ body: () throws(RunError) -> Result
     ) throws(RunError) -> Result {
+        // Where the others do not know of an error, this rank ends them all.
+        try outcome(of: body, on: what, waitingAfter: \.isShared).get()
+    }
+
+    /// What `body` comes to, once all ranks are done with theirs; an error after which this rank is not to wait
+    /// for them is thrown at once.
+    private func outcome<Result>(
+        of body: () throws(RunError) -> Result, on what: String,
+        waitingAfter waits: (RunError) -> Bool
+    ) throws(RunError) -> Swift.Result<Result, RunError> {
         let work = beginWork(what)
         let outcome: Swift.Result<Result, RunError>
         do throws(RunError) {
             outcome = .success(try body())
         } catch {
-            // Where the others do not know of it, this rank ends them all.
-            guard error.isShared else { throw error }
+            guard waits(error) else { throw error }
             outcome = .failure(error)
         }
         try finish(work, on: what)
-        return try outcome.get()
+        return outcome
     }
 
     /// Waits for the work of all; the first rank says for whom. Collective.
@@ -161,7 +163,8 @@ extension Communicator {
             separator: "\n", maxSplits: 3, omittingEmptySubsequences: false)
         let kind = Int32(parts[0]).flatMap { RunError.Kind(rawValue: $0) } ?? .inputOutput
         throw RunError(
-            kind, String(parts[3]), rank: size > 1 ? rank : nil,
+            kind, problems: parts[3].split(separator: "\n").map(String.init),
+            rank: size > 1 ? rank : nil,
             host: size > 1 ? String(parts[1]) : nil, step: Int(parts[2]), isShared: true)
     }
 }

@@ -7,43 +7,6 @@ import Tensors
 import TestSupport
 import Testing
 
-/// A text changed by a few edits that are likely to be wrong.
-struct Mutation {
-    private static let words =
-        ["0", "1", "2", "9223372036854775807", "9223372036854775808", "4611686018427387904"]
-        + [
-            "4294967296", "18446744073709551616", "-1", "1.5", "1e9", "00", "[", "]", "{", "}", ",",
-            ":",
-        ]
-        + ["\"", "\\", "null", "[0]", "[[0, 1]]", "\"\\ud800\"", "\u{0}", "\u{FFFD}", " ", "true"]
-
-    static func of(_ bytes: [UInt8], _ dice: inout Dice) -> [UInt8] {
-        var bytes = bytes
-        for _ in 0...dice.roll(4) { edit(&bytes, &dice) }
-        return bytes
-    }
-
-    private static func edit(_ bytes: inout [UInt8], _ dice: inout Dice) {
-        guard !bytes.isEmpty else { return }
-        let index = dice.roll(bytes.count)
-        let end = min(bytes.count, index + 1 + dice.roll(24))
-        switch dice.roll(7) {
-        case 0: bytes[index] ^= 1 << UInt8(dice.roll(8))
-        case 1: bytes[index] = UInt8(dice.roll(256))
-        case 2: bytes.removeSubrange(index..<end)
-        case 3: bytes.insert(contentsOf: bytes[index..<end], at: dice.roll(bytes.count))
-        case 4: bytes.insert(contentsOf: dice.pick(words).utf8, at: index)
-        default:
-            // A number is replaced, which nearly all that a reader counts on is.
-            guard let first = bytes[index...].firstIndex(where: isDigit) else { return }
-            let last = bytes[first...].firstIndex { !isDigit($0) } ?? bytes.count
-            bytes.replaceSubrange(first..<last, with: dice.pick(words).utf8)
-        }
-    }
-
-    private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
-}
-
 extension Chaos {
     /// Manifests and headers that somebody has changed and signed again, or only changed: nothing that is read may
     /// end the process, and what is accepted must be what it says.
@@ -125,7 +88,7 @@ extension Chaos {
             let count = Chaos.trials(30_000, short: 300)
             var (objections, accepted) = ([String](), 0)
             for trial in 0..<count {
-                let mutated = Mutation.of(body, &dice)
+                let mutated = MutatedText(original: body).next(&dice)
                 try write(Self.signed(mutated), name)
                 guard let outcome = reading(path) else { continue }
                 accepted += 1
@@ -145,7 +108,7 @@ extension Chaos {
             let count = Chaos.trials(20_000, short: 200)
             var objections: [String] = []
             for trial in 0..<count {
-                let mutated = Mutation.of(sound, &dice)
+                let mutated = MutatedText(original: sound).next(&dice)
                 guard mutated != sound else { continue }
                 try write(mutated, name)
                 if reading(path) != nil { objections.append("trial \(trial): accepted") }
@@ -170,7 +133,7 @@ extension Chaos {
             var (objections, accepted) = ([String](), 0)
             for trial in 0...count {
                 // The last is the control.
-                let mutated = trial == count ? text : Mutation.of(text, &dice)
+                let mutated = trial == count ? text : MutatedText(original: text).next(&dice)
                 let header =
                     (0..<8).map { UInt8(truncatingIfNeeded: mutated.count >> ($0 * 8)) } + mutated
                 try write(header + sound[length...], shard)
@@ -207,7 +170,7 @@ extension Chaos {
             let count = Chaos.trials(30_000, short: 1000)
             var (objections, accepted) = ([String](), 0)
             for trial in 0..<count {
-                try write(HostileFile.file(Mutation.of(text, &dice), data: 32), path)
+                try write(HostileFile.file(MutatedText(original: text).next(&dice), data: 32), path)
                 do throws(CheckpointError) {
                     let reader = try SafetensorsReader(path: path)
                     var read = 0
@@ -235,7 +198,7 @@ extension Chaos {
             let count = Chaos.trials(10_000, short: 300)
             var accepted = 0
             for _ in 0..<count {
-                try write(Mutation.of(sound, &dice), "\(model)/\(name)")
+                try write(MutatedText(original: sound).next(&dice), "\(model)/\(name)")
                 do throws(CheckpointError) {
                     let folder = try HuggingFaceFolder(model)
                     _ = try folder.members(of: name)
@@ -268,10 +231,12 @@ extension Chaos {
             for trial in 0..<count {
                 do throws(DatasetError) {
                     if trial % 2 == 0 {
-                        let read = try Tokenizer(json: Mutation.of(tokenizer, &dice), name: "t")
+                        let read = try Tokenizer(
+                            json: MutatedText(original: tokenizer).next(&dice), name: "t")
                         _ = read.decode([0, 1, Int32(read.vocabularySize) - 1])
                     } else {
-                        try? write(Mutation.of(index, &dice), "\(dataset)/dataset.json")
+                        try? write(
+                            MutatedText(original: index).next(&dice), "\(dataset)/dataset.json")
                         _ = try PreparedDataset(folder: dataset)
                     }
                     accepted += 1
