@@ -20,7 +20,7 @@ extension CheckpointFolder {
     }
 
     /// Whether the step that was written has a usable checkpoint of the same state already. Throws where it
-    /// has one of another. Each of the two is read once.
+    /// has one of another. Each of the two is read once, and twice where its tensors are too large to be held.
     func holdsState(of written: CheckpointReader) throws(CheckpointError) -> Bool {
         let path = path(ofStep: written.progress.step)
         let found = try unlessUnusable { () throws(CheckpointError) in

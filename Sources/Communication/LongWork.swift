@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Work that every rank of a group does by itself: from `Communicator.beginWork` to `end`.
 public final class LongWork: Sendable {
     private struct Beating: Sendable {
@@ -34,6 +36,9 @@ public final class LongWork: Sendable {
         let start = MonotonicClock.now
         let interval = engine.options.reminder.nanoseconds
         var next = start + interval
+        // For work around this one it only waits here, like a rank in an operation.
+        engine.waiterCount.add(1, ordering: .relaxed)
+        defer { engine.waiterCount.subtract(1, ordering: .relaxed) }
         while !ticket.isDone.load(ordering: .acquiring) {
             let isBusy = engine.sharedWork.isBusy
             if isBusy && engine.sharedWork.advance() { continue }

@@ -24,6 +24,7 @@ struct EvaluateCommand: ParsableCommand {
         try withWorld(timeout: timeout, options: options) { world throws(RunError) in
             let trained = try TrainedModel(
                 path: checkpoint, overrides: overrides.assignments, world: world)
+            Report.warn(trained.passedOver.map { "passed over: \($0)" })
             let result = try trained.evaluate(world: world)
             guard world.isFirst else { return }
             let loss = Console.number("%.6f", result.loss)

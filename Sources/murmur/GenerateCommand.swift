@@ -67,6 +67,7 @@ struct GenerateCommand: ParsableCommand {
         guard Launch.isFirst else { return }
         let sampling = Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
         let trained = try TrainedModel(path: checkpoint)
+        Report.warn(trained.passedOver.map { "passed over: \($0)" })
         // Nothing is printed before checkpoint and prompt are known to be good.
         try trained.requireText(prompt)
         try Self.write(prompt)

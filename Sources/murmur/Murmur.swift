@@ -38,7 +38,7 @@ struct Murmur: ParsableCommand {
     static func main() {
         // Output that nobody reads ends a command in silence, whatever it was started with; training takes care
         // of itself.
-        if Launch.rank == nil { StopSignal.endOnClosedPipes() }
+        if Launch.launcher == nil { StopSignal.endOnClosedPipes() }
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -6,8 +6,12 @@ import Training
 enum Launch {
     private static let environment = ProcessInfo.processInfo.environment
 
-    /// This process among the ranks; nil where no launcher started it.
-    static let rank = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"].lazy
+    /// What stands between a person and this process; nil where nothing does.
+    static let launcher = Launcher(environment: environment)
+
+    /// This process among the ranks; nil where no launcher started it. Slurm numbers its tasks also where they know
+    /// nothing of each other; a batch script's own shell is 0.
+    static let rank = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"].lazy
         .compactMap { environment[$0].flatMap { Int($0) } }.first
 
     /// The number of ranks, where the launcher tells.

@@ -12,7 +12,11 @@ struct TrainCommand: ParsableCommand {
 
     @OptionGroup var arguments: ConfigurationArguments
 
-    @Flag(help: "Goes on from the newest verified checkpoint, or from step 0 where there is none.")
+    @Flag(
+        help: """
+            Goes on from the newest verified checkpoint, or starts at step 0 where there is neither a checkpoint \
+            nor metrics (see --restart).
+            """)
     var resume = false
 
     @Flag(
@@ -58,7 +62,7 @@ struct TrainCommand: ParsableCommand {
         let configuration = try arguments.load(readsData: true)
         let options = TrainOptions(
             resume: resume, newestOnly: newestOnly, restart: restart, stopAt: stopAt,
-            overrides: overriddenKeys, isLaunched: Launch.rank != nil)
+            overrides: overriddenKeys, launcher: Launch.launcher)
         StopSignal.install()
         try withWorld(
             timeout: configuration.run.communicationTimeout,

@@ -34,24 +34,24 @@ import Testing
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let names = ["mapped", "open", "dead"].map { "vader_segment.host.0.1.\($0)" }
-        let others = ["another", "osc_sm.host.1.0.1"]
+        let others = ["another", "osc_sm.host.1.0.1", "sm_segment.host.0.1.0"]
         for name in names + others {
             try Data(repeating: 1, count: 4096).write(to: URL(filePath: "\(folder)/\(name)"))
         }
         try FileManager.default.createSymbolicLink(
             atPath: "\(folder)/vader_segment.link", withDestinationPath: "\(folder)/another")
         // As the library does: mapped, and no descriptor is left.
-        let mapped = open("\(folder)/\(names[0])", O_RDWR)
+        let mapped = open("\(folder)/\(names[0])", O_RDWR | O_CLOEXEC)
         let memory = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, mapped, 0)
         close(mapped)
-        let held = open("\(folder)/\(names[1])", O_RDWR)
+        let held = open("\(folder)/\(names[1])", O_RDWR | O_CLOEXEC)
 
         let removed = SharedMemoryFiles.removeAbandoned(in: folder)
         let left = try Set(FileManager.default.contentsOfDirectory(atPath: folder))
         #expect(left.isSuperset(of: [names[0], names[1], "another", "vader_segment.link"]))
         // A file system without leases keeps them all.
         if grantsLeases(folder) {
-            #expect(removed == ["osc_sm.host.1.0.1", names[2]])
+            #expect(removed == ["osc_sm.host.1.0.1", "sm_segment.host.0.1.0", names[2]])
             #expect(left.count == 4)
         }
 
@@ -63,7 +63,7 @@ import Testing
 
     private func grantsLeases(_ folder: String) -> Bool {
         let path = "\(folder)/lease"
-        let descriptor = open(path, O_RDWR | O_CREAT, 0o600)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         defer {
             close(descriptor)
             unlink(path)

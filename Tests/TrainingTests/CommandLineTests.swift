@@ -32,6 +32,22 @@ import Training
         #expect(command.output == "murmur \(Training.version)\n")
     }
 
+    /// Under srun without PMIx no task knows of another, but each knows its number.
+    @Test(arguments: [0, 1]) func tasksThatSlurmLeavesAloneSpeakOnce(task: Int) throws {
+        func run(_ arguments: [String]) throws -> Launch {
+            try Program(path: "/usr/bin/env").run(
+                ["SLURM_PROCID=\(task)", "SLURM_NTASKS=2", Program("murmur").path] + arguments)
+        }
+        let version = try run(["--version"])
+        #expect(version.exitCode == 0 && version.errors == "", "\(version.summary)")
+        #expect(version.output == (task == 0 ? "murmur \(Training.version)\n" : ""))
+        let folder = try RunFolder()
+        let train = try run(["train", RunFolder.configuration] + folder.settings())
+        #expect(train.exitCode == 2 && train.output == "", "\(train.summary)")
+        #expect(train.errorLines.count == (task == 0 ? 1 : 0), "\(train.summary)")
+        #expect(try folder.folder.names() == [])
+    }
+
     @Test(arguments: [
         ["train"], ["fly"], ["plan", ""], ["checkpoint", "list", ""],
         ["train", "a.yaml", "--fast"], ["bench", "a.yaml", "--steps", "many"],

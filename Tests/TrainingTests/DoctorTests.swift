@@ -64,7 +64,9 @@ private let gibibyte = 1 << 30
                 .first { $0.subject == "Slurm" }
         }
         #expect(finding(environment)?.state == .bad)
-        #expect(finding(environment)?.remedy?.contains("srun --mpi=pmix -n 4") == true)
+        #expect(
+            finding(environment)?.remedy?.contains("srun --mpi=pmix -n 4 --kill-on-bad-exit")
+                == true)
         #expect(finding(environment.merging(["PMIX_RANK": "0"]) { $1 })?.state == .good)
         #expect(finding([:]) == nil)
     }
@@ -87,15 +89,15 @@ private let gibibyte = 1 << 30
         arguments: [
             (1, 8, 8, false, nil, 8), (2, 8, 8, false, nil, 4), (3, 8, 8, false, nil, 2),
             (16, 8, 8, false, nil, 1), (2, 1, 8, true, nil, 1), (2, 4, 8, true, nil, 4),
-            (4, 4, 8, true, nil, 2), (1, 64, 64, false, 2.5, 2), (4, 64, 64, false, 2, 1),
+            (4, 4, 8, true, nil, 2), (3, 4, 8, true, nil, 2), (1, 64, 64, false, 2.5, 2),
+            (4, 64, 64, false, 2, 1),
         ] as [(Int, Int, Int, Bool, Double?, Int)])
     func threadsFollowFromWhatRanksShare(
         ranks: Int, allowed: Int, onMachine: Int, areBound: Bool, quota: Double?, threads: Int
     ) {
-        let run = RunConfiguration.Run(directory: "d", steps: 1)
-        #expect(
-            run.threadCount(
-                ranksOnHost: ranks, allowed: allowed, onMachine: onMachine, areBound: areBound,
-                quota: quota) == threads)
+        let share = ProcessorShare(
+            ranks: ranks, mask: ProcessorMask(processors: Array(0..<allowed)),
+            onMachine: onMachine, areBound: areBound, quota: quota)
+        #expect(share.threads == threads)
     }
 }

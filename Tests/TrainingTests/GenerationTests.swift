@@ -1,6 +1,10 @@
+import Checkpointing
+import Communication
 import Foundation
+import Layers
 import TestSupport
 import Testing
+import Training
 
 /// `generate` and `evaluate` on a run of their own.
 @Suite(.serialized) struct GenerationTests {
@@ -83,28 +87,149 @@ import Testing
         #expect(try text.output == generate(["--tokens", "5"]))
     }
 
-    /// A checkpoint that came from elsewhere names folders of its own: nothing is made in them.
-    @Test func evaluationWritesNowhere() throws {
-        let folder = try TemporaryFolder()
-        let text = "\(packageRoot)/\(RunFolder.configuration.replacing(".yaml", with: ".txt"))"
-        let own = try RunFolder()
-        let moved = own.folder.file("cache")
-        let launch = try own.train(settings: ["run.steps=1", "data.text=[\(text)]"])
-        #expect(launch.exitCode == 0, "\(launch.summary)")
-        try FileManager.default.removeItem(atPath: moved)
-        let before = try own.folder.names()
-        let evaluated = try Program("murmur").run(
-            ["evaluate", "--checkpoint", own.directory], in: folder.path)
-        #expect(evaluated.exitCode == 0 && evaluated.output.contains("validation loss"))
-        #expect(try own.folder.names() == before && folder.names() == [])
-        // The control: where somebody names a cache, it is made there.
-        let named = try Program("murmur").run(
+    /// `evaluate` in a folder of its own, with a folder of temporary files of its own.
+    private func evaluate(
+        _ run: RunFolder, in folder: TemporaryFolder, _ settings: [String] = [],
+        temporary: String? = nil, whileRunning: (Program.Running) -> Bool = { _ in true }
+    ) throws -> Launch {
+        try Program(path: "/usr/bin/env").run(
             [
-                "evaluate", "--checkpoint", own.directory, "--set",
-                "data.cache=\(folder.file("named"))",
-            ], in: folder.path)
+                "TMPDIR=\(temporary ?? folder.file("tmp"))", Program("murmur").path, "evaluate",
+                "--checkpoint", run.directory,
+            ] + settings.flatMap { ["--set", $0] }, in: folder.path, whileRunning: whileRunning)
+    }
+
+    private func workplace() throws -> TemporaryFolder {
+        let folder = try TemporaryFolder()
+        try FileManager.default.createDirectory(
+            atPath: folder.file("tmp"), withIntermediateDirectories: false)
+        return folder
+    }
+
+    private static let text =
+        "\(packageRoot)/\(RunFolder.configuration.replacing(".yaml", with: ".txt"))"
+
+    /// A run that may be made anew, of one step.
+    private func shortRun() throws -> RunFolder {
+        let run = try RunFolder()
+        let launch = try run.train(settings: ["run.steps=1", "data.text=[\(Self.text)]"])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        return run
+    }
+
+    /// A checkpoint that came from elsewhere names folders of its own: nothing is made in them, and none is left
+    /// among the temporary ones.
+    @Test func evaluationWritesNowhere() throws {
+        let folder = try workplace()
+        let own = try shortRun()
+        try FileManager.default.removeItem(atPath: own.folder.file("cache"))
+        let before = try own.folder.names()
+        let evaluated = try evaluate(own, in: folder)
+        #expect(evaluated.exitCode == 0 && evaluated.output.contains("validation loss"))
+        #expect(try own.folder.names() == before && folder.names() == ["tmp"])
+        #expect(try folder.names(in: "tmp") == [])
+        // The control: where somebody names a cache, it is made there.
+        let named = try evaluate(own, in: folder, ["data.cache=\(folder.file("named"))"])
         #expect(named.output == evaluated.output)
-        #expect(try folder.names() == ["named"])
+        #expect(try folder.names() == ["named", "tmp"])
+    }
+
+    @Test func aMissingFolderOfTemporaryFilesIsNotMade() throws {
+        let folder = try workplace()
+        let own = try shortRun()
+        try FileManager.default.removeItem(atPath: own.folder.file("cache"))
+        let launch = try evaluate(own, in: folder, temporary: folder.file("no/where"))
+        #expect(launch.exitCode == 5 && launch.errorLines.count == 1, "\(launch.summary)")
+        #expect(launch.errors.contains("TMPDIR: expected a folder"), "\(launch.summary)")
+        #expect(try folder.names() == ["tmp"])
+    }
+
+    /// Text so long that it is not done when the signal comes. (A shell may have had SIGINT ignored.)
+    @Test(arguments: [SIGTERM, SIGUSR1])
+    func aSignalLeavesNoTemporaryFolder(number: Int32) throws {
+        let folder = try workplace()
+        let own = try shortRun()
+        let text = try String(contentsOfFile: Self.text, encoding: .utf8)
+        let long = try folder.write("long.txt", String(repeating: text, count: 400))
+        let launch = try evaluate(own, in: folder, ["data.text=[\(long)]"]) { running in
+            guard (try? folder.names(in: "tmp"))?.isEmpty == false else { return false }
+            kill(running.process, number)
+            return true
+        }
+        #expect(launch.exitCode == 128 + number && !launch.timedOut, "\(launch.summary)")
+        #expect(try folder.names(in: "tmp") == [])
+    }
+
+    /// Its owner may mend it; the text is there.
+    @Test func aDamagedCacheOfAnotherIsLeftAlone() throws {
+        let folder = try workplace()
+        let own = try shortRun()
+        let sound = try evaluate(own, in: folder)
+        let cache = own.folder.file("cache")
+        let files =
+            FileManager.default.enumerator(atPath: cache)?.compactMap { $0 as? String } ?? []
+        let shard = try #require(files.first { $0.contains("validation-") })
+        let path = "\(cache)/\(shard)"
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+        for damaged in [Data(bytes.dropLast()), bytes.dropLast() + [bytes.last! ^ 1]] {
+            try damaged.write(to: URL(fileURLWithPath: path))
+            let launch = try evaluate(own, in: folder)
+            #expect(launch.exitCode == 0 && launch.errors == "", "\(launch.summary)")
+            #expect(launch.output == sound.output)
+            #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == damaged)
+        }
+        #expect(try folder.names(in: "tmp") == [])
+    }
+
+    // MARK: Checkpoints that are not well
+
+    @Test(arguments: ["evaluate", "generate"], [nil, 2])
+    func aDamagedCheckpointIsNamedOnce(command: String, ranks: Int?) throws {
+        let run = try RunFolder()
+        let trained = try run.train(
+            settings: ["checkpoint.every=1", "run.steps=2"])
+        #expect(trained.exitCode == 0 && run.checkpoints == [1, 2], "\(trained.summary)")
+        try BadInput.damage(run.checkpoint(2))
+        let launch = try murmur([command, "--checkpoint", run.directory], ranks: ranks)
+        #expect(launch.exitCode == 0 && launch.output != "", "\(launch.summary)")
+        #expect(launch.errorLines.count == 1, "\(launch.summary)")
+        #expect(
+            launch.errors.hasPrefix("warning: passed over: ")
+                && launch.errors.contains(run.checkpoint(2)), "\(launch.summary)")
+    }
+
+    /// Sound by its digests, and of no use.
+    @Test(arguments: [("evaluate", nil), ("evaluate", 2), ("generate", nil)] as [(String, Int?)])
+    func weightsThatAreNoNumbersAreNamed(command: String, ranks: Int?) throws {
+        let run = try Self.run.get()
+        let folder = try TemporaryFolder()
+        let reader = try #require(try CheckpointReader.newest(in: run.directory)).reader
+        let parameters = try TrainedModel(path: run.directory).model.parameters
+        // In one piece, so that places in memory and in the tensor are the same.
+        let spoiled = try #require(parameters.last { $0.spec.axis == nil && $0.count > 7 })
+        func save(_ value: Float) throws {
+            spoiled.leaf.value.buffer.floats[7] = value
+            let state = parameters.map {
+                StateTensor(
+                    name: $0.name, spec: $0.spec,
+                    pieces: [.init(range: 0..<$0.count, buffer: $0.leaf.value.buffer)])
+            }
+            try? FileManager.default.removeItem(atPath: folder.file("checkpoints"))
+            try CheckpointWriter(runDirectory: folder.path, keep: 1)
+                .save(state, progress: reader.progress, communicator: InProcess.alone())
+        }
+        for (value, name) in [(Float.nan, "nan"), (-.infinity, "-inf")] {
+            try save(value)
+            let launch = try murmur([command, "--checkpoint", folder.path], ranks: ranks)
+            #expect(launch.exitCode == 4 && launch.output == "", "\(launch.summary)")
+            #expect(launch.errorLines.count == 1, "\(launch.summary)")
+            let part = "tensor \(spoiled.name): expected finite numbers, found \(name) at element 7"
+            #expect(launch.errors.contains(part), "\(launch.summary)")
+        }
+        // The control.
+        try save(0)
+        let launch = try murmur([command, "--checkpoint", folder.path], ranks: ranks)
+        #expect(launch.exitCode == 0 && launch.errors == "", "\(launch.summary)")
     }
 
     private func expectFigure(of run: RunFolder, ranks: Int?) throws {

@@ -73,6 +73,8 @@ import Training
         let environment: [String: String]
         /// As the error names them; none where the rank may go on.
         let tasks: Int?
+        /// What the error says to start it with.
+        var isSlurm = true
 
         var testDescription: String { "\(size) of \(environment)" }
     }
@@ -81,7 +83,13 @@ import Training
         Launched(environment: ["SLURM_NTASKS": "4"], tasks: 4),
         Launched(
             environment: ["PMI_RANK": "0", "PMI_SIZE": "3", "SLURM_NTASKS": "8"], tasks: 3),
-        Launched(environment: ["OMPI_COMM_WORLD_SIZE": "2"], tasks: 2),
+        Launched(environment: ["OMPI_COMM_WORLD_SIZE": "2"], tasks: 2, isSlurm: false),
+        // MPICH's mpiexec.
+        Launched(environment: ["PMI_RANK": "0", "PMI_SIZE": "3"], tasks: 3, isSlurm: false),
+        // Another Open MPI's mpirun, in an allocation.
+        Launched(
+            environment: ["OMPI_COMM_WORLD_SIZE": "2", "SLURM_NTASKS": "4"], tasks: 2,
+            isSlurm: false),
         Launched(environment: ["SLURM_NTASKS": "1"], tasks: nil),
         // One step of an allocation of several.
         Launched(environment: ["SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "1"], tasks: nil),
@@ -97,10 +105,30 @@ import Training
             try World.requireLaunch(of: row.size, environment: row.environment)
             #expect(row.tasks == nil)
         } catch {
-            #expect(error.exitCode == 2)
+            // Each of them knows it, and the first speaks.
+            #expect(error.exitCode == 2 && error.isShared)
             let tasks = row.tasks ?? 0
             #expect(error.message.contains("for \(tasks) tasks"), "\(error.message)")
-            #expect(error.message.contains("srun --mpi=pmix -n \(tasks) "))
+            let command =
+                row.isSlurm
+                ? "srun --mpi=pmix -n \(tasks) --kill-on-bad-exit murmur"
+                : "Open MPI's mpirun -n \(tasks) murmur"
+            #expect(error.message.contains(command), "\(error.message)")
+            #expect(error.message.contains("srun") == row.isSlurm, "\(error.message)")
         }
+    }
+
+    /// Signals go to the launcher that is nearest to the ranks.
+    @Test func theLauncherIsKnownByWhatItLeaves() {
+        let slurm = ["SLURM_PROCID": "1", "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"]
+        let mpirun = ["OMPI_COMM_WORLD_RANK": "0", "PMIX_RANK": "0"]
+        #expect(Launcher(environment: mpirun) == .mpirun)
+        #expect(Launcher(environment: mpirun.merging(slurm) { $1 }) == .mpirun)
+        let task = Launcher(environment: slurm.merging(["PMIX_RANK": "1"]) { $1 })
+        #expect(task == .slurm(job: "7"))
+        #expect(task?.stopAdvice == "to save and leave: scancel --signal=USR1 7")
+        // A batch script's own shell, in which a process is alone.
+        #expect(Launcher(environment: ["SLURM_PROCID": "0", "SLURM_JOB_ID": "7"]) == nil)
+        #expect(Launcher(environment: [:]) == nil)
     }
 }

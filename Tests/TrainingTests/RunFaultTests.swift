@@ -1,7 +1,9 @@
+import Communication
 import Foundation
 import Glibc
 import TestSupport
 import Testing
+import Training
 
 /// What befalls a run that is on its way.
 @Suite(.serialized) struct RunFaultTests {
@@ -25,6 +27,7 @@ import Testing
         let launch = try run.train(
             whileRunning: signal(number, after: 5, in: run) { [$0.process] })
         try expectPreempted(run, launch)
+        #expect(!launch.errors.contains("to save and leave"), "\(launch.summary)")
         try resume(run, ranks: nil)
     }
 
@@ -35,6 +38,10 @@ import Testing
             ranks: 2, settings: ["parallelism.tensor=\(tensor)"],
             whileRunning: signal(SIGUSR1, after: 5, in: run) { [$0.process] })
         try expectPreempted(run, launch)
+        let advice = launch.errorLines.filter {
+            $0.contains("to save and leave: SIGUSR1 to mpirun")
+        }
+        #expect(advice.count == 1, "\(launch.summary)")
         try resume(run, ranks: 1)
     }
 
@@ -98,6 +105,32 @@ import Testing
     }
 
     // MARK: Damage
+
+    /// What all find in the same place is told once, and nobody is torn down by another.
+    @Test func whatIsAmissWithARunIsSharedByItsRanks() throws {
+        let folder = try TemporaryFolder()
+        var configuration = RunConfiguration(
+            run: .init(directory: folder.path, steps: 1),
+            model: .init(layers: 1, heads: 1, width: 4, contextLength: 4),
+            batch: .init(sequences: 2, microBatch: 1), optimizer: .init(learningRate: 1e-2))
+        configuration.run.directory = folder.path
+        let isShared = try InProcess.run(ranks: 2) { [configuration] communicator in
+            let world = World(communicator: communicator)
+            return [
+                Self.failure {
+                    let options = TrainOptions(resume: true, newestOnly: true)
+                    _ = try openRunDirectory(configuration, options: options, world: world)
+                },
+                Self.failure { _ = try TrainedModel(path: folder.path, world: world) },
+            ].map { $0?.kind == .checkpoint && $0?.isShared == true }
+        }
+        #expect(isShared == [[true, true], [true, true]])
+    }
+
+    private static func failure(_ body: () throws -> Void) -> RunError? {
+        do { try body() } catch { return error as? RunError }
+        return nil
+    }
 
     @Test(arguments: [nil, 2])
     func aDamagedCheckpointIsPassedOver(ranks: Int?) throws {

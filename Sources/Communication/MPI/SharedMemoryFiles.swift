@@ -3,7 +3,8 @@ import Glibc
 /// Files in /dev/shm through which Open MPI's ranks exchange messages. A job that is killed leaves its own
 /// there, 4 MiB a rank, and nobody else takes them away.
 package enum SharedMemoryFiles {
-    private static let prefixes = ["vader_segment.", "osc_sm."]
+    /// Of messages in Open MPI 4 and in 5, and of windows.
+    private static let prefixes = ["vader_segment.", "sm_segment.", "osc_sm."]
 
     // Of <fcntl.h>, which Swift does not import.
     private static let setLease: Int32 = 1024

@@ -22,25 +22,3 @@ public enum AvailableProcessors {
         ProcessInfo.processInfo.environment["OMPI_MCA_orte_bound_at_launch"] == "1"
     }
 }
-
-extension RunConfiguration.Run {
-    /// Threads of a rank: as configured, or the processors it may use divided by the ranks of this host
-    /// that share them. Never more than a container's quota of processor time allows.
-    public func threadCount(ranksOnHost: Int) -> Int {
-        threadCount(
-            ranksOnHost: ranksOnHost, allowed: AvailableProcessors.count,
-            onMachine: AvailableProcessors.onMachine,
-            areBound: AvailableProcessors.areBoundByLauncher,
-            quota: ControlGroup().processorQuota)
-    }
-
-    package func threadCount(
-        ranksOnHost: Int, allowed: Int, onMachine: Int, areBound: Bool, quota: Double?
-    ) -> Int {
-        let ranks = max(1, ranksOnHost)
-        // Ranks bound to cores share none, ranks bound to a socket share that.
-        let share = areBound ? min(allowed, onMachine / ranks) : allowed / ranks
-        let granted = quota.map { min(share, Int($0) / ranks) } ?? share
-        return threads ?? max(1, granted)
-    }
-}

@@ -55,6 +55,23 @@ package struct ProcessorShare: Equatable, Sendable {
         processors = min(share, granted)
     }
 
+    /// What each of `ranks` ranks of this host is to expect where only this process's mask is known. Ranks that
+    /// a launcher has bound are taken to lie evenly over the machine; others all have this mask.
+    package init(
+        ranks: Int, mask: ProcessorMask = AvailableProcessors.mask,
+        onMachine: Int = AvailableProcessors.onMachine,
+        areBound: Bool = AvailableProcessors.areBoundByLauncher,
+        quota: Double? = ControlGroup().processorQuota
+    ) {
+        let ranks = max(1, ranks)
+        let masks = ranks * mask.processors.count
+        let alike = areBound ? min(ranks, max(1, (masks + onMachine - 1) / onMachine)) : ranks
+        self.init(
+            rank: 0, hosts: Array(repeating: 0, count: alike),
+            masks: Array(repeating: mask, count: alike),
+            quota: quota.map { $0 * Double(alike) / Double(ranks) })
+    }
+
     /// Threads that it has room for: whole ones, and one at least.
     package var threads: Int { max(1, Int(processors + ProcessorShare.rounding)) }
 

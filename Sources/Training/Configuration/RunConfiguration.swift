@@ -43,7 +43,7 @@ public struct RunConfiguration: Sendable, Equatable {
         public var seed: UInt64 = 1337
         /// Optimizer steps of the whole run.
         public var steps: Int
-        /// Threads a rank; nil is `auto` (see `threadCount(ranksOnHost:)`).
+        /// Threads a rank; nil is `auto` (see `ProcessorShare`).
         public var threads: Int?
         /// Seconds a peer may stay silent.
         public var communicationTimeout: Double = 120

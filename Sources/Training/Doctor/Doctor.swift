@@ -76,9 +76,7 @@ public struct Doctor: Sendable {
         let ranks = environment["OMPI_COMM_WORLD_LOCAL_SIZE"].flatMap { Int($0) } ?? 1
         let allowed = AvailableProcessors.count
         let onMachine = AvailableProcessors.onMachine
-        let threads =
-            (configuration?.run ?? RunConfiguration.Run(directory: "", steps: 1))
-            .threadCount(ranksOnHost: ranks)
+        let threads = configuration?.run.threads ?? ProcessorShare(ranks: ranks).threads
         let found =
             "\(threads) thread\(threads == 1 ? "" : "s") a rank, \(ranks) "
             + "rank\(ranks == 1 ? "" : "s") here, \(allowed) of \(onMachine) processors allowed"
@@ -109,6 +107,6 @@ public struct Doctor: Sendable {
         }
         return Finding(
             .bad, "Slurm", "\(tasks) tasks without PMIx: each would train alone",
-            "srun --mpi=pmix -n \(tasks) murmur …  (srun --mpi=list shows what there is)")
+            "\(Launcher.srun(tasks: tasks))  (srun --mpi=list shows what there is)")
     }
 }

@@ -49,7 +49,7 @@ public struct PlanReport: Sendable, Encodable {
         } catch {
             throw RunError(error)
         }
-        let threads = configuration.run.threadCount(ranksOnHost: ranks)
+        let threads = configuration.run.threads ?? ProcessorShare(ranks: ranks).threads
         let (vocabulary, source) = try configuration.plannedVocabulary()
         limit = .current
         plan = Plan(

@@ -85,20 +85,24 @@ extension RunConfiguration {
         }
     }
 
-    /// Opens the data for somebody who only reads them: what the cache does not have of a text is made in `folder`.
-    func openDataset(makingIn folder: String) throws(RunError) -> PreparedDataset {
+    /// Opens the data for somebody who only reads them: what the cache does not have of a text, or has damaged, is
+    /// made in `scratch`.
+    func openDataset(makingIn scratch: ScratchFolder) throws(RunError) -> PreparedDataset {
+        guard !data.text.isEmpty else { return try openDataset() }
+        if let existing = try? soundCache() { return existing }
+        try scratch.requireParent()
         var configuration = self
-        configuration.data.cache = folder
-        guard !data.text.isEmpty else { return try configuration.openDataset() }
-        do throws(DatasetError) {
-            let existing = try DatasetCache.existing(
-                text: data.text, tokenizer: data.tokenizer == .byte ? .byte : .character,
-                validationFraction: data.validationFraction, cache: data.cache)
-            if let existing { return existing }
-        } catch {
-            throw RunError(error)
-        }
+        configuration.data.cache = scratch.path
         return try configuration.openDataset()
+    }
+
+    /// What the cache has of the text, its validation split read through; nil where it has nothing.
+    private func soundCache() throws(DatasetError) -> PreparedDataset? {
+        let existing = try DatasetCache.existing(
+            text: data.text, tokenizer: data.tokenizer == .byte ? .byte : .character,
+            validationFraction: data.validationFraction, cache: data.cache)
+        try existing?.validation?.verify()
+        return existing
     }
 
     /// The type in which weights and activations are stored.

@@ -53,6 +53,21 @@ package func checkpointing<Result>(
     }
 }
 
+/// The same for what ranks do together: what is wrong with a checkpoint is the same on all of them, what goes wrong
+/// between them is not.
+func checkpointingTogether<Result>(
+    _ body: () throws(CheckpointError) -> Result
+) throws(RunError) -> Result {
+    do throws(CheckpointError) {
+        return try body()
+    } catch {
+        var failure = RunError(error)
+        if case .communication = error.kind { throw failure }
+        failure.isShared = true
+        throw failure
+    }
+}
+
 /// Writes a whole file, which is there as it was or as it is to be.
 func write(_ text: String, to path: String) throws(RunError) {
     let temporary = path + ".new"

@@ -7,6 +7,7 @@ import Foundation
 import Kernels
 import Layers
 import Models
+import Parallelism
 import Tensors
 
 /// A trained model with what it was trained with.
@@ -19,25 +20,47 @@ public struct TrainedModel {
     /// Whether somebody has named a folder for tokens; the checkpoint's own is nobody's here.
     private let namesCache: Bool
 
+    /// Why newer checkpoints of the run were passed over, one line each.
+    public let passedOver: [String]
+
     /// Loads the newest sound checkpoint of a run directory, or the checkpoint that `path` is.
-    /// With a world, collective: all ranks take the same checkpoint.
+    ///
+    /// With a world, collective: all ranks take the same checkpoint, and throw the same error. Weights that are not
+    /// finite are an error of the checkpoint.
     public init(path: String, overrides: [String] = [], world: World? = nil) throws(RunError) {
-        try checkMachine()
-        let work = world?.communicator.beginWork("loading \(path)")
-        let reader: CheckpointReader
-        do throws(CheckpointError) {
-            guard
-                let found = try CheckpointReader.newest(
-                    in: path, communicator: world?.communicator)
+        guard let world else {
+            try checkMachine()
+            self = try TrainedModel(TrainedModel.find(path), overrides)
+            return
+        }
+        let (communicator, host) = (world.communicator, world.placement.hostName)
+        try communicator.together(host) { () throws(RunError) in try checkMachine() }
+        let found = try communicator.patiently(on: "verifying a checkpoint") {
+            () throws(RunError) in try TrainedModel.find(path, communicator)
+        }
+        self = try communicator.together(host, on: "loading \(found.reader.path)") {
+            () throws(RunError) in try TrainedModel(found, overrides)
+        }
+    }
+
+    /// Throws the same on every rank. Collective over `communicator`, where there is one.
+    private static func find(
+        _ path: String, _ communicator: (any Communicator)? = nil
+    ) throws(RunError) -> FoundCheckpoint {
+        try checkpointingTogether { () throws(CheckpointError) in
+            guard let found = try CheckpointReader.newest(in: path, communicator: communicator)
             else {
                 throw CheckpointError(
                     .unusable,
                     "\(path): expected a checkpoint or the directory of a run, found none")
             }
-            reader = found.reader
-        } catch {
-            throw RunError(error)
+            return found
         }
+    }
+
+    private init(_ found: FoundCheckpoint, _ overrides: [String]) throws(RunError) {
+        let reader = found.reader
+        passedOver = found.warnings
         let identity = reader.progress.identity
         var configuration = try reader.configuration(changedBy: overrides)
         // Each process here holds the whole model, however the run has split it.
@@ -53,7 +76,7 @@ public struct TrainedModel {
                 "\(error.message); its run was imported with a tokenizer that this version does not "
                     + "know")
         }
-        Threads.start(configuration.run.threadCount(ranksOnHost: 1))
+        Threads.start(configuration.run.threads ?? ProcessorShare(ranks: 1).threads)
         step = reader.progress.step
         namesCache = overrides.contains { $0.hasPrefix("data.cache=") }
         model = try configuration.makeModel(vocabulary: tokenizer.vocabularySize)
@@ -68,17 +91,27 @@ public struct TrainedModel {
                     name: parameter.name, spec: parameter.spec,
                     pieces: [.init(range: 0..<parameter.count, buffer: value.buffer)]))
         }
-        do throws(CheckpointError) {
-            try reader.restoreModel(into: state)
-        } catch {
-            throw RunError(error)
-        }
-        if let work { try world?.communicator.finish(work, on: "loading \(path)") }
+        try checkpointing { () throws(CheckpointError) in try reader.restoreModel(into: state) }
+        try requireFinite("\(reader.path)")
         // A checkpoint holds masters; the run worked with them as they are stored.
         let storage = configuration.storageType
         guard storage != .float32 else { return }
         for parameter in model.parameters {
             parameter.leaf.bind(parameter.leaf.value.converted(to: storage))
+        }
+        try requireFinite("\(reader.path), stored as \(configuration.precision.storage.rawValue)")
+    }
+
+    /// Throws where a weight is infinite or not a number, naming its tensor and element.
+    private func requireFinite(_ source: String) throws(RunError) {
+        for parameter in model.parameters {
+            guard let found = parameter.leaf.value.buffer.firstNonFinite else { continue }
+            let number = found.value.isNaN ? "nan" : found.value > 0 ? "inf" : "-inf"
+            throw RunError(
+                .checkpoint,
+                "\(source): tensor \(parameter.name): expected finite numbers, found \(number) at "
+                    + "element \(parameter.logicalIndex(of: found.index)); choose another checkpoint"
+            )
         }
     }
 
@@ -89,8 +122,8 @@ public struct TrainedModel {
         try configuration.startThreads(world)
         // One name for all, so that the ranks of a host make it once.
         let name = try world.communicator.gather("murmur-evaluate-\(UUID().uuidString)")[0]
-        let scratch = FileManager.default.temporaryDirectory.appendingPathComponent(name).path
-        defer { try? FileManager.default.removeItem(atPath: scratch) }
+        let scratch = ScratchFolder(name: name)
+        defer { withExtendedLifetime(scratch) {} }
         let source = try world.communicator.together(
             world.placement.hostName, on: "opening data"
         ) { () throws(RunError) in

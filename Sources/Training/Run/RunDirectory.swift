@@ -4,8 +4,9 @@ import Checkpointing
 import Foundation
 import Models
 
-/// Finds the checkpoint to go on from, or refuses a folder that holds a run. Collective.
-func openRunDirectory(
+/// Finds the checkpoint to go on from, or refuses a folder that holds a run. Collective; throws the same on every
+/// rank.
+package func openRunDirectory(
     _ configuration: RunConfiguration, options: TrainOptions, world: World
 ) throws(RunError) -> FoundCheckpoint? {
     let directory = configuration.run.directory
@@ -22,7 +23,7 @@ func openRunDirectory(
         }
     }
     guard options.resume else { return nil }
-    let found = try checkpointing { () throws(CheckpointError) in
+    let found = try checkpointingTogether { () throws(CheckpointError) in
         try CheckpointReader.newest(in: directory, communicator: world.communicator)
     }
     guard options.newestOnly else {
@@ -31,12 +32,14 @@ func openRunDirectory(
     }
     guard let found else {
         throw RunError(
-            .checkpoint, "\(directory): expected a checkpoint (--newest-only), found none")
+            .checkpoint, "\(directory): expected a checkpoint (--newest-only), found none",
+            isShared: true)
     }
     if let newest = found.warnings.first {
         throw RunError(
             .checkpoint,
-            "\(newest); \(found.reader.path) can be used: leave out --newest-only to go on from it")
+            "\(newest); \(found.reader.path) can be used: leave out --newest-only to go on from it",
+            isShared: true)
     }
     return found
 }

@@ -21,15 +21,15 @@ public struct TrainOptions: Sendable {
     public var stopAt: Int?
     /// Keys that may differ from the checkpoint's configuration.
     public var overrides: [String] = []
-    /// Whether a launcher started this process, which then stands between a person's signals and the run.
-    public var isLaunched = false
+    /// What started this process; nil where a person did.
+    public var launcher: Launcher?
 
     public init(
         resume: Bool = false, newestOnly: Bool = false, restart: Bool = false, stopAt: Int? = nil,
-        overrides: [String] = [], isLaunched: Bool = false
+        overrides: [String] = [], launcher: Launcher? = nil
     ) {
         (self.resume, self.newestOnly, self.restart) = (resume, newestOnly, restart)
-        (self.stopAt, self.overrides, self.isLaunched) = (stopAt, overrides, isLaunched)
+        (self.stopAt, self.overrides, self.launcher) = (stopAt, overrides, launcher)
     }
 }
 
@@ -132,9 +132,7 @@ public func train(
     {
         console.note("warning: \(warning)")
     }
-    if options.isLaunched {
-        console.note("to save and leave: SIGUSR1 to mpirun, which passes it on at once")
-    }
+    if let launcher = options.launcher { console.note(launcher.stopAdvice) }
     do throws(RunError) {
         try trainer.run(
             until: last,

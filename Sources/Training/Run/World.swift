@@ -37,7 +37,7 @@ public struct World: Sendable {
 
     /// Throws where a launcher has started several processes, and this one is alone: each would train by
     /// itself. So it is under Slurm without PMIx, and where the launcher speaks another protocol than the
-    /// message library.
+    /// message library: MPICH's `mpiexec`, or that of another Open MPI.
     package static func requireLaunch(
         of size: Int, environment: [String: String]
     ) throws(RunError) {
@@ -47,10 +47,12 @@ public struct World: Sendable {
         guard let tasks = names.lazy.compactMap({ environment[$0].flatMap { Int($0) } }).first,
             tasks > 1
         else { return }
+        // No task knows of the others, but the first can speak for all.
         throw RunError(
             .usage,
-            "launch: expected PMIx from srun for \(tasks) tasks, found none; "
-                + "use srun --mpi=pmix -n \(tasks) murmur …")
+            "launch: expected ranks that know of one another for \(tasks) tasks, found one alone; "
+                + "start it with \(Launcher.advice(tasks: tasks, environment: environment))",
+            isShared: true)
     }
 
     /// A world inside this process, for tests.
