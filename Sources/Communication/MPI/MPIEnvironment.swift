@@ -22,18 +22,27 @@ public final class MPIEnvironment: Sendable {
         ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"].contains { environment[$0] != nil }
     }
 
+    /// Whether the launcher has made this process rank 0: known before the world is entered.
+    public static func isFirst(environment: [String: String]) -> Bool {
+        ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"].lazy.compactMap { environment[$0] }.first
+            == "0"
+    }
+
     /// Enters the world, at most once a process. From here on the process dies with its launcher.
     ///
     /// Collective over all processes of the job.
+    /// - Parameter remind: called every `CommunicationOptions.entryReminder` until all have entered.
     public static func start(
-        options: CommunicationOptions = CommunicationOptions()
+        options: CommunicationOptions = CommunicationOptions(), remind: () -> Void = {}
     ) throws(CommunicationError) -> MPIEnvironment {
         precondition(
             !hasStarted.exchange(true, ordering: .relaxed),
             "MPIEnvironment: expected one start a process, got a second")
         try followLauncher()
         let engine = Engine(options: options)
-        let world = try engine.start { () throws(CommunicationError) in try MPITransport() }
+        let world = try engine.start(remind: remind) { () throws(CommunicationError) in
+            try MPITransport()
+        }
         if world.localRank == 0 { SharedMemoryFiles.removeAbandoned() }
         return MPIEnvironment(
             engine: engine, world: world,

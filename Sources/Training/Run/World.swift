@@ -21,7 +21,10 @@ public struct World: Sendable {
         let environment = try communicating { () throws(CommunicationError) in
             var options = CommunicationOptions()
             options.deadline = .seconds(timeout)
-            return try MPIEnvironment.start(options: options)
+            let console = Console(isActive: MPIEnvironment.isFirst(environment: variables))
+            return try MPIEnvironment.start(options: options) {
+                console.note("waiting for ranks to start (MPI_Init)")
+            }
         }
         do throws(RunError) {
             try requireLaunch(of: environment.world.size, environment: variables)
