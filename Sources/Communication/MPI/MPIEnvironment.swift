@@ -22,12 +22,6 @@ public final class MPIEnvironment: Sendable {
         ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"].contains { environment[$0] != nil }
     }
 
-    /// Whether the launcher has made this process rank 0: known before the world is entered.
-    public static func isFirst(environment: [String: String]) -> Bool {
-        ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"].lazy.compactMap { environment[$0] }.first
-            == "0"
-    }
-
     /// Enters the world, at most once a process. From here on the process dies with its launcher.
     ///
     /// Collective over all processes of the job.
