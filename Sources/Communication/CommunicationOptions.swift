@@ -11,6 +11,9 @@ public struct CommunicationOptions: Sendable {
     /// that die in it. Never less than `deadline`.
     public var entryDeadline: Duration = .seconds(600)
 
+    /// How often a rank that waits for others to enter the world says so.
+    public var entryReminder: Duration = .seconds(10)
+
     /// How often a rank that waits for the others' work says so.
     public var reminder: Duration = .seconds(30)
 
@@ -24,6 +27,9 @@ public struct CommunicationOptions: Sendable {
 
     /// The largest message tag used, where the library's own limit is higher.
     package var tagLimit = Int(Int32.max)
+
+    /// Told of each message between ranks that are threads: sender, receiver, bytes.
+    package var watchMessage: (@Sendable (Int, Int, Int) -> Void)?
 
     /// How groups use the memory that they share.
     package var sharedMemory = SharedMemoryOptions()

@@ -9,16 +9,19 @@ final class Group: Communicator {
     let path: String
     /// World ranks by rank in the group.
     private let members: [Int]
+    private let order: ReductionOrder
     /// Differs from that of every other group that shares a member.
     let identifier: Int
     private let tags: TagSpace
     private let sequence = Atomic(0)
 
+    /// - Parameter order: of what members bring to a reduction; nil: the canonical one, with a part each.
     init(
         engine: Engine, members: [Int], rank: Int, identifier: Int, tags: TagSpace,
-        path: String = "messages"
+        path: String = "messages", order: ReductionOrder? = nil
     ) {
         (self.engine, self.members, self.rank) = (engine, members, rank)
+        self.order = order ?? ReductionOrder(size: members.count)
         (self.identifier, self.tags, self.path) = (identifier, tags, path)
     }
 
@@ -42,8 +45,9 @@ final class Group: Communicator {
             "reduce-scatter: expected a wire of float32 or float16, got \(wire)")
         let name = wire == .float32 ? "reduce-scatter" : "reduce-scatter as \(wire)"
         return collective(name, buffer) { context in
-            ScatteredReduction(
-                pieces(of: buffer, counts: counts), by: .sum, wire: wire, in: context)
+            let pieces = pieces(of: buffer, counts: counts)
+            return ScatteredReduction(
+                pieces.map { [$0] }, into: pieces[context.rank], by: .sum, wire: wire, in: context)
         }
     }
 
@@ -56,12 +60,14 @@ final class Group: Communicator {
 
     func allReduce(_ buffer: Buffer) -> PendingOperation {
         check("all-reduce", isFloat32: buffer)
-        return collective("all-reduce", buffer) { $0.allReduce(buffer, by: .sum) }
+        return collective("all-reduce", buffer) { $0.allReduce([buffer], into: buffer, by: .sum) }
     }
 
     func allReduceMaximum(_ buffer: Buffer) -> PendingOperation {
         check("all-reduce (maximum)", isFloat32: buffer)
-        return collective("all-reduce (maximum)", buffer) { $0.allReduce(buffer, by: .maximum) }
+        return collective("all-reduce (maximum)", buffer) {
+            $0.allReduce([buffer], into: buffer, by: .maximum)
+        }
     }
 
     func broadcast(_ buffer: Buffer, from root: Int) -> PendingOperation {
@@ -102,7 +108,7 @@ final class Group: Communicator {
         let number = sequence.add(1, ordering: .relaxed).oldValue
         let tag = tags.collective(group: identifier, sequence: number)
         let context = ExchangeContext(
-            members: members, rank: rank, tag: tag, options: engine.options)
+            members: members, rank: rank, tag: tag, order: order, options: engine.options)
         let bytes = buffer.map { ", \($0.byteCount) bytes" } ?? ""
         return Ticket(
             name: "\(name) \(number) of group \(identifier)\(bytes)", exchange: make(context),
@@ -179,9 +185,11 @@ final class Group: Communicator {
                 engine: engine, members: members, rank: rank, identifier: identifier, tags: tags,
                 path: "messages, because of \(refusal)")
         case .memory(let memory):
-            let column = Group(
-                engine: engine, members: memory.grid.column.map { members[$0] },
-                rank: memory.grid.host, identifier: identifier + 1, tags: tags)
+            let column = memory.layout.column.map { column in
+                Group(
+                    engine: engine, members: column.map { members[$0] }, rank: memory.layout.host,
+                    identifier: identifier + 1, tags: tags, order: memory.orderBetweenHosts)
+            }
             return SharedGroup(self, column: column, memory: memory)
         }
     }

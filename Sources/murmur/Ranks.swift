@@ -12,7 +12,9 @@ func withWorld(
     configuration: RunConfiguration? = nil,
     _ body: (World) throws(RunError) -> Void
 ) throws(RunError) {
-    let world = try World.enter(timeout: timeout)
+    let world = try World.enter(timeout: timeout) {
+        Report.table(["waiting for ranks to start (MPI_Init)"])
+    }
     do throws(RunError) {
         try world.requireEqualRanks(options: options, configuration: configuration)
         try body(world)

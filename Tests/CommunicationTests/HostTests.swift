@@ -14,18 +14,32 @@ import Testing
     ])
     func allMembersDecideAlike(room: [Int], refusal: String?) {
         for rank in 0..<4 {
-            let found = HostGrid.arrange(
+            let found = HostLayout.arrange(
                 hosts: [0, 0, 6, 6], rank: rank, room: [room[0], room[0], room[1], room[1]],
                 needed: [60, 60, 20, 20])
             switch found {
-            case .success(let grid):
+            case .success(let layout):
                 #expect(refusal == nil)
-                #expect((grid.hostCount, grid.hostSize) == (2, 2))
-                #expect((grid.host, grid.place) == (rank / 2, rank % 2))
+                #expect(layout.hosts == [0..<2, 2..<4])
+                #expect((layout.host, layout.place) == (rank / 2, rank % 2))
             case .failure(let found):
                 #expect(found.description.hasPrefix(refusal ?? "none"))
             }
         }
+    }
+
+    /// Ranks of a host must be neighbours; how many there are on each does not matter.
+    @Test func hostsMayDiffer() throws {
+        func arrange(_ hosts: [Int]) -> String {
+            let room = hosts.map { _ in 100 }
+            switch HostLayout.arrange(hosts: hosts, rank: 1, room: room, needed: room) {
+            case .success(let layout): return "\(layout.hosts)"
+            case .failure(let refusal): return refusal.description
+            }
+        }
+        #expect(arrange([0, 1, 1, 1, 4, 4]) == "\([0..<1, 1..<4, 4..<6])")
+        #expect(arrange([0, 1, 2]) == "each rank on a host of its own")
+        #expect(arrange([0, 0, 2, 2, 0, 0]) == "ranks of a host that are not neighbours")
     }
 
     /// Of files that look like Open MPI's, those that nobody holds are removed.

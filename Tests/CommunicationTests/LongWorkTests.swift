@@ -102,6 +102,13 @@ extension CommunicationTests {
             #expect(launch.exitCode == 0 && launch.passed("works"), "\(launch.summary)")
         }
 
+        /// Before there is a world: a rank enters only when the first one has said that it waits.
+        @Test func ranksThatHaveNotStartedAreWaitedForAndTold() throws {
+            let launch = try launch(.mpi, ranks: 2, ["--late", "1", "barrier"], timeout: 90)
+            #expect(launch.exitCode == 0 && launch.passed("barrier"), "\(launch.summary)")
+            #expect(launch.output.contains("WAITING"), "\(launch.summary)")
+        }
+
         /// Its communication thread is stopped with it.
         @Test func aProcessThatIsFrozenAtWorkIsNamed() throws {
             let launch = try launch(

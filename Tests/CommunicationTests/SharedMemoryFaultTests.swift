@@ -18,11 +18,14 @@ extension CommunicationTests {
             #expect(launch.seconds > 2, "\(launch.summary)")
         }
 
-        /// Of two hosts: by memory on its own, by messages on the other.
-        @Test(arguments: Backend.allCases)
-        func aSilentRankAmongHostsIsNamedInTime(backend: Backend) throws {
+        /// Of several hosts: by memory on its own, by messages on another.
+        @Test(arguments: Backend.allCases, [(4, 2), (5, 3)])
+        func aSilentRankAmongHostsIsNamedInTime(
+            backend: Backend, shape: (ranks: Int, hostSize: Int)
+        ) throws {
             let launch = try share(
-                backend, 4, ["--deadline", "2", "--host-size", "2", "silent"])
+                backend, shape.ranks,
+                ["--deadline", "2", "--host-size", "\(shape.hostSize)", "silent"])
             #expect(launch.exitCode == 8 && !launch.timedOut, "\(launch.summary)")
             #expect(launch.errors.contains("outstanding from rank "), "\(launch.summary)")
             #expect(launch.seconds > 2, "\(launch.summary)")
@@ -35,10 +38,11 @@ extension CommunicationTests {
             expectGone(processes(in: launch.output), count: 2)
         }
 
-        /// One process is killed while the other waits for it in shared memory.
-        @Test func aKilledRankLeavesNobodyBehind() throws {
+        /// One process is killed while the others wait for it in shared memory, or by messages.
+        @Test(arguments: [3, 2])
+        func aKilledRankLeavesNobodyBehind(hostSize: Int) throws {
             var ranks: [pid_t] = []
-            let launch = try share(.mpi, 3, ["stays"]) { running in
+            let launch = try share(.mpi, 3, ["--host-size", "\(hostSize)", "stays"]) { running in
                 ranks = processes(in: running.output)
                 guard ranks.count == 3 else { return false }
                 kill(ranks[2], SIGKILL)

@@ -32,26 +32,50 @@ extension CommunicationTests {
             try expectPasses(.inProcess, ranks, options, on: "shared memory")
         }
 
-        @Test(arguments: [(4, 2), (6, 3), (8, 4), (8, 2), (12, 6), (12, 3)])
+        /// Hosts that have a branch of the tree each, and others; the last of them has fewer ranks where the
+        /// size does not divide.
+        @Test(arguments: [
+            (4, 2), (6, 3), (8, 2), (12, 3), (6, 2), (12, 4), (3, 2), (4, 3), (5, 2), (8, 3),
+            (13, 6),
+        ])
         func severalHosts(ranks: Int, hostSize: Int) throws {
             try expectPasses(
                 .inProcess, ranks, ["--host-size", "\(hostSize)", "--shared-chunk", "4096"],
                 on: path(ranks, hostSize))
         }
 
-        @Test func severalHostsOfProcesses() throws {
-            try expectPasses(.mpi, 4, ["--host-size", "2"], on: path(4, 2))
+        /// All sums between hosts in pieces, of many messages each.
+        @Test(arguments: [(6, 2), (8, 3)])
+        func messagesOfAnySizeBetweenHosts(ranks: Int, hostSize: Int) throws {
+            try expectPasses(
+                .inProcess, ranks,
+                ["--host-size", "\(hostSize)", "--direct", "0", "--chunk", "1000"],
+                on: path(ranks, hostSize))
+        }
+
+        @Test(arguments: [(4, 2), (5, 2), (4, 3)])
+        func severalHostsOfProcesses(ranks: Int, hostSize: Int) throws {
+            try expectPasses(
+                .mpi, ranks, ["--host-size", "\(hostSize)"], on: path(ranks, hostSize))
+        }
+
+        @Test(arguments: [(6, 2), (7, 3), (8, 3)])
+        func groupsStandAnywhereOnHosts(ranks: Int, hostSize: Int) throws {
+            let launch = try launch(
+                .inProcess, ranks: ranks,
+                ["--deadline", "30", "--host-size", "\(hostSize)", "anywhere"])
+            #expect(launch.exitCode == 0 && launch.passed("anywhere"), "\(launch.summary)")
         }
 
         private func path(_ ranks: Int, _ hostSize: Int) -> String {
-            "shared memory of \(hostSize) ranks on each of \(ranks / hostSize) hosts, messages "
-                + "between them"
+            let (least, hosts) = (ranks % hostSize, (ranks + hostSize - 1) / hostSize)
+            return
+                "shared memory of \(least == 0 ? "" : "\(least) to ")\(hostSize) ranks on each of "
+                + "\(hosts) hosts, messages between them"
         }
 
         /// What cannot share memory says why, and goes by messages.
         @Test(arguments: [
-            (6, ["--host-size", "2"], "3 hosts, where sums of a host fit into the order with"),
-            (5, ["--host-size", "2"], "hosts with different numbers of neighbouring ranks"),
             (4, ["--host-size", "1"], "each rank on a host of its own"),
             (2, ["--room", "1000"], "/dev/shm with 1000 bytes free, where "),
         ])
@@ -73,8 +97,10 @@ extension CommunicationTests {
             digests.append(try digest(.inProcess, ranks, shared))
             digests.append(try digest(.inProcess, ranks, shared + ["--shared-chunk", "10000"]))
             digests.append(try digest(.inProcess, ranks, shared + ["--shared-direct", "0"]))
-            digests.append(
-                try digest(.inProcess, ranks, shared + ["--host-size", "\((ranks + 1) / 2)"]))
+            for hostSize in Set([2, 3, (ranks + 1) / 2]) {
+                digests.append(
+                    try digest(.inProcess, ranks, shared + ["--host-size", "\(hostSize)"]))
+            }
             if ranks <= 4 { digests.append(try digest(.mpi, ranks, shared)) }
             #expect(Set(digests).count == 1, "\(digests)")
             let other = try digest(.inProcess, ranks + 1, shared)

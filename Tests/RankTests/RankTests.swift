@@ -29,13 +29,19 @@ struct RankTests {
 
     private static func runUnderLauncher(_ command: Command) throws {
         var environment: [String: String] = [:]
-        for name in ["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"] {
+        for name in ["OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"] {
             environment[name] = getenv(name).map { String(cString: $0) }
         }
         guard MPIEnvironment.isLaunched(environment: environment) else {
             return try command.run(InProcess.alone())
         }
-        let ranks = try MPIEnvironment.start(options: command.options)
+        let isFirst = environment["OMPI_COMM_WORLD_RANK"] == "0"
+        if command.comesLate && !isFirst { try Latecomers.waitForSign() }
+        let ranks = try MPIEnvironment.start(options: command.options) {
+            guard isFirst else { return }
+            print("WAITING")
+            if command.comesLate { Latecomers.giveSign() }
+        }
         do {
             try command.run(ranks.world, ranks)
             try ranks.finish()
@@ -63,6 +69,8 @@ struct Command: Sendable {
     var options = CommunicationOptions()
     /// Scenarios run on a group that shares memory, and say through what it goes.
     var sharesMemory = false
+    /// All ranks but the first enter the world when that one has said that it waits.
+    var comesLate = false
     var scenarios: [String] = []
 
     init(_ arguments: [String]) throws {
@@ -82,6 +90,9 @@ struct Command: Sendable {
             case "--deadline": options.deadline = .seconds(value)
             case "--tag-limit": options.tagLimit = value
             case "--shared": sharesMemory = value != 0
+            case "--late":
+                comesLate = value != 0
+                options.entryReminder = .milliseconds(200)
             case "--shared-chunk": options.sharedMemory.chunkBytes = value
             case "--shared-direct":
                 options.sharedMemory.directBytes = value
@@ -110,5 +121,20 @@ struct Command: Sendable {
             }
             if communicator.rank == 0 { print("PASS \(name)") }
         }
+    }
+}
+
+/// A file by which the first process of a job calls the second.
+private enum Latecomers {
+    private static let path = "/tmp/RankTests-late-\(getppid())"
+
+    static func giveSign() { close(open(path, O_WRONLY | O_CREAT, 0o600)) }
+
+    static func waitForSign() throws {
+        for _ in 0..<6_000 {
+            if unlink(path) == 0 { return }
+            usleep(10_000)
+        }
+        throw ScenarioFailure("expected the first rank to say that it waits, found nothing")
     }
 }

@@ -23,6 +23,15 @@ import Tensors
     }
 }
 
+/// Groups of neighbours that begin and end at any rank stand on the hosts in every way.
+@Sendable func anywhere(_ world: any Communicator) throws {
+    for border in 1..<world.size {
+        let group = try world.split(
+            color: world.rank < border ? 0 : 1, key: world.rank, sharesMemory: true)
+        try sameAsMessages(group)
+    }
+}
+
 private typealias Act = @Sendable (any Communicator, Buffer) throws -> Buffer
 
 private let exchanges: [(String, Act)] = [

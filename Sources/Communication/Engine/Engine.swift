@@ -64,13 +64,16 @@ final class Engine: @unchecked Sendable {
         self.options = options
     }
 
-    /// Starts the thread, which makes the transport; returns when the world has been entered.
-    func start(_ makeTransport: @escaping MakeTransport) throws(CommunicationError) -> World {
+    /// Starts the thread, which makes the transport; returns when the world has been entered. Every
+    /// `options.entryReminder` until then it calls `remind`.
+    func start(
+        remind: () -> Void = {}, _ makeTransport: @escaping MakeTransport
+    ) throws(CommunicationError) -> World {
         let thread = try NativeThread("communication") { self.run(makeTransport) }
         monitor.withLock { self.thread = thread }
         try reach(
             .running, within: max(options.deadline, options.entryDeadline),
-            what: "entering the world")
+            what: "entering the world", remind: remind)
         guard let world = monitor.withLock({ self.world }) else {
             preconditionFailure("Engine: expected a world once it runs, got none")
         }
@@ -115,23 +118,33 @@ final class Engine: @unchecked Sendable {
 
     /// Blocks until the thread reaches `wanted` or fails to.
     private func reach(
-        _ wanted: Phase, within deadline: Duration, what: String
+        _ wanted: Phase, within deadline: Duration, what: String, remind: () -> Void = {}
     ) throws(CommunicationError) {
         let end = MonotonicClock.now + deadline.nanoseconds
-        let fault = monitor.withLock { () -> CommunicationError? in
+        let interval = options.entryReminder.nanoseconds
+        var next = MonotonicClock.now + interval
+        while !hasReached(wanted, until: min(next, end)) {
+            guard MonotonicClock.now < end else {
+                throw CommunicationError(
+                    .deadline,
+                    "\(what): expected all ranks within \(deadline), found some missing")
+            }
+            next += interval
+            remind()
+        }
+        if let fault = monitor.withLock({ phase == wanted ? nil : failure }) { throw fault }
+    }
+
+    /// Whether the thread is at `wanted`, or at its end, before a point in time.
+    private func hasReached(_ wanted: Phase, until end: UInt64) -> Bool {
+        monitor.withLock {
             while phase != wanted && phase != .closed {
                 let now = MonotonicClock.now
-                guard now < end else {
-                    return CommunicationError(
-                        .deadline,
-                        "\(what): expected all ranks within \(deadline), found some missing"
-                    )
-                }
+                guard now < end else { return false }
                 monitor.wait(for: .news, nanoseconds: end - now)
             }
-            return phase == wanted ? nil : failure
+            return true
         }
-        if let fault { throw fault }
     }
 
     // MARK: Submitting and waiting

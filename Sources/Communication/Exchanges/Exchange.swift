@@ -56,6 +56,8 @@ struct ExchangeContext {
     /// This process's rank in the group.
     let rank: Int
     let tag: Int
+    /// In which the members' parts are reduced.
+    let order: ReductionOrder
     let options: CommunicationOptions
 
     var size: Int { members.count }
@@ -65,7 +67,8 @@ struct ExchangeContext {
 
     /// The same group in the second phase of an operation.
     var secondPhase: ExchangeContext {
-        ExchangeContext(members: members, rank: rank, tag: tag + 1, options: options)
+        ExchangeContext(
+            members: members, rank: rank, tag: tag + 1, order: order, options: options)
     }
 
     func send(_ buffer: Buffer, to peer: Int) -> Lane {

@@ -19,7 +19,7 @@ public enum InProcess {
         _ body: @escaping @Sendable (any Communicator) throws -> Result
     ) throws -> [Result] {
         precondition(ranks > 0, "InProcess.run: expected at least one rank, got \(ranks)")
-        let office = PostOffice(size: ranks)
+        let office = PostOffice(size: ranks, watchMessage: options.watchMessage)
         let outcome = Outcome<Result>(ranks: ranks)
         var engines: [Engine] = []
         var threads: [NativeThread] = []

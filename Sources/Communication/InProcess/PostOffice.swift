@@ -36,8 +36,11 @@ final class PostOffice: Sendable {
         }
     }
 
-    init(size: Int) {
-        self.size = size
+    /// Told of each message: sender, receiver, bytes.
+    let watchMessage: (@Sendable (Int, Int, Int) -> Void)?
+
+    init(size: Int, watchMessage: (@Sendable (Int, Int, Int) -> Void)? = nil) {
+        (self.size, self.watchMessage) = (size, watchMessage)
         boxes = (0..<size).map { _ in Box() }
     }
 
@@ -103,6 +106,7 @@ final class InProcessTransport: Transport {
     func send(_ bytes: UnsafeRawPointer, count: Int, to peer: Int, tag: Int)
         throws(CommunicationError) -> TransportRequest
     {
+        office.watchMessage?(rank, peer, count)
         let letter = PostOffice.Letter(UnsafeMutableRawPointer(mutating: bytes), count: count)
         office.post(
             letter, isSend: true, at: PostOffice.Address(sender: rank, tag: tag), of: peer)

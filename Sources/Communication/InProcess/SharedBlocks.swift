@@ -26,29 +26,27 @@ extension PostOffice {
     /// The first member to ask makes the blocks, and the last takes them out of the office.
     func shareMemory(_ wish: SharedMemoryWish, hostSize: Int) -> SharedMemoryOffer {
         let room = wish.options.pretendedRoom ?? Int.max
-        let grid: HostGrid
-        switch HostGrid.arrange(
+        let layout: HostLayout
+        switch HostLayout.arrange(
             hosts: wish.members.map { $0 / hostSize }, rank: wish.rank,
             room: wish.members.map { _ in room },
             needed: wish.members.map { _ in wish.blockBytes * wish.members.count })
         {
         case .failure(let refusal): return .refusal(refusal)
-        case .success(let found): grid = found
+        case .success(let found): layout = found
         }
-        let start = grid.host * grid.hostSize
-        let members = Array(wish.members[start..<start + grid.hostSize])
-        let key = SharedBlocks.Key(tag: wish.tag, first: members[0])
+        let count = layout.members.count
+        let key = SharedBlocks.Key(tag: wish.tag, first: wish.members[layout.members.lowerBound])
         let shared = sharedBlocks.withLock { all in
-            let shared =
-                all[key] ?? SharedBlocks(count: grid.hostSize, byteCount: wish.blockBytes)
+            let shared = all[key] ?? SharedBlocks(count: count, byteCount: wish.blockBytes)
             shared.takers += 1
-            all[key] = shared.takers == grid.hostSize ? nil : shared
+            all[key] = shared.takers == count ? nil : shared
             return shared
         }
         return .memory(
             SharedMemory(
-                blocks: shared.blocks, grid: grid, members: members, chunkBytes: wish.chunkBytes,
-                owner: shared
+                blocks: shared.blocks, layout: layout, group: wish.members,
+                chunkBytes: wish.chunkBytes, owner: shared
             ) { [weak self] in self?.reasonForClosure })
     }
 }

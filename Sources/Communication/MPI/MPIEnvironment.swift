@@ -25,15 +25,18 @@ public final class MPIEnvironment: Sendable {
     /// Enters the world, at most once a process. From here on the process dies with its launcher.
     ///
     /// Collective over all processes of the job.
+    /// - Parameter remind: called every `CommunicationOptions.entryReminder` until all have entered.
     public static func start(
-        options: CommunicationOptions = CommunicationOptions()
+        options: CommunicationOptions = CommunicationOptions(), remind: () -> Void = {}
     ) throws(CommunicationError) -> MPIEnvironment {
         precondition(
             !hasStarted.exchange(true, ordering: .relaxed),
             "MPIEnvironment: expected one start a process, got a second")
         try followLauncher()
         let engine = Engine(options: options)
-        let world = try engine.start { () throws(CommunicationError) in try MPITransport() }
+        let world = try engine.start(remind: remind) { () throws(CommunicationError) in
+            try MPITransport()
+        }
         if world.localRank == 0 { SharedMemoryFiles.removeAbandoned() }
         return MPIEnvironment(
             engine: engine, world: world,

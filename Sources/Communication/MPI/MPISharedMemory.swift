@@ -29,15 +29,15 @@ extension MPITransport {
         func column(_ index: Int) -> [Int] {
             stride(from: index, to: table.count, by: row.count).map { Int(table[$0]) }
         }
-        let arrangement = HostGrid.arrange(
+        let arrangement = HostLayout.arrange(
             hosts: column(0), rank: wish.rank, room: column(1), needed: column(2))
         defer { MPI_Comm_free(&all) }
         switch arrangement {
         case .failure(let refusal):
             MPI_Comm_free(&host)
             return .refusal(refusal)
-        case .success(let grid):
-            return try open(wish, grid, all: all, host: host)
+        case .success(let layout):
+            return try open(wish, layout, all: all, host: host)
         }
     }
 
@@ -81,7 +81,7 @@ extension MPITransport {
     }
 
     private func open(
-        _ wish: SharedMemoryWish, _ grid: HostGrid, all: MPI_Comm?, host: MPI_Comm?
+        _ wish: SharedMemoryWish, _ layout: HostLayout, all: MPI_Comm?, host: MPI_Comm?
     ) throws(CommunicationError) -> SharedMemoryOffer {
         var (base, window): (UnsafeMutableRawPointer?, MPI_Win?)
         // Each block in pages of its own, near the core that fills it.
@@ -96,15 +96,13 @@ extension MPITransport {
         try check(
             MPI_Allreduce(MPI_IN_PLACE, &hasAll, 1, MPI_INT32_T, MPI_MIN, all), "MPI_Allreduce")
         guard hasAll == 1, let base else {
-            return .refusal(HostGrid.Refusal(description: "a message library without windows"))
+            return .refusal(HostLayout.Refusal(description: "a message library without windows"))
         }
-        let blocks = try blocks(wish, base: base, window: window, host: host, grid.hostSize)
+        let blocks = try blocks(wish, base: base, window: window, host: host, layout.members.count)
         windows.append(MPIWindow(window: window, host: host))
-        let start = grid.host * grid.hostSize
         return .memory(
             SharedMemory(
-                blocks: blocks, grid: grid,
-                members: Array(wish.members[start..<start + grid.hostSize]),
+                blocks: blocks, layout: layout, group: wish.members,
                 chunkBytes: wish.chunkBytes, owner: nil))
     }
 

@@ -16,7 +16,7 @@ final class SharedChannel {
     init(_ memory: SharedMemory) {
         self.memory = memory
         size = memory.blocks.count
-        fold = SharedFold(size: size)
+        fold = SharedFold(memory.orderWithinHost)
         seenGiven = Array(repeating: 0, count: size)
         seenCombined = seenGiven
     }

@@ -1,71 +1,77 @@
 import Kernels
 
-/// Reduces what lies in the slots of several members, in the canonical order, and leaves the slots as they
+/// Reduces what lies in the slots of a host's members, in the canonical order, and leaves the slots as they
 /// are: others read them too.
+///
+/// There is one result, or several where the host does not have the whole of the tree.
 final class SharedFold {
+    /// The first member of each result.
+    private let roots: [Int]
+    private let moves: [Move]
+    private let size: Int
     private let scratch: UnsafeMutablePointer<Float>
+    /// By member: where it is, or what has been made of it and those after it.
+    private let current: UnsafeMutablePointer<UnsafePointer<Float>>
     /// Elements handled at a time: partial results stay in the first-level cache.
     private static let block = 512
 
-    init(size: Int) {
-        scratch = .allocate(capacity: size * SharedFold.block)
+    private struct Move {
+        let step: ReductionOrder.Step
+        /// The result that the step completes.
+        let result: Int?
     }
 
-    deinit { scratch.deallocate() }
+    init(_ order: ReductionOrder) {
+        let roots = order.roots
+        moves = order.steps.enumerated().map { index, step in
+            let isLast = !order.steps[(index + 1)...].contains { $0.left == step.left }
+            return Move(step: step, result: isLast ? roots.firstIndex(of: step.left) : nil)
+        }
+        (self.roots, size) = (roots, order.partCount)
+        scratch = .allocate(capacity: size * SharedFold.block)
+        current = .allocate(capacity: size)
+    }
 
-    /// `target` may be one of the parts; `copy`, which may not, gets the same.
+    deinit {
+        scratch.deallocate()
+        current.deallocate()
+    }
+
+    /// A target may be one of the parts that are reduced into it; `copy`, which may not, gets the same as the
+    /// first.
     func reduce(
         _ parts: [UnsafePointer<Float>], by reduction: Reduction,
-        into target: UnsafeMutablePointer<Float>, copy: UnsafeMutablePointer<Float>? = nil,
+        into targets: [UnsafeMutablePointer<Float>], copy: UnsafeMutablePointer<Float>? = nil,
         count: Int
     ) {
-        if parts.count == 2 {
-            return reduction.combine(parts[0], parts[1], into: target, copy: copy, count: count)
+        if size == 2 && moves.count == 1 {
+            return reduction.combine(parts[0], parts[1], into: targets[0], copy: copy, count: count)
         }
         for start in stride(from: 0, to: count, by: SharedFold.block) {
-            let pass = Pass(
-                parts: parts, reduction: reduction, scratch: scratch, start: start,
+            reduce(
+                parts, by: reduction, into: targets, copy: copy, from: start,
                 count: min(SharedFold.block, count - start))
-            pass.reduce(0..<parts.count, into: target + start, copy: copy.map { $0 + start })
         }
     }
 
-    private struct Pass {
-        let parts: [UnsafePointer<Float>]
-        let reduction: Reduction
-        let scratch: UnsafeMutablePointer<Float>
-        let start: Int
-        let count: Int
-
-        /// Of two ranks or more.
-        func reduce(
-            _ ranks: Range<Int>, into target: UnsafeMutablePointer<Float>,
-            copy: UnsafeMutablePointer<Float>? = nil
-        ) {
-            if ranks.count.isMultiple(of: 2) {
-                let middle = ranks.lowerBound + ranks.count / 2
-                let left = partial(ranks.lowerBound..<middle)
-                let right = partial(middle..<ranks.upperBound)
-                reduction.combine(left, right, into: target, copy: copy, count: count)
-            } else {
-                let sum = scratch + ranks.lowerBound * SharedFold.block
-                var left = parts[ranks.lowerBound] + start
-                for rank in ranks.dropFirst() {
-                    let isLast = rank == ranks.upperBound - 1
-                    reduction.combine(
-                        left, parts[rank] + start, into: isLast ? target : sum,
-                        copy: isLast ? copy : nil, count: count)
-                    left = UnsafePointer(sum)
-                }
-            }
+    private func reduce(
+        _ parts: [UnsafePointer<Float>], by reduction: Reduction,
+        into targets: [UnsafeMutablePointer<Float>], copy: UnsafeMutablePointer<Float>?,
+        from start: Int, count: Int
+    ) {
+        for place in 0..<size { current[place] = parts[place] + start }
+        for move in moves {
+            let (left, right) = (move.step.left, move.step.right)
+            let target =
+                move.result.map { targets[$0] + start } ?? scratch + left * SharedFold.block
+            reduction.combine(
+                current[left], current[right], into: target,
+                copy: move.result == 0 ? copy.map { $0 + start } : nil, count: count)
+            current[left] = UnsafePointer(target)
         }
-
-        /// The reduction of `ranks`: in scratch memory, or where it is where there is only one.
-        private func partial(_ ranks: Range<Int>) -> UnsafePointer<Float> {
-            if ranks.count == 1 { return parts[ranks.lowerBound] + start }
-            let target = scratch + ranks.lowerBound * SharedFold.block
-            reduce(ranks, into: target)
-            return UnsafePointer(target)
+        // A member that nothing was combined with is a result by itself.
+        for (root, target) in zip(roots, targets) where current[root] != target + start {
+            (target + start).update(from: current[root], count: count)
         }
     }
 }

@@ -5,15 +5,15 @@ import Tensors
 /// thread. Messages carry what passes between hosts, what is rounded on its way, and all the rest.
 final class SharedGroup: Communicator {
     private let inner: Group
-    /// The members with this one's place on each host.
-    private let column: Group
+    /// The members with this one's place on each host; nil where some host has none.
+    private let column: Group?
     private let memory: SharedMemory
     private let queue: SharedQueue
     private let work: SharedWork
     private let options: SharedMemoryOptions
     private let sequence = Atomic(0)
 
-    init(_ inner: Group, column: Group, memory: SharedMemory) {
+    init(_ inner: Group, column: Group?, memory: SharedMemory) {
         (self.inner, self.column, self.memory) = (inner, column, memory)
         work = inner.engine.sharedWork
         options = inner.engine.options.sharedMemory
@@ -25,13 +25,16 @@ final class SharedGroup: Communicator {
     var secondsWaited: Double { inner.secondsWaited }
 
     var path: String {
-        memory.grid.hostCount == 1
-            ? "shared memory"
-            : "shared memory of \(memory.grid.hostSize) ranks on each of "
-                + "\(memory.grid.hostCount) hosts, messages between them"
+        if isOneHost { return "shared memory" }
+        let sizes = layout.hosts.map(\.count)
+        let (least, most) = (sizes.min()!, sizes.max()!)
+        return
+            "shared memory of \(least == most ? "\(most)" : "\(least) to \(most)") ranks on each "
+            + "of \(sizes.count) hosts, messages between them"
     }
 
-    private var isOneHost: Bool { memory.grid.hostCount == 1 }
+    private var layout: HostLayout { memory.layout }
+    private var isOneHost: Bool { layout.hosts.count == 1 }
 
     // MARK: Collectives
 
@@ -41,30 +44,33 @@ final class SharedGroup: Communicator {
         }
         inner.check("reduce-scatter", buffer, counts: counts)
         inner.check("reduce-scatter", isFloat32: buffer)
-        var stages = perHost(buffer, counts).map { block, counts in
-            SharedOperation.Stage.pass(
-                ScatteredSharedReduction(
-                    block, counts: counts, by: .sum, chunkBytes: memory.chunkBytes))
+        let blocks = blocks(of: buffer, counts)
+        let passes = blocks.map { block, counts in
+            ScatteredSharedReduction(block, counts: counts, by: .sum, in: memory)
         }
-        if !isOneHost {
-            let pieces = columnPieces(buffer, counts)
-            stages.append(
-                messages("reduce-scatter between hosts") { context in
-                    ScatteredReduction(pieces, by: .sum, in: context)
-                })
+        var stages = passes.map { SharedOperation.Stage.pass($0) }
+        let own = layout.host
+        stages += messages("reduce-scatter between hosts") { context in
+            ScatteredReduction(
+                passes.map(\.results), into: passes[own].piece, by: .sum, in: context)
         }
+        if !layout.isEven { stages.append(gathering(blocks[own].buffer, blocks[own].counts)) }
         return submit(.reduceScatter, buffer, counts, stages)
     }
 
     func allGather(_ buffer: Buffer, counts: [Int]) -> PendingOperation {
         inner.check("all-gather", buffer, counts: counts)
+        let blocks = blocks(of: buffer, counts)
         var stages: [SharedOperation.Stage] = []
-        if !isOneHost {
-            let pieces = columnPieces(buffer, counts)
-            stages.append(messages("all-gather between hosts") { $0.allGather(pieces) })
+        if !layout.isEven {
+            stages.append(gathering(blocks[layout.host].buffer, Array(counts[layout.members])))
         }
-        stages += perHost(buffer, counts).map { block, counts in
-            .pass(SharedGathering(block, counts: counts, chunkBytes: memory.chunkBytes))
+        let place = layout.place
+        stages += messages("all-gather between hosts") { context in
+            context.allGather(blocks.map { pieces(of: $0.buffer, counts: $0.counts)[place] })
+        }
+        for (host, block) in blocks.enumerated() where layout.isEven || host != layout.host {
+            stages.append(gathering(block.buffer, block.counts))
         }
         return submit(.allGather, buffer, counts, stages)
     }
@@ -82,15 +88,14 @@ final class SharedGroup: Communicator {
     ) -> PendingOperation {
         inner.check("\(kind.name)", isFloat32: buffer)
         guard isOneHost else {
-            let counts = evenCounts(buffer.count, over: memory.grid.hostSize)
-            let piece = pieces(of: buffer, counts: counts)[memory.place]
+            let counts = columnCounts(of: buffer.count)
             let scatter = ScatteredSharedReduction(
-                buffer, counts: counts, by: reduction, chunkBytes: memory.chunkBytes)
-            let gather = SharedGathering(buffer, counts: counts, chunkBytes: memory.chunkBytes)
+                buffer, counts: counts, by: reduction, in: memory)
             let between = messages("all-reduce between hosts") {
-                $0.allReduce(piece, by: reduction)
+                $0.allReduce(scatter.results, into: scatter.piece, by: reduction)
             }
-            return submit(kind, buffer, [], [.pass(scatter), between, .pass(gather)])
+            return submit(
+                kind, buffer, [], [.pass(scatter)] + between + [gathering(buffer, counts)])
         }
         let chunks = ChunkedBuffer(buffer, chunkBytes: memory.chunkBytes)
         let isWhole =
@@ -104,7 +109,8 @@ final class SharedGroup: Communicator {
     func barrier() -> PendingOperation {
         let pass = SharedOperation.Stage.pass(SharedBarrier())
         let stages =
-            isOneHost ? [pass] : [pass, messages("barrier between hosts") { $0.barrier() }, pass]
+            isOneHost
+            ? [pass] : [pass] + messages("barrier between hosts") { $0.barrier() } + [pass]
         return submit(.barrier, nil, [], stages)
     }
 
@@ -128,29 +134,33 @@ final class SharedGroup: Communicator {
 
     // MARK: Hosts
 
-    /// The pieces of each host's members: consecutive, so a part of the buffer.
-    private func perHost(_ buffer: Buffer, _ counts: [Int]) -> [(Buffer, [Int])] {
-        var start = 0
-        return (0..<memory.grid.hostCount).map { host in
-            let first = host * memory.grid.hostSize
-            let counts = Array(counts[first..<first + memory.grid.hostSize])
-            let end = start + counts.reduce(0, +)
-            defer { start = end }
-            return (buffer[start..<end], counts)
+    /// The pieces of each host's members, a block of the buffer, and how the members of this host share the
+    /// block: as the host's members have it, or evenly over the columns where hosts are not alike.
+    private func blocks(of buffer: Buffer, _ counts: [Int]) -> [(buffer: Buffer, counts: [Int])] {
+        let perHost = layout.hosts.map { Array(counts[$0]) }
+        let buffers = pieces(of: buffer, counts: perHost.map { $0.reduce(0, +) })
+        return zip(buffers, perHost).map { block, counts in
+            (block, layout.isEven ? counts : columnCounts(of: block.count))
         }
     }
 
-    /// The pieces of the members in this one's column, by host.
-    private func columnPieces(_ buffer: Buffer, _ counts: [Int]) -> [Buffer] {
-        let all = pieces(of: buffer, counts: counts)
-        return memory.grid.column.map { all[$0] }
+    /// Elements shared out over the columns; members that are in none have nothing.
+    private func columnCounts(of count: Int) -> [Int] {
+        let columnCount = layout.columnCount
+        let others = layout.members.count - columnCount
+        return evenCounts(count, over: columnCount) + Array(repeating: 0, count: others)
     }
 
-    /// An exchange in the column, which takes its number when its turn comes.
+    private func gathering(_ buffer: Buffer, _ counts: [Int]) -> SharedOperation.Stage {
+        .pass(SharedGathering(buffer, counts: counts, chunkBytes: memory.chunkBytes))
+    }
+
+    /// An exchange in the column, if this member is in one, which takes its number when its turn comes.
     private func messages(
         _ name: String, _ make: @escaping (ExchangeContext) -> any Exchange
-    ) -> SharedOperation.Stage {
-        .messages { [column] in column.ticket(name, nil, make) }
+    ) -> [SharedOperation.Stage] {
+        guard let column, !isOneHost else { return [] }
+        return [.messages { column.ticket(name, nil, make) }]
     }
 
     // MARK: The rest goes by messages

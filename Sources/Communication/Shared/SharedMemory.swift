@@ -11,7 +11,10 @@ final class SharedMemory: @unchecked Sendable {
     let blocks: [UnsafeMutableRawPointer]
     /// This member's place.
     let place: Int
-    let grid: HostGrid
+    let layout: HostLayout
+    /// What of a reduction is done by the members of this host, and what is left.
+    let orderWithinHost: ReductionOrder
+    let orderBetweenHosts: ReductionOrder
     /// Members on this host by their ranks in the world.
     let members: [Int]
     let chunkBytes: Int
@@ -25,14 +28,18 @@ final class SharedMemory: @unchecked Sendable {
     static let slotCount = 2 * ahead
     private static let pageBytes = 4096
 
-    /// - Parameter blocks: cleared, each in pages of its own.
+    /// - Parameters:
+    ///   - blocks: cleared, each in pages of its own.
+    ///   - group: the group's members by their ranks in the world.
     init(
-        blocks: [UnsafeMutableRawPointer], grid: HostGrid, members: [Int], chunkBytes: Int,
+        blocks: [UnsafeMutableRawPointer], layout: HostLayout, group: [Int], chunkBytes: Int,
         owner: AnyObject?, reasonForEnd: @escaping @Sendable () -> String? = { nil }
     ) {
-        (self.blocks, self.grid, self.members) = (blocks, grid, members)
+        (self.blocks, self.layout, members) = (blocks, layout, Array(group[layout.members]))
         (self.chunkBytes, self.owner) = (chunkBytes, owner)
-        (place, self.reasonForEnd) = (grid.place, reasonForEnd)
+        (place, self.reasonForEnd) = (layout.place, reasonForEnd)
+        let orders = ReductionOrder(size: group.count).split(over: layout.hosts)
+        (orderWithinHost, orderBetweenHosts) = (orders.within[layout.host], orders.between)
     }
 
     /// A slot's bytes in a group of `size`: at least an element for each pair of members.
@@ -82,7 +89,7 @@ final class SharedMemory: @unchecked Sendable {
 /// What comes of the wish to share memory; the same on all members.
 enum SharedMemoryOffer {
     case memory(SharedMemory)
-    case refusal(HostGrid.Refusal)
+    case refusal(HostLayout.Refusal)
 }
 
 /// What a group wishes.

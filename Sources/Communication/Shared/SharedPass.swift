@@ -86,7 +86,7 @@ final class WholeReduction: SharedPass {
     func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
         let (own, count) = chunks[index]
         fold.reduce(
-            slots.parts(own: UnsafePointer(own), offset: 0), by: reduction, into: own,
+            slots.parts(own: UnsafePointer(own), offset: 0), by: reduction, into: [own],
             count: count)
     }
 }
@@ -123,7 +123,7 @@ final class PiecewiseReduction: SharedPass {
         let own = start + piece.lowerBound
         let parts = slots.parts(own: UnsafePointer(own), offset: piece.lowerBound)
         let result = slots.floats(slots.place, from: piece.lowerBound)
-        fold.reduce(parts, by: reduction, into: own, copy: result, count: piece.count)
+        fold.reduce(parts, by: reduction, into: [own], copy: result, count: piece.count)
     }
 
     func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
@@ -140,16 +140,26 @@ final class PiecewiseReduction: SharedPass {
 /// Reduce-scatter: a chunk is a part of each of the others' pieces, one after the other.
 final class ScatteredSharedReduction: SharedPass {
     let chunkCount: Int
+    /// This member's piece of the buffer.
+    let piece: Buffer
+    /// The host's results for the piece, which is one of them: more than one where the host does not have the
+    /// whole of the tree.
+    let results: [Buffer]
     private let pieces: [UnsafeMutablePointer<Float>]
     private let counts: [Int]
     private let reduction: Reduction
     private let chunk: Int
     private let buffer: Buffer
 
-    init(_ buffer: Buffer, counts: [Int], by reduction: Reduction, chunkBytes: Int) {
+    init(_ buffer: Buffer, counts: [Int], by reduction: Reduction, in memory: SharedMemory) {
         (self.buffer, self.counts, self.reduction) = (buffer, counts, reduction)
         pieces = starts(of: counts).map { buffer.floats + $0 }
-        let chunk = chunkBytes / 4 / max(1, counts.count - 1)
+        let piece = Communication.pieces(of: buffer, counts: counts)[memory.place]
+        let roots = memory.orderWithinHost.roots
+        let own = roots.lastIndex { $0 <= memory.place }
+        results = roots.indices.map { $0 == own ? piece : Buffer(count: piece.count) }
+        self.piece = piece
+        let chunk = memory.chunkBytes / 4 / max(1, counts.count - 1)
         self.chunk = chunk
         chunkCount = max(1, ((counts.max() ?? 0) + chunk - 1) / chunk)
     }
@@ -172,7 +182,8 @@ final class ScatteredSharedReduction: SharedPass {
                 ? UnsafePointer(own)
                 : UnsafePointer(slots.floats(other, from: offset(of: place, in: other)))
         }
-        fold.reduce(parts, by: reduction, into: own, count: range.count)
+        let targets = results.map { $0.floats + range.lowerBound }
+        fold.reduce(parts, by: reduction, into: targets, count: range.count)
     }
 
     /// Where in the slot of `giver` the part of `owner`'s piece lies.

@@ -12,7 +12,10 @@ public struct World: Sendable {
     /// Enters MPI where a launcher started this process, and only there.
     ///
     /// Throws a usage error under Slurm without PMIx, where every task would otherwise train alone.
-    public static func enter(timeout: Double) throws(RunError) -> World {
+    /// - Parameter remind: called from time to time until all ranks have entered.
+    public static func enter(
+        timeout: Double, remind: () -> Void = {}
+    ) throws(RunError) -> World {
         let variables = ProcessInfo.processInfo.environment
         guard MPIEnvironment.isLaunched(environment: variables) else {
             try requireLaunch(of: 1, environment: variables)
@@ -21,7 +24,7 @@ public struct World: Sendable {
         let environment = try communicating { () throws(CommunicationError) in
             var options = CommunicationOptions()
             options.deadline = .seconds(timeout)
-            return try MPIEnvironment.start(options: options)
+            return try MPIEnvironment.start(options: options, remind: remind)
         }
         do throws(RunError) {
             try requireLaunch(of: environment.world.size, environment: variables)
