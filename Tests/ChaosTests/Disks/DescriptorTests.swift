@@ -70,6 +70,31 @@ extension Chaos {
                     + "\(run.checkpoints.first ?? 0) to \(run.checkpoints.last ?? 0) stay")
         }
 
+        /// Where descriptors run out while old checkpoints are looked at, those stay, with a warning; the new one is there.
+        @Test(.enabled(if: Injection.isPossible, "\(Injection.requirement)"))
+        func descriptorsThatRunOutInPruningAreAWarning() throws {
+            let run = try DiskRun(.alone)
+            let stop = DiskRun.lastStep - DiskRun.interval
+            let before = try run.train(["--stop-at", "\(stop)"])
+            try #require(before.exitCode == 0, "\(before.summary)")
+            let steps = run.run.checkpoints
+            // The oldest, which nobody but the removal needs.
+            let oldest = run.run.checkpoint(DiskRun.interval)
+            let injection = [
+                "-f", "-P", oldest, "-e", "trace=openat", "-e", "inject=openat:error=EMFILE",
+                "-o", "/dev/null", try Program("murmur").path,
+            ]
+            let words = run.words(["--set", "checkpoint.keep=1", "--resume"])
+            let launch = try Program(path: Injection.program ?? "strace").run(injection + words)
+            #expect(launch.exitCode == 0, "\(launch.summary)")
+            #expect(run.run.checkpoints == steps + [DiskRun.lastStep], "\(launch.summary)")
+            let warnings = launch.errorLines.filter { $0.hasPrefix("warning:") }
+            #expect(
+                warnings.count == 1 && warnings[0].contains(oldest)
+                    && warnings[0].contains("Too many open files")
+                    && warnings[0].hasSuffix("older checkpoints stay"), "\(launch.summary)")
+        }
+
         /// The message library alone wants a dozen.
         private func many(_ layout: DiskRun.Layout) -> [Int] {
             Array(layout == .alone ? 3...16 : 10...34)
