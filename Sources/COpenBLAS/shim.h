@@ -34,6 +34,22 @@ static inline int vector_register_bytes(void) {
 #endif
 }
 
+/// The newest generation of vector instructions that this processor has: 0 SSE, 1 AVX, 2 AVX2 with fused
+/// multiply-adds, 3 AVX-512 as Skylake's servers brought it; −1 where it is not an x86-64.
+static inline int processor_vector_generation(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+        return 3;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return 2;
+    return __builtin_cpu_supports("avx") ? 1 : 0;
+#else
+    return -1;
+#endif
+}
+
 /// Feature number `index` of those that the including target is compiled for (its `-march` decides), and
 /// whether this host has it; null past the last. One line a feature: the preprocessor knows what is
 /// compiled in, cpuid what is there.

@@ -1,5 +1,5 @@
-// The BLAS library: the yardstick. No result of ours comes from it (`Product.swift`); its rate on this
-// machine is what a step is compared with.
+// The BLAS library. No result of ours comes from it (`Product.swift`), and no run measures it: `bench` sets
+// its rate on this machine beside ours.
 
 import COpenBLAS
 import Glibc

@@ -1,6 +1,21 @@
 import Foundation
+import Kernels
 import TestSupport
 import Testing
+
+extension Launch {
+    /// The object that `bench --json` printed.
+    fileprivate func object() throws -> [String: Any] {
+        #expect(output.split(separator: "\n").count == 1, "\(output)")
+        let object = try JSONSerialization.jsonObject(with: Data(output.utf8))
+        return try #require(object as? [String: Any])
+    }
+
+    /// Its numbers.
+    fileprivate func figures() throws -> [String: Double] {
+        try object().compactMapValues { $0 as? Double }
+    }
+}
 
 /// `murmur bench`: one line of JSON with the agreed keys, and a steady step that takes no memory from the
 /// system.
@@ -12,12 +27,10 @@ import Testing
                 "model.vocabulary=61", "--set", "run.threads=1",
             ], ranks: ranks)
         #expect(launch.exitCode == 0, "\(launch.summary)")
-        let lines = launch.output.split(separator: "\n")
-        #expect(lines.count == 1, "\(launch.output)")
-        let object = try JSONSerialization.jsonObject(with: Data(launch.output.utf8))
-        let figures = try #require(object as? [String: Double])
+        let figures = try launch.figures()
         for key in [
-            "tokens_per_second", "model_flops_per_second", "sgemm_flops_per_second", "ratio",
+            "tokens_per_second", "model_flops_per_second", "peak_flops_per_second", "peak_ratio",
+            "memory_bytes_per_second",
             "skipped_steps", "peak_rss_bytes", "communication_share", "world_size", "threads",
             "data", "tensor",
         ] {
@@ -26,8 +39,54 @@ import Testing
         #expect(figures["world_size"] == Double(ranks ?? 1) && figures["threads"] == 1)
         #expect(figures["data"] == Double(ranks ?? 1) && figures["tensor"] == 1)
         #expect(figures["steady_allocations"] == 0, "\(figures)")
-        let ratio = try #require(figures["ratio"])
-        #expect(ratio > 0 && ratio < 2, "\(figures)")
+        #expect(figures["memory_bytes_per_second"] ?? 0 > 0, "\(figures)")
+        let rate = try #require(figures["model_flops_per_second"])
+        let peak = try #require(figures["peak_flops_per_second"])
+        let ratio = try #require(figures["peak_ratio"])
+        #expect(abs(ratio * peak / rate - 1) < 1e-9, "\(figures)")
+    }
+
+    /// Those that this processor can run; a library with kernels of one family obeys nobody.
+    private static let families: [String?] =
+        [nil]
+        + ["Prescott", "Haswell", "SkylakeX"].filter {
+            guard let processor = VectorInstructions.ofThisProcessor else { return false }
+            return BLAS.configuration.contains("DYNAMIC_ARCH")
+                && VectorInstructions(openBLASCore: $0) ?? .sse <= processor
+        }
+
+    /// A family that OpenBLAS is told to take; nil: the one that it chooses. Where its kernels are older than the
+    /// processor the comparison is null, with a note that names them; where not, there are figures and no note.
+    @Test(arguments: families) func aRatioToOlderKernelsIsNull(family: String?) throws {
+        let rank = Program.Rank(
+            try Program("murmur").path,
+            [
+                "bench", RunFolder.configuration, "--json", "--steps", "1", "--set",
+                "model.vocabulary=61", "--set", "run.threads=1",
+            ], environment: family.map { ["OPENBLAS_CORETYPE": $0] } ?? [:])
+        let launch = try Program.run([rank])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        let object = try launch.object()
+        let note = object["note"] as? String
+        if let family {
+            let lag = BLAS.lag(core: family)
+            #expect(note == lag.map { "no ratio to sgemm: OpenBLAS uses \($0)" })
+        }
+        for key in ["ratio", "sgemm_flops_per_second"] {
+            let value = try #require(object[key], "\(key) is left out")
+            #expect(value is NSNull == (note != nil), "\(key): \(value), \(note ?? "no note")")
+            #expect(value is NSNull || (value as? Double ?? 0) > 0)
+        }
+        #expect(object["peak_ratio"] as? Double ?? 0 > 0)
+    }
+
+    /// Whatever OpenBLAS does: it has no part in training.
+    @Test func trainingIsComparedWithThePeak() throws {
+        let run = try RunFolder()
+        let launch = try run.train(settings: ["run.steps=1"])
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        let line = try #require(launch.errorLines.first { $0.hasPrefix("step 1/1 ") })
+        #expect(line.contains(#/ tokens/s  \d+% of peak  comm /#), "\(line)")
     }
 
     /// The rows sum to the traced steps, which a clock of their own has measured.
@@ -38,8 +97,7 @@ import Testing
                 "model.vocabulary=61", "--set", "run.threads=1",
             ], ranks: ranks)
         #expect(launch.exitCode == 0, "\(launch.summary)")
-        let object = try JSONSerialization.jsonObject(with: Data(launch.output.utf8))
-        let figures = try #require(object as? [String: Any])
+        let figures = try launch.object()
         let rows = try #require(figures["profile"] as? [[String: Any]])
         let step = try #require(figures["profile_step_seconds"] as? Double) * 1000
         let times = rows.compactMap { $0["milliseconds"] as? Double }
@@ -62,7 +120,7 @@ import Testing
         #expect(abs(shares.reduce(0, +) - 1) < 1e-9)
         for row in rows where (row["name"] as? String)?.hasPrefix("linear: ") == true {
             #expect((row["gflops_per_second"] as? Double ?? 0) > 0, "\(row)")
-            #expect((row["share_of_sgemm"] as? Double ?? 0) > 0, "\(row)")
+            #expect((row["share_of_peak"] as? Double ?? 0) > 0, "\(row)")
         }
         #expect(launch.errorLines.contains { $0.hasPrefix("linear: weight gradient") })
     }
@@ -78,8 +136,7 @@ import Testing
                     "run.threads=1", "--set", "memory.recompute=\(mode)",
                 ])
             #expect(launch.exitCode == 0, "\(launch.summary)")
-            let object = try JSONSerialization.jsonObject(with: Data(launch.output.utf8))
-            let figures = try #require(object as? [String: Double])
+            let figures = try launch.figures()
             #expect(figures["steady_allocations"] == 0, "\(mode): \(figures)")
             return try #require(figures["pool_peak_bytes"])
         }
@@ -98,8 +155,7 @@ import Testing
                     "run.threads=1", "--set", "precision.storage=\(storage)",
                 ])
             #expect(launch.exitCode == 0, "\(launch.summary)")
-            let object = try JSONSerialization.jsonObject(with: Data(launch.output.utf8))
-            let figures = try #require(object as? [String: Double])
+            let figures = try launch.figures()
             #expect(figures["steady_allocations"] == 0, "\(storage): \(figures)")
             return figures
         }
@@ -125,8 +181,7 @@ import Testing
                 ["bench", RunFolder.configuration, "--json", "--steps", "1"]
                     + all.flatMap { ["--set", $0] }, ranks: ranks)
             #expect(launch.exitCode == 0, "\(launch.summary)")
-            let object = try JSONSerialization.jsonObject(with: Data(launch.output.utf8))
-            return try #require(object as? [String: Double])
+            return try launch.figures()
         }
         let one = try figures(ranks: nil)
         let two = try figures(ranks: 2, "parallelism.tensor=2")

@@ -1,4 +1,5 @@
 import Foundation
+import Kernels
 import Testing
 import Training
 
@@ -82,6 +83,29 @@ private let gibibyte = 1 << 30
         #expect(states["binding"] == .bad)
         #expect(states["OpenBLAS"] == .good)
         for finding in findings where finding.state == .bad { #expect(finding.remedy != nil) }
+    }
+
+    /// Family, processor, `OPENBLAS_CORETYPE`, state: it is advised to unset what is set, and nothing else.
+    @Test(
+        arguments: [
+            ("Prescott", .avx512, nil, .good), ("Prescott", .avx512, "", .good),
+            ("Prescott", .avx512, "Prescott", .advice), ("Haswell", .avx512, "Haswell", .advice),
+            ("Haswell", .avx512, nil, .good), ("Haswell", .avx2, "Haswell", .good),
+            ("SkylakeX", .avx512, nil, .good), ("SkylakeX", .avx512, "SkylakeX", .good),
+            ("Prescott", .sse, nil, .good), ("a later one", .avx512, nil, .good),
+        ] as [(String, VectorInstructions, String?, Finding.State)])
+    func adviceAboutOpenBLASIsTrue(
+        core: String, processor: VectorInstructions, set: String?, state: Finding.State
+    ) {
+        let environment = set.map { ["OPENBLAS_CORETYPE": $0] } ?? [:]
+        let finding = Doctor(configuration: nil, environment: environment)
+            .matrixLibrary(core: core, processor: processor)
+        #expect(finding.state == state, "\(finding)")
+        #expect(finding.remedy == (state == .advice ? "unset OPENBLAS_CORETYPE" : nil))
+        #expect(finding.found.contains("the kernels of \(core)"))
+        // What an old family costs is said whoever chose it.
+        let lags = BLAS.lag(core: core, processor: processor) != nil
+        #expect(finding.found.contains("do not depend on it") == lags)
     }
 
     /// Ranks, processors allowed, processors of the machine, bound apart, quota, threads of a rank.

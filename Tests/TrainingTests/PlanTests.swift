@@ -241,16 +241,34 @@ private struct PlannedRun: CustomTestStringConvertible {
         let memory = try #require(plan["memory"] as? [String: Double])
         for key in [
             "weights", "masters", "moments", "gradients", "activations", "logits", "backward",
-            "evaluation", "checkpoint", "scratch", "matrix_library", "communication", "process",
+            "evaluation", "checkpoint", "scratch", "communication", "process",
         ] {
             #expect(memory[key] != nil, "\(key)")
         }
         let speed = try #require(report["speed"] as? [String: Double])
-        for key in ["sgemm_flops_per_second", "tokens_per_second", "step_seconds", "run_seconds"] {
+        for key in ["peak_flops_per_second", "tokens_per_second", "step_seconds", "run_seconds"] {
             #expect(try #require(speed[key]) > 0, "\(key)")
         }
         #expect(report["limit_bytes"] as? Int ?? 1 > 0)
         #expect(report["vocabulary_source"] as? String == "model.vocabulary")
+    }
+
+    /// A plan's time follows from the peak and the width alone.
+    @Test func timeFollowsFromThePeak() throws {
+        let configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        let plan = Plan(configuration, vocabulary: 5000, ranks: 1, threads: 1)
+        let speed = plan.speed(peak: 1e11, width: 768)
+        let flops = plan.flopsPerToken + plan.repeatedFlopsPerToken
+        #expect(speed.peakFlopsPerSecond == 1e11)
+        #expect(abs(speed.tokensPerSecond * flops / (1e11 * speed.expectedRatio) - 1) < 1e-12)
+        #expect(abs(speed.stepSeconds * speed.tokensPerSecond / plan.tokensPerStep - 1) < 1e-12)
+        #expect(plan.speed(peak: 2e11, width: 768).tokensPerSecond == 2 * speed.tokensPerSecond)
+        // No width reaches the peak, and a larger one comes nearer.
+        let ratios = [1, 64, 128, 256, 768, 1 << 20].map {
+            plan.speed(peak: 1e11, width: $0).expectedRatio
+        }
+        #expect(ratios == ratios.sorted() && Set(ratios).count == ratios.count)
+        #expect(ratios.allSatisfy { $0 > 0 && $0 < 1 })
     }
 
     @Test func momentsAreSharedByTheRanks() throws {

@@ -131,4 +131,13 @@ import Training
         #expect(Launcher(environment: ["SLURM_PROCID": "0", "SLURM_JOB_ID": "7"]) == nil)
         #expect(Launcher(environment: [:]) == nil)
     }
+
+    /// Ranks that may all use two processors, threads of each, what a thread gets of a processor.
+    @Test(arguments: [(1, 1, 1), (1, 2, 1), (1, 4, 0.5), (2, 1, 1), (2, 2, 0.5), (4, 1, 0.5)])
+    func threadsBeyondTheProcessorsAddNothing(ranks: Int, threads: Int, part: Double) {
+        let share = ProcessorShare(
+            rank: 0, hosts: Array(repeating: 0, count: ranks),
+            masks: Array(repeating: ProcessorMask(processors: [0, 1]), count: ranks))
+        #expect(share.part(ofThreads: threads) == part)
+    }
 }

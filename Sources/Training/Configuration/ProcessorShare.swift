@@ -75,6 +75,11 @@ package struct ProcessorShare: Equatable, Sendable {
     /// Threads that it has room for: whole ones, and one at least.
     package var threads: Int { max(1, Int(processors + ProcessorShare.rounding)) }
 
+    /// What each of so many threads gets of a processor.
+    package func part(ofThreads threads: Int) -> Double {
+        min(1, processors / Double(max(1, threads)))
+    }
+
     /// Whether each of so many threads has a processor to itself.
     package func holds(threads: Int) -> Bool {
         Double(threads) <= processors + ProcessorShare.rounding

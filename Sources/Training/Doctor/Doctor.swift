@@ -59,16 +59,21 @@ public struct Doctor: Sendable {
         return Finding(.good, "processor", "has every feature this build uses")
     }
 
-    private func matrixLibrary() -> Finding {
-        let core = BLAS.coreName
+    /// No run uses it, so its choice is never bad; where it is of somebody's making, that can be undone.
+    package func matrixLibrary(
+        core: String = BLAS.coreName, processor: VectorInstructions? = .ofThisProcessor
+    ) -> Finding {
         let subject = "OpenBLAS"
-        if ["Prescott", "Core2", "Generic", "GENERIC"].contains(core) {
-            return Finding(
-                .advice, subject,
-                "uses the slow kernels of \(core): rates that are compared with it look too good",
-                "unset OPENBLAS_CORETYPE, or set it to the family of this processor")
+        guard let lag = BLAS.lag(core: core, processor: processor) else {
+            return Finding(.good, subject, "uses the kernels of \(core)")
         }
-        return Finding(.good, subject, "uses the kernels of \(core)")
+        let cost = "murmur's products do not depend on it, bench leaves the ratio to sgemm out"
+        if let wanted = environment["OPENBLAS_CORETYPE"], !wanted.isEmpty {
+            return Finding(
+                .advice, subject, "uses \(lag), as OPENBLAS_CORETYPE=\(wanted) says: \(cost)",
+                "unset OPENBLAS_CORETYPE")
+        }
+        return Finding(.good, subject, "chose \(lag): \(cost)")
     }
 
     /// Whether threads and processors fit.

@@ -59,8 +59,6 @@ public struct Plan: Sendable, Equatable, Encodable {
         /// The copy of the state that saves are written from, or the block where there is none.
         public let checkpoint: Int
         public let scratch: Int
-        /// Of OpenBLAS, which measures the machine and computes nothing else.
-        public let matrixLibrary: Int
         public let communication: Int
         public let process: Int
 
@@ -73,7 +71,6 @@ public struct Plan: Sendable, Equatable, Encodable {
                 ("gradients", gradients), ("activations", activations), ("logits", logits),
                 ("backward pass", backward), ("evaluation", evaluation),
                 ("checkpoint's copy", checkpoint), ("kernel scratch", scratch),
-                ("measuring product", matrixLibrary),
                 ("communication", communication), ("process", process),
             ]
         }
@@ -165,8 +162,8 @@ public struct Plan: Sendable, Equatable, Encodable {
             gradients: state - weights - masters - moments,
             activations: atTheTop - logits, logits: logits, backward: trained - state - atTheTop,
             evaluation: evaluated - trained, checkpoint: pool.residentBytes - evaluated,
-            scratch: workspace.scratch, matrixLibrary: workspace.matrixLibrary,
-            communication: workspace.communication, process: Workspace.process)
+            scratch: workspace.scratch, communication: workspace.communication,
+            process: Workspace.process)
         memoryTotal = memory.total
     }
 

@@ -6,8 +6,6 @@ struct Workspace {
     /// Packed operands, panels and partial results that the kernels' threads keep
     /// (`Kernels/Scratch.swift`).
     let scratch: Int
-    /// What the product that measures the machine takes: its operands, and OpenBLAS's copies of them.
-    let matrixLibrary: Int
     /// Chunks of gradients on their way between ranks, and the message library itself.
     let communication: Int
 
@@ -23,7 +21,6 @@ struct Workspace {
     ) {
         let library = Workspace.messageLibrary
         scratch = Workspace.scratchBytes(configuration, shape, threads: threads)
-        matrixLibrary = Workspace.measurement + Workspace.packedBytes(threads: threads)
         communication =
             ranks == 1
             ? 0
@@ -77,18 +74,6 @@ struct Workspace {
             keyLength: length, headDimension: shape.headWidth / shape.heads, scale: 1)
         return Double(
             max(attentionForwardScratch(geometry), attentionBackwardScratch(geometry)))
-    }
-
-    /// The extents of `BLAS.sgemmRate`.
-    private static let (rows, columns, inner) = (1024, 3072, 768)
-
-    private static let measurement = 4 * (rows * inner + inner * columns + rows * columns)
-
-    /// OpenBLAS's panels: P rows of one operand for each thread and, together, all of the other, Q of the
-    /// inner axis at a time (the largest P and Q that it has for AVX-512).
-    private static func packedBytes(threads: Int) -> Int {
-        let (p, q) = (640, 448)
-        return 4 * q * (threads * p + columns)
     }
 }
 

@@ -1,4 +1,4 @@
-// `murmur bench`: training steps and the machine's matrix product, timed in turn in one run.
+// `murmur bench`: training steps and what the machine can do at most, timed in turn in one run.
 
 import Communication
 import Datasets
@@ -17,11 +17,20 @@ import Tensors
 public struct BenchResult: Sendable, Encodable {
     public var tokensPerSecond: Double
     public var modelFlopsPerSecond: Double
-    /// `cblas_sgemm` of this machine in the same run, all ranks at once.
-    public var sgemmFlopsPerSecond: Double
-    /// Model FLOP/s over sgemm FLOP/s.
-    public var ratio: Double
-    /// Of the largest rank.
+    /// Fused multiply-adds in registers, between the steps, on all threads of all ranks at once.
+    public var peakFlopsPerSecond: Double
+    /// Model FLOP/s over that peak.
+    public var peakRatio: Double
+    /// `cblas_sgemm` in the same moments; null where OpenBLAS's kernels are older than the processor.
+    public var sgemmFlopsPerSecond: Figure
+    /// Model FLOP/s over sgemm FLOP/s; null where that is.
+    public var ratio: Figure
+    /// Why figures are null; none where they are not.
+    public var note: String?
+    /// STREAM's triad after the steps, of all ranks at once.
+    public var memoryBytesPerSecond: Double
+    /// Of the largest rank, by the end of its first timed step: what is compared with the steps takes memory
+    /// of its own later.
     public var peakRssBytes: Int
     /// The most that tensors held at once, on this rank.
     public var poolPeakBytes: Int
@@ -69,6 +78,16 @@ public struct BenchResult: Sendable, Encodable {
     }
 }
 
+/// A figure that JSON names where there is none too, as null.
+public struct Figure: Sendable, Encodable {
+    public let value: Double?
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if let value { try container.encode(value) } else { try container.encodeNil() }
+    }
+}
+
 /// Times `steps` training steps on pseudo-random tokens after 2 that warm up, at most about 3 minutes.
 /// A skipped step does less: it is counted and another one taken in its place.
 /// Collective; times are each rank's own. `profiles`: traces some more steps and tells where their time goes;
@@ -102,8 +121,13 @@ public func bench(
         _ = try benchStep(&taken, source)
     }
     result.profileStepSeconds = tracedSeconds
-    result.profile = profile.rows(productRate: median(times.rates) / Double(world.size))
+    result.profile = profile.rows(peak: result.peakFlopsPerSecond / Double(world.size))
     return result
+}
+
+/// Why there is no rate of OpenBLAS's product.
+private var olderKernels: String {
+    "no ratio to sgemm: OpenBLAS uses \(BLAS.lag() ?? "older kernels on another rank")"
 }
 
 private let tracedSteps = 3
@@ -127,8 +151,12 @@ private struct StepTimes {
     var seconds: [Double] = []
     /// Parts of them that were waits for communication.
     var shares: [Double] = []
-    /// The machine's product, measured between the steps, FLOP/s.
+    /// The processors' peak, measured between the steps, FLOP/s.
+    var peaks: [Double] = []
+    /// OpenBLAS's product, measured after it, FLOP/s; none where it is no yardstick.
     var rates: [Double] = []
+    /// What this process has held at most, before OpenBLAS took memory.
+    var residentBytes = 0
     var skipped = 0
     /// When the first timed step began: memory that tensors held, and blocks taken from the system.
     var heldBytes = 0
@@ -168,14 +196,18 @@ private func timeSteps(
             times.seconds.append(elapsed)
             times.shares.append((world.communicator.secondsWaited - waited) / elapsed)
         }
-        times.rates.append(try measuredProductRate(world))
+        times.peaks.append(try measuredPeak(world))
+        if !times.seconds.isEmpty {
+            if times.residentBytes == 0 { times.residentBytes = peakResidentBytes() }
+            if let rate = try measuredProductRate(world) { times.rates.append(rate) }
+        }
         // All ranks leave together: the time is the first rank's.
         let now = ContinuousClock.now
         let next =
             (now - start).inSeconds + (now - began).inSeconds + Double(aftermath.steps) * elapsed
         let first = try world.communicator.gather(next)[0]
         if first > secondsToTake, !times.seconds.isEmpty { break }
-        // The product has taken caches and processors from a small model: a step brings them back.
+        // The yardsticks have taken caches and processors from a small model: a step brings them back.
         if try world.communicator.gather(elapsed)[0] < shortStep {
             _ = try benchStep(&taken, source)
         }
@@ -198,14 +230,18 @@ private func assemble(
     let tokens = Double(configuration.batch.sequences * configuration.model.contextLength)
     let flops =
         configuration.flopsPerToken(parameters: replica.model.parameterCount) * tokens / stepSeconds
-    let rate = median(times.rates)
+    let limit = median(times.peaks)
+    let rate = times.rates.isEmpty ? nil : median(times.rates)
     let peak = StoragePool.shared.counters.peakBytes
     let allocations = systemAllocations - times.allocations
     let memory = replica.memory
     return BenchResult(
         tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
-        sgemmFlopsPerSecond: rate, ratio: flops / rate,
-        peakRssBytes: try world.communicator.gather(peakResidentBytes()).max() ?? 0,
+        peakFlopsPerSecond: limit, peakRatio: flops / limit,
+        sgemmFlopsPerSecond: Figure(value: rate), ratio: Figure(value: rate.map { flops / $0 }),
+        note: rate == nil ? olderKernels : nil,
+        memoryBytesPerSecond: try measuredBandwidth(world),
+        peakRssBytes: try world.communicator.gather(times.residentBytes).max() ?? 0,
         poolPeakBytes: peak,
         workingWeightBytes: memory.working, masterBytes: memory.masters,
         momentBytes: memory.moments, gradientBytes: memory.gradients,

@@ -11,15 +11,15 @@ public final class Console {
     private let isActive: Bool
     private let isTerminal = isatty(2) == 1
     private let flopsPerToken: Double
-    /// Rate of the machine's matrix product, FLOP/s over all ranks.
-    private let productRate: Double
+    /// The processors' peak, FLOP/s over all ranks; 0: not measured.
+    private let peak: Double
     private let start = ContinuousClock.now
     private var lastLine: ContinuousClock.Instant?
     private var hasBar = false
 
-    init(isActive: Bool, flopsPerToken: Double = 0, productRate: Double = 0) {
-        (self.isActive, self.flopsPerToken, self.productRate) =
-            (isActive, flopsPerToken, productRate)
+    init(isActive: Bool, flopsPerToken: Double = 0, peak: Double = 0) {
+        (self.isActive, self.flopsPerToken, self.peak) =
+            (isActive, flopsPerToken, peak)
     }
 
     /// One line of information, whatever it quotes.
@@ -58,9 +58,9 @@ public final class Console {
             Console.number("norm %.3f", row.gradientNorm),
             String(format: "%.0f tokens/s", row.tokensPerSecond),
         ]
-        if productRate > 0 {
-            let share = row.tokensPerSecond * flopsPerToken / productRate
-            parts.append(String(format: "%.0f%% of sgemm", 100 * share))
+        if peak > 0 {
+            let share = row.tokensPerSecond * flopsPerToken / peak
+            parts.append(String(format: "%.0f%% of peak", 100 * share))
         }
         parts.append(String(format: "comm %.0f%%", 100 * communicationShare))
         parts.append("eta \(Console.clock(left))")

@@ -16,7 +16,8 @@ public struct ProfileRow: Sendable, Encodable, Equatable {
     public var calls: Double
     /// Products only.
     public var gflopsPerSecond: Double?
-    public var shareOfSgemm: Double?
+    /// Their part of the processor's peak.
+    public var shareOfPeak: Double?
     /// Memory read and written, where the shapes tell.
     public var gigabytesPerSecond: Double?
 }
@@ -103,8 +104,8 @@ struct Profile {
 
     /// The longest first, `rest` at the end; they sum to the mean step.
     ///
-    /// - Parameter productRate: of this rank, FLOP/s.
-    func rows(productRate: Double) -> [ProfileRow] {
+    /// - Parameter peak: of this rank, FLOP/s.
+    func rows(peak: Double) -> [ProfileRow] {
         let total = Double(sums.values.reduce(0) { $0 + $1.nanoseconds })
         let rows = sums.map { key, sum in
             let nanoseconds = Double(max(1, sum.nanoseconds))
@@ -114,7 +115,7 @@ struct Profile {
                 milliseconds: Double(sum.nanoseconds) / Double(max(1, steps)) * 1e-6,
                 share: Double(sum.nanoseconds) / max(1, total),
                 calls: Double(sum.calls) / Double(max(1, steps)), gflopsPerSecond: rate,
-                shareOfSgemm: rate.map { $0 * 1e9 / productRate },
+                shareOfPeak: rate.map { $0 * 1e9 / peak },
                 gigabytesPerSecond: sum.bytes > 0 ? Double(sum.bytes) / nanoseconds : nil)
         }
         return rows.sorted {

@@ -117,7 +117,7 @@ public func train(
         }
     }
     try writeResolvedConfiguration(configuration, world: world)
-    let rate = try measuredProductRate(world)
+    let peak = try measuredPeak(world)
     let flops = configuration.flopsPerToken(parameters: model.parameterCount)
     console.note(
         describe(
@@ -136,7 +136,7 @@ public func train(
     do throws(RunError) {
         try trainer.run(
             until: last,
-            console: Console(isActive: world.isFirst, flopsPerToken: flops, productRate: rate))
+            console: Console(isActive: world.isFirst, flopsPerToken: flops, peak: peak))
     } catch {
         throw error.kind == .deadline ? error.located(step: trainer.step) : error
     }
@@ -293,17 +293,6 @@ private func writeResolvedConfiguration(
         let path = configuration.run.directory + "/configuration.yaml"
         try write(configuration.yaml, to: path)
     }
-}
-
-/// The machine's matrix-product rate over all ranks, all measuring at once, FLOP/s. Collective.
-func measuredProductRate(_ world: World) throws(RunError) -> Double {
-    try communicating { () throws(CommunicationError) in
-        try world.communicator.barrier().wait()
-    }
-    let rate = try world.communicator.patiently(on: "measuring the processor") {
-        BLAS.sgemmRate(threads: Threads.count)
-    }
-    return try world.communicator.gather(rate).reduce(0, +)
 }
 
 private func describe(
