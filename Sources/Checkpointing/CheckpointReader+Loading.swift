@@ -82,6 +82,7 @@ extension CheckpointReader {
     ) throws(CheckpointError) {
         try checkTensors(state.map { ($0.name, $0.spec.shape) }, among: manifest.tensors)
         try fill(state, from: try parts(), Blocks(elementCount: blockElementCount, gap: gap))
+        release()
     }
 
     /// `restore(into:)` on every rank; throws the same on all. A rank opens the files that have something of what it
@@ -105,6 +106,7 @@ extension CheckpointReader {
                 try fill(state, from: table(of: parts), Blocks())
                 return []
             })
+        release()
     }
 
     /// The files that hold something of `state`, by their numbers: the ranks tell each other, in rounds, what the

@@ -24,7 +24,7 @@ public final class CheckpointReader: Sendable {
         var table: [[StoredPart]]?
         /// Those of the share that was verified.
         var share: [StoredPart]?
-        /// The folder, as long as files of it are read.
+        /// The folder, until it is released.
         var folder: InputFolder?
         /// Those that were opened last, the newest at the end.
         var open: [(number: Int, file: InputFile)] = []
@@ -46,6 +46,7 @@ public final class CheckpointReader: Sendable {
         self.path = path
         followsLinks = followingLinks
         let folder = try InputFolder(path, followingLinks: followingLinks)
+        state.withLock { $0.folder = folder }
         let file = try folder.open(CheckpointManifest.fileName)
         var manifest = try CheckpointManifest(reading: file)
         identity = Array(try file.digest(of: 0..<file.byteCount, .sha256).utf8)
@@ -92,8 +93,11 @@ public final class CheckpointReader: Sendable {
         return folder
     }
 
-    /// Closes what is open.
-    func close() { state.withLock { ($0.folder, $0.open) = (nil, []) } }
+    /// Closes the files that are open; the folder stays what it was, whatever its name becomes.
+    func close() { state.withLock { $0.open = [] } }
+
+    /// Closes the folder too, and forgets what was found out: what is asked for next is opened by its name.
+    func release() { state.withLock { $0 = State(openings: $0.openings) } }
 
     /// The parts that a file has, once its size, what its digest covers and its header are right.
     func parts(ofFile number: Int) throws(CheckpointError) -> [StoredPart] {

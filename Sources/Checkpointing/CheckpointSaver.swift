@@ -92,6 +92,12 @@ public final class CheckpointSaver {
         if case .readBack = save?.work { true } else { false }
     }
 
+    /// Throws `mismatch` where a state that is cut like this cannot be saved, whatever is in it: to be known before
+    /// anything is computed.
+    public func requireSavable(_ state: [StateTensor]) throws(CheckpointError) {
+        try communicator.agree(on: StateCut(state), step: 0)
+    }
+
     /// Begins to write the state: a copy of it, or, where the writer makes none, what is there, which then may not
     /// change until no rank is `writing`. No other save may be under way.
     /// - Parameters:
@@ -254,14 +260,14 @@ public final class CheckpointSaver {
     /// On rank 0, which knows of every checkpoint whether it is sound.
     private func beginPruning(upTo progress: TrainingProgress, _ findings: [ReadBack.Findings]) {
         guard let transaction = transaction.take() else { return }
-        let warnings = known.take(findings)
+        let (warnings, doubtful) = known.take(findings)
         let (writer, known) = (writer, known)
         remove {
             // Where the step had the same checkpoint already, this one is not needed.
             transaction.discard()
             var pruning = writer.folder.prune(
                 keep: writer.keep, upTo: progress.step, run: progress.identity.run, known,
-                writer.operations)
+                doubtful, writer.operations)
             pruning.warnings = warnings + pruning.warnings
             return pruning
         }

@@ -43,8 +43,8 @@ extension CheckpointReader {
                 + warnings.joined(separator: "; "))
     }
 
-    /// The checkpoint that `path` is, or those of the run that it is the directory of, newest first, opened
-    /// where they can be. Not collective.
+    /// The checkpoint that `path` is, or those of the run that it is the directory of, newest first,
+    /// where they can be opened; none stays open. Not collective.
     public static func list(
         in path: String
     ) throws(CheckpointError) -> [(path: String, reader: Result<CheckpointReader, CheckpointError>)]
@@ -57,6 +57,7 @@ extension CheckpointReader {
                 Result { () throws(CheckpointError) in
                     let reader = try CheckpointReader(candidate: folder, isOwn: isOwn)
                     try reader.check()
+                    reader.release()
                     return reader
                 }
             )

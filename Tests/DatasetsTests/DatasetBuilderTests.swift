@@ -178,8 +178,9 @@ import Testing
         #expect(mkfifo(folder.file("pipe"), 0o600) == 0)
         #expect(symlink("nowhere", folder.file("link")) == 0)
         let cases = [
-            (folder.file("pipe"), "a named pipe"), ("/dev/zero", "a device"),
-            (folder.file("link"), "a link to nowhere that leads nowhere"),
+            (folder.file("pipe"), "a named pipe; write what it gives to a file first"),
+            ("/dev/zero", "a device; write what it gives to a file first"),
+            (folder.file("link"), "a link to nowhere that leads nowhere; mend or remove the link"),
         ]
         for (path, found) in cases {
             #expect(

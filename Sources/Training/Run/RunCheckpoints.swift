@@ -26,6 +26,16 @@ package final class RunCheckpoints {
         self.note = note
     }
 
+    /// Throws where the configuration cuts the state so that it cannot be saved. Collective.
+    package func requireSavable(_ state: [StateTensor]) throws(RunError) {
+        do throws(CheckpointError) {
+            try saver.requireSavable(state)
+        } catch {
+            guard case .mismatch = error.kind else { throw RunError(error) }
+            throw RunError(.usage, error.message, isShared: true)
+        }
+    }
+
     /// How far this rank is with the save under way; what the agreement of a step tells the others. Not
     /// collective.
     package var status: SaveStatus { saver.status }

@@ -51,6 +51,7 @@ final class Trainer<Network: Model> {
         let checkpoints = RunCheckpoints(
             writer, communicator: world.communicator, savedUpdates: restoredUpdates
         ) { console.note($0) }
+        try checkpoints.requireSavable(replica.savedState)
         let metrics = try openMetrics()
         if let warning = metrics?.warning { console.note("warning: \(warning)") }
         do throws(RunError) {
