@@ -21,10 +21,13 @@ func measuredProductRate(_ world: World) throws(RunError) -> Double? {
 }
 
 /// The bandwidth of memory of all ranks, bytes a second, by STREAM's triad. Ranks of one host share its
-/// memory, so each counts what it gets of it. Takes up to 384 MiB a host meanwhile. Collective.
+/// memory, so each counts what it gets of it; threads beyond the processors add nothing. Takes up to 384 MiB a
+/// host meanwhile. Collective.
 func measuredBandwidth(_ world: World) throws(RunError) -> Double {
-    try measured(world) { MemoryBandwidth.bytesPerSecond(ranks: world.placement.localSize) }
-        .reduce(0, +)
+    let part = try world.processorShare().part(ofThreads: Threads.count)
+    return try measured(world) {
+        part * MemoryBandwidth.bytesPerSecond(ranks: world.placement.localSize)
+    }.reduce(0, +)
 }
 
 /// Each rank's figure, all of them measured in the same moments. Collective.
