@@ -52,24 +52,6 @@ import Testing
         #expect(try RunOutcome(run) == LayoutTests.reference.get())
     }
 
-    /// More parts than a file's header may name: two ranks with pieces of 256 elements of 8 million.
-    @Test func aStateInTooManyPiecesIsRefusedBeforeTheFirstStep() throws {
-        let run = try RunFolder()
-        let launch = try run.train(
-            ranks: 2,
-            settings: [
-                "parallelism.bucket_bytes=1024", "model.width=40", "model.vocabulary=450000",
-                "batch.sequences=8", "batch.micro_batch=1", "model.context_length=4",
-            ])
-        #expect(launch.exitCode == 2, "\(launch.summary)")
-        let errors = launch.errorLines.filter { $0.hasPrefix("error: ") }
-        #expect(errors.count == 1, "\(launch.summary)")
-        #expect(
-            errors[0].contains("parts of tensors on a rank")
-                && errors[0].hasSuffix("raise parallelism.bucket_bytes"), "\(launch.summary)")
-        #expect(run.metrics.isEmpty)
-    }
-
     // MARK: The command line
 
     @Test func listVerifyAndInspectSayWhatThereIs() throws {

@@ -406,6 +406,33 @@ private final class SavingRank {
         #expect(order.withLock { $0 } == ["file", "file", "file", "companion", "file"])
     }
 
+    /// Elements that two ranks hold in turn are parts of one: more than a file's header may name are refused before
+    /// anything is computed.
+    @Test(arguments: [(100_000, true), (100_001, false)])
+    func aStateInTooManyPartsIsRefused(parts: Int, isSavable: Bool) throws {
+        let folder = try TemporaryFolder()
+        let codes = try InProcess.run(ranks: 2) { communicator -> Int32 in
+            let rank = SavingRank(folder, Disk([.works, .works]), communicator)
+            let buffer = Buffer(count: parts)
+            let pieces = (0..<parts).map { part in
+                let element = 2 * part + communicator.rank
+                return StateTensor.Piece(
+                    range: element..<element + 1, buffer: buffer[part..<part + 1])
+            }
+            do throws(RunError) {
+                try rank.checkpoints.requireSavable([
+                    StateTensor(
+                        name: "w", spec: ShardSpec(replicated: [2 * parts]), pieces: pieces)
+                ])
+                return 0
+            } catch {
+                #expect(error.message.hasSuffix("raise parallelism.bucket_bytes"))
+                return error.exitCode
+            }
+        }
+        #expect(codes == (isSavable ? [0, 0] : [2, 2]))
+    }
+
     /// No later attempt will mend this one.
     @Test func aStepOfAnotherRunEndsTheRunAtOnce() throws {
         let folder = try TemporaryFolder()
