@@ -155,12 +155,12 @@ public final class DataParallel<Network: Model> {
         }
         if isLast { completeUnused() }
         try tensorGroup?.requireSound()
-        return loss.buffer.doubles[0]
+        return loss.float64
     }
 
     /// The sum of the losses without a gradient. Collective over the tensor dimension.
     public func loss(of input: ModelInput) throws(CommunicationError) -> Double {
-        try withModel { $0.loss(of: input, Pass()).buffer.doubles[0] }
+        try withModel { $0.loss(of: input, Pass()).float64 }
     }
 
     /// Runs passes through the model that keep nothing. Collective over the tensor dimension: its ranks do

@@ -75,17 +75,26 @@ public struct Tensor {
 
     /// The elements, copied out.
     public var array: [Float] {
-        switch dtype {
-        case .float16:
-            UnsafeBufferPointer(start: buffer.halves, count: buffer.count).map { Float($0) }
-        default: Array(UnsafeBufferPointer(start: floats, count: buffer.count))
+        withExtendedLifetime(self) {
+            switch dtype {
+            case .float16:
+                UnsafeBufferPointer(start: buffer.halves, count: buffer.count).map { Float($0) }
+            default: Array(UnsafeBufferPointer(start: floats, count: buffer.count))
+            }
         }
     }
 
     /// The one element of a scalar.
     public var scalar: Float {
         precondition(shape.count == 1, "Tensor: expected one element, got shape \(shape)")
-        return floats[0]
+        return withExtendedLifetime(self) { floats[0] }
+    }
+
+    /// The one element of a Float64 scalar, such as a loss. A pointer into what a function has just returned would
+    /// outlive it: its memory may be another tensor's when the element is read.
+    package var float64: Double {
+        precondition(shape.count == 1, "Tensor: expected one element, got shape \(shape)")
+        return withExtendedLifetime(self) { buffer.doubles[0] }
     }
 
     package var floats: UnsafeMutablePointer<Float> { buffer.floats }

@@ -14,7 +14,7 @@ import Testing
     }
 
     private func loss(_ model: GPT, _ pass: Pass) throws -> Double {
-        model.loss(of: try Reference().input(), pass).buffer.doubles[0]
+        model.loss(of: try Reference().input(), pass).float64
     }
 
     /// Loss of the model's own logits, in Float64.

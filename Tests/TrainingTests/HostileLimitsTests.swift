@@ -6,14 +6,15 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What hostile files cost the program: an error with its exit code, 2 seconds of the processor and 64 MiB more
-/// than a harmless file at most.
+/// What hostile files cost the program: an error with its exit code, 64 MiB more than a harmless file at most, and
+/// no time to speak of: half a second of a processor, or two of one that is slow and shared, where work that grows with
+/// the square of the file would take minutes.
 @Suite(
     .serialized,
     .enabled(if: MeasuredRun.isPossible, "/proc does not tell what a process waits for here"))
 struct HostileLimitsTests {
     static let mostBytes = 64 << 20
-    static let mostSeconds = 2.0
+    static let mostSeconds = 10.0
 
     /// The largest costs so far.
     private struct Costs {

@@ -30,6 +30,15 @@ private struct PlannedShape: CustomTestStringConvertible {
         name: "wide on 2 ranks", settings: wide.settings + ["parallelism.bucket_bytes=4194304"],
         ranks: 2)
 
+    /// Next to nothing beside the process.
+    static let least = PlannedShape(
+        name: "least",
+        settings: [
+            "model.width=4", "model.heads=4", "model.feed_forward=4", "model.layers=1",
+            "model.context_length=4", "model.vocabulary=61", "batch.sequences=4",
+            "batch.micro_batch=4", "numerics.groups=1",
+        ])
+
     /// Mostly activations; of the vocabulary and the inner width a rank may have more than another.
     static let split = PlannedShape(
         name: "dropout, large micro-batch, odd vocabulary and inner width",
@@ -94,8 +103,19 @@ private struct PlannedRun: CustomTestStringConvertible {
             + ["precision.storage=\(storage)", "memory.recompute=\(recompute)", "run.threads=1"]
     }
 
-    /// Without what evaluations and saves add: bench has neither.
+    /// Bytes by which a process with its libraries is larger here than the plan takes it to be: these make buffers by
+    /// the number of processors.
+    private static let excess = Result {
+        let least = PlannedRun(shape: .least, storage: "float32", recompute: "none")
+        return try least.measured().total - least.planned(excess: 0).total
+    }
+
     func planned() throws -> (total: Double, pool: Double) {
+        try planned(excess: PlannedRun.excess.get())
+    }
+
+    /// Without what evaluations and saves add: bench has neither.
+    private func planned(excess: Double) throws -> (total: Double, pool: Double) {
         let configuration = try RunConfiguration.load(
             file: "\(packageRoot)/\(RunFolder.configuration)", overrides: settings)
         let plan = Plan(
@@ -103,7 +123,7 @@ private struct PlannedRun: CustomTestStringConvertible {
             ranks: shape.ranks ?? 1, threads: 1)
         #expect(plan.memory.parts.reduce(0) { $0 + $1.bytes } == plan.memoryTotal)
         let others = plan.memory.evaluation + plan.memory.checkpoint
-        return (Double(plan.memoryTotal - others), Double(plan.poolPeakBytes))
+        return (Double(plan.memoryTotal - others) + excess, Double(plan.poolPeakBytes))
     }
 
     /// The largest rank's peak, and the first one's pool.

@@ -150,7 +150,7 @@ public struct TrainedModel {
         return try Training.evaluate(
             on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName
         ) { (input) throws(CommunicationError) in
-            model.loss(of: input, Pass()).buffer.doubles[0]
+            model.loss(of: input, Pass()).float64
         }!  // Nobody asks it to stop.
     }
 

@@ -119,7 +119,7 @@ extension Model {
             }
             if index < blockCount { value = block(index, value, pass) }
         }
-        let loss = loss(value, input, pass).buffer.doubles[0]
+        let loss = loss(value, input, pass).float64
         return finding ?? (loss.isFinite ? nil : NonFinite(.loss, element: 0, value: loss))
     }
 }
