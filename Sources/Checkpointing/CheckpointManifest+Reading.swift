@@ -5,6 +5,8 @@ import Tensors
 extension CheckpointManifest {
     /// Bytes of a manifest, files and tensors that it may name: what a hostile one can make a reader spend.
     static let longest = 1 << 23
+    /// Bytes of a text beside a manifest. An import takes no longer one, so that what it saves is read again.
+    package static let longestText = 1 << 24
     private static let mostFiles = 1 << 14
     private static let mostTensors = 100_000
 

@@ -84,10 +84,10 @@ extension CheckpointManifest {
                 "\(folder.path.printablePath): expected a file \(name), found none in the manifest")
         }
         let input = try folder.open(file)
-        guard input.byteCount <= CheckpointManifest.longest else {
+        guard input.byteCount <= CheckpointManifest.longestText else {
             throw CheckpointError(
                 .unusable,
-                "\(input.path.printablePath): expected at most \(CheckpointManifest.longest) "
+                "\(input.path.printablePath): expected at most \(CheckpointManifest.longestText) "
                     + "bytes, found \(input.byteCount)")
         }
         try file.compare(input)

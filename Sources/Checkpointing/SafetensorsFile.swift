@@ -16,9 +16,13 @@ package final class SafetensorsReader: Sendable {
         try self.init(InputFile(path))
     }
 
-    init(_ file: InputFile) throws(CheckpointError) {
-        self.file = file
-        header = try SafetensorsHeader(reading: file)
+    convenience init(_ file: InputFile) throws(CheckpointError) {
+        self.init(file, try SafetensorsHeader(reading: file))
+    }
+
+    /// - Parameter header: that of the file, read before.
+    init(_ file: InputFile, _ header: SafetensorsHeader) {
+        (self.file, self.header) = (file, header)
         indices = Dictionary(
             uniqueKeysWithValues: header.entries.enumerated().map { ($1.name, $0) })
     }

@@ -60,6 +60,9 @@ struct SafetensorsHeader: Sendable {
 
     init(reading file: InputFile) throws(CheckpointError) {
         let path = file.path.printablePath
+        if let found = try file.placeholder() {
+            throw CheckpointError(.unusable, "\(path): expected a safetensors file, found \(found)")
+        }
         guard file.byteCount >= 10 else {
             throw CheckpointError(
                 .unusable, "\(path): expected a safetensors file, found \(file.byteCount) bytes")

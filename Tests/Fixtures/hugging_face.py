@@ -3,6 +3,7 @@
 usage: python hugging_face.py make                      writes hugging_face/, a random model, and its logits
        python hugging_face.py logits FOLDER OUT ID…     logits of FOLDER's model for the tokens: raw Float32
        python hugging_face.py encode FOLDER TEXTFILE    the ids that AutoTokenizer gives, on one line
+       python hugging_face.py generate FOLDER COUNT ID…  at most COUNT tokens after those given, on one line
        python hugging_face.py save FOLDER OUT [DTYPE]   loads FOLDER and saves it again
 
 Needs torch, transformers and safetensors. The fixture's sizes are odd where they may be: 3 heads, 22
@@ -58,10 +59,18 @@ def encode(folder, path):
     print(" ".join(str(id) for id in ids))
 
 
+def generate(folder, count, *tokens):
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    prompt = torch.tensor([[int(token) for token in tokens]])
+    with torch.no_grad():
+        ids = model.generate(prompt, max_new_tokens=int(count), do_sample=False)[0]
+    print(" ".join(str(int(id)) for id in ids[len(tokens):]))
+
+
 def save(folder, out, dtype="float32"):
     model = AutoModelForCausalLM.from_pretrained(folder)
     model.to(getattr(torch, dtype)).save_pretrained(out)
 
 
 if __name__ == "__main__":
-    {"make": make, "logits": logits, "encode": encode, "save": save}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "logits": logits, "encode": encode, "generate": generate, "save": save}[sys.argv[1]](*sys.argv[2:])

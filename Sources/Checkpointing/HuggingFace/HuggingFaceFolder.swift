@@ -1,4 +1,5 @@
 import Files
+import Synchronization
 import Tensors
 
 #if canImport(Glibc)
@@ -10,6 +11,8 @@ import Tensors
 package final class HuggingFaceFolder: Sendable {
     package var path: String { folder.path }
     private let folder: InputFolder
+    /// The shard that was read last; no other is open.
+    private let latest = Mutex<(name: String, reader: SafetensorsReader)?>(nil)
 
     package init(_ path: String) throws(CheckpointError) {
         folder = try InputFolder(path, followingLinks: true)
@@ -20,6 +23,10 @@ package final class HuggingFaceFolder: Sendable {
     /// A whole text file.
     package func bytes(of name: String, limit: Int = 1 << 20) throws(CheckpointError) -> [UInt8] {
         let file = try open(name)
+        if let found = try file.placeholder() {
+            throw CheckpointError(
+                .unusable, "\(file.path.printable): expected JSON, found \(found)")
+        }
         guard file.byteCount <= limit else {
             throw CheckpointError(
                 .unusable,
@@ -49,42 +56,63 @@ package final class HuggingFaceFolder: Sendable {
     /// Every tensor of the weights by the name it has there, in one file or in those of an index.
     func tensors() throws(CheckpointError) -> [String: StoredTensor] {
         if has(HuggingFaceFile.weights) {
-            let file = try SafetensorsReader(open(HuggingFaceFile.weights))
+            let shard = try StoredShard(HuggingFaceFile.weights, in: self)
             return Dictionary(
-                uniqueKeysWithValues: file.entries.map {
-                    ($0.name, StoredTensor(file: file, entry: $0))
+                uniqueKeysWithValues: shard.header.entries.map {
+                    ($0.name, StoredTensor(shard: shard, entry: $0))
                 })
         }
         guard has(HuggingFaceFile.index) else {
             throw CheckpointError(
                 .unusable,
                 "\(path.printable): expected \(HuggingFaceFile.weights) or \(HuggingFaceFile.index), "
-                    + "found neither; weights in other formats are not read")
+                    + "found neither; \(try otherWeights())")
         }
         return try indexedTensors()
     }
 
+    /// What there is of weights under other names, and what to do.
+    private func otherWeights() throws(CheckpointError) -> String {
+        let names = try folderNames(path)
+        if let name = names.first(where: {
+            $0.contains(".safetensors.index.") && $0.hasSuffix(".json")
+        }) {
+            return "\(name.printable) is a variant: save the model again without one"
+        }
+        if let name = names.first(where: { $0.hasSuffix(".safetensors") }) {
+            return
+                "\(name.printable) is a variant or a part of one: rename a file that is whole, or save the "
+                + "model again"
+        }
+        if let name = names.first(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".bin.index.json") }
+        ) {
+            return
+                "\(name.printable) is in another format: save the model with safe_serialization=True"
+        }
+        return "weights in other formats are not read"
+    }
+
     private func indexedTensors() throws(CheckpointError) -> [String: StoredTensor] {
         let map = try index()
-        var files: [String: SafetensorsReader] = [:]
+        var shards: [String: StoredShard] = [:]
         var tensors: [String: StoredTensor] = [:]
         // In the order of names, so that of several faults it is always the same that is told.
         for (name, fileName) in map.sorted(by: { $0.key < $1.key }) {
-            if files[fileName] == nil { files[fileName] = try SafetensorsReader(open(fileName)) }
-            guard let file = files[fileName] else { continue }
-            guard let entry = file.entry(named: name) else {
+            if shards[fileName] == nil { shards[fileName] = try StoredShard(fileName, in: self) }
+            guard let shard = shards[fileName] else { continue }
+            guard let entry = shard.entries[name] else {
                 throw CheckpointError(
                     .unusable,
-                    "\(file.path.printable): expected tensor \(name.printable), as "
+                    "\(shard.path.printable): expected tensor \(name.printable), as "
                         + "\(HuggingFaceFile.index) says, found none of that name")
             }
-            tensors[name] = StoredTensor(file: file, entry: entry)
+            tensors[name] = StoredTensor(shard: shard, entry: entry)
         }
-        for (fileName, file) in files.sorted(by: { $0.key < $1.key }) {
-            for entry in file.entries where map[entry.name] != fileName {
+        for (fileName, shard) in shards.sorted(by: { $0.key < $1.key }) {
+            for entry in shard.header.entries where map[entry.name] != fileName {
                 throw CheckpointError(
                     .unusable,
-                    "\(file.path.printable): tensor \(entry.name.printable): expected it in "
+                    "\(shard.path.printable): tensor \(entry.name.printable): expected it in "
                         + "\(HuggingFaceFile.index), found "
                         + (map[entry.name].map { "\($0.printable) there" } ?? "no such name"))
             }
@@ -139,7 +167,23 @@ package final class HuggingFaceFolder: Sendable {
         return map
     }
 
-    private func open(_ name: String) throws(CheckpointError) -> InputFile {
+    /// The file of a shard, opened where it is not the one that was read last.
+    func reader(of shard: StoredShard) throws(CheckpointError) -> SafetensorsReader {
+        if let latest = latest.withLock({ $0 }), latest.name == shard.name { return latest.reader }
+        latest.withLock { $0 = nil }
+        let file = try open(shard.name)
+        guard file.byteCount == shard.byteCount else {
+            throw CheckpointError(
+                .unusable,
+                "\(file.path.printable): expected \(shard.byteCount) bytes as before, found "
+                    + "\(file.byteCount); it changed while it was read")
+        }
+        let reader = SafetensorsReader(file, shard.header)
+        latest.withLock { $0 = (shard.name, reader) }
+        return reader
+    }
+
+    func open(_ name: String) throws(CheckpointError) -> InputFile {
         do throws(CheckpointError) {
             return try folder.open(name)
         } catch {
@@ -151,36 +195,6 @@ package final class HuggingFaceFolder: Sendable {
                 .unusable,
                 "\(path.printable)/\(name.printable): expected a file, found a symbolic link; copy the "
                     + "folder with cp -rL")
-        }
-    }
-}
-
-/// A tensor of a safetensors file.
-struct StoredTensor: Sendable {
-    let file: SafetensorsReader
-    let entry: SafetensorsEntry
-
-    /// Whether its elements can be had as Float32.
-    var isFloat: Bool { [.float32, .float16, .bfloat16].contains(entry.type) }
-
-    /// Fills a Float32 buffer with elements, in row-major order. Every Float16 and BFloat16 is a Float32.
-    func read(elements range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
-        switch entry.type {
-        case .float16:
-            let halves = Buffer(count: range.count, dtype: .float16)
-            try file.read(entry, elements: range, into: halves)
-            let values = Tensor(buffer: halves, shape: [range.count]).converted(to: .float32)
-            buffer.copyBytes(from: values.buffer)
-        case .bfloat16:
-            // The upper half of a Float32's bits.
-            let halves = Buffer(count: range.count, dtype: .float16)
-            let start = file.header.byteCount + entry.bytes.lowerBound
-            try file.file.read(into: halves, at: start + range.lowerBound * entry.type.size)
-            let (source, target) = (halves.halves, buffer.floats)
-            for index in 0..<range.count {
-                target[index] = Float(bitPattern: UInt32(source[index].bitPattern) << 16)
-            }
-        default: try file.read(entry, elements: range, into: buffer)
         }
     }
 }

@@ -29,6 +29,18 @@ package struct HuggingFaceTensor: Sendable {
         ".attn.c_attn.weight", ".attn.c_proj.weight", ".mlp.c_fc.weight", ".mlp.c_proj.weight",
     ]
 
+    /// What wrappers of PyTorch put before names: DataParallel and its successors, torch.compile.
+    private static let wrappers = ["module.", "_orig_mod."]
+
+    /// A name without what wrappers put before it.
+    static func unwrapped(_ name: String) -> String {
+        var rest = name[...]
+        while let wrapper = wrappers.first(where: { rest.hasPrefix($0) }) {
+            rest = rest.dropFirst(wrapper.count)
+        }
+        return String(rest)
+    }
+
     /// Whether a name without prefix is a mask that older versions of transformers stored.
     static func isMask(_ name: String) -> Bool {
         name.hasPrefix("h.")

@@ -8,6 +8,8 @@ package struct HuggingFaceWeights: Sendable {
     /// By our names.
     private let stored: [String: StoredTensor]
     private let head: StoredTensor?
+    /// What a person should know.
+    package let notes: [String]
 
     /// Throws `unusable` or `mismatch` with what is missing, of another shape or type, or too much.
     ///
@@ -18,20 +20,30 @@ package struct HuggingFaceWeights: Sendable {
         var stored: [String: StoredTensor] = [:]
         var head: StoredTensor?
         let found = try folder.tensors()
-        for (name, tensor) in found.sorted(by: { $0.key < $1.key }) {
+        var wrapped: [String] = []
+        for (given, tensor) in found.sorted(by: { $0.key < $1.key }) {
+            let name = HuggingFaceTensor.unwrapped(given)
+            if name != given { wrapped.append(given) }
             let isPrefixed = name.hasPrefix(HuggingFaceTensor.prefix)
             let own = isPrefixed ? String(name.dropFirst(HuggingFaceTensor.prefix.count)) : name
             if HuggingFaceTensor.isMask(own) { continue }
-            if name == HuggingFaceTensor.head {
-                head = tensor
-            } else if stored.updateValue(tensor, forKey: own) != nil {
+            let isHead = name == HuggingFaceTensor.head
+            guard isHead ? head == nil : stored[own] == nil else {
                 throw CheckpointError(
                     .unusable,
-                    "\(tensor.file.path.printable): tensor \(own.printable): expected it once, found it "
-                        + "with the prefix \(HuggingFaceTensor.prefix) and without")
+                    "\(tensor.path.printable): tensor \(own.printable): expected it once, found it with a "
+                        + "prefix and without")
             }
+            if isHead { head = tensor } else { stored[own] = tensor }
         }
         (self.tensors, self.stored, self.head) = (tensors, stored, head)
+        notes =
+            wrapped.first.map {
+                [
+                    "\(wrapped.count) names of tensors begin with module. or _orig_mod., which is left out: "
+                        + $0.printable
+                ]
+            } ?? []
         var problems = tensors.compactMap { self.problem(with: $0) } + unexpected
         if head == nil, !isTied {
             problems.append(
@@ -55,7 +67,7 @@ package struct HuggingFaceWeights: Sendable {
         }
         guard found.isFloat else {
             return
-                "tensor \(tensor.name): expected F32, F16 or BF16, found \(found.entry.type.rawValue)"
+                "tensor \(tensor.name): expected F32, F16, BF16 or F64, found \(found.entry.type.rawValue)"
         }
         return nil
     }
@@ -95,6 +107,26 @@ package struct HuggingFaceWeights: Sendable {
         }
     }
 
+    /// Throws where a weight is no number, or is beyond Float32. It reads all of them.
+    package func checkValues() throws(CheckpointError) {
+        for tensor in tensors {
+            guard let source = stored[tensor.name] else { continue }
+            var position = 0
+            try forEachBlock(of: tensor.shape.count) { (range, block) throws(CheckpointError) in
+                try source.read(elements: range, into: block)
+            } take: { (block) throws(CheckpointError) in
+                if let index = (0..<block.count).first(where: { !block.floats[$0].isFinite }) {
+                    throw CheckpointError(
+                        .mismatch,
+                        "\(source.path.printable): tensor \(source.entry.name.printable): expected finite "
+                            + "numbers, found \(block.floats[index]) at element \(position + index); save the "
+                            + "model again from a state before it broke")
+                }
+                position += block.count
+            }
+        }
+    }
+
     /// Throws where there is a head of its own: ours is the token table, which a folder may have twice, not two
     /// of them. It reads both.
     package func checkHead() throws(CheckpointError) {
@@ -102,7 +134,7 @@ package struct HuggingFaceWeights: Sendable {
         guard head.isFloat, head.entry.shape == table.entry.shape else {
             throw CheckpointError(
                 .mismatch,
-                "\(head.file.path.printable): tensor \(HuggingFaceTensor.head): expected "
+                "\(head.path.printable): tensor \(HuggingFaceTensor.head): expected "
                     + "\(table.entry.shape) as \(HuggingFaceTensor.table) has, found "
                     + "\(head.entry.type.rawValue) \(head.entry.shape)")
         }
@@ -117,9 +149,10 @@ package struct HuggingFaceWeights: Sendable {
             where block.floats[index].bitPattern != other.floats[index].bitPattern {
                 throw CheckpointError(
                     .mismatch,
-                    "\(head.file.path.printable): tensor \(HuggingFaceTensor.head): expected the values "
+                    "\(head.path.printable): tensor \(HuggingFaceTensor.head): expected the values "
                         + "of \(HuggingFaceTensor.table), found another at element \(position + index); "
-                        + "a head of its own is not supported")
+                        + "a head of its own is not supported: tie it (model.tie_weights()) and save again"
+                )
             }
             position += block.count
         }

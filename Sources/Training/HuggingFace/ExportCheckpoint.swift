@@ -30,23 +30,32 @@ public func exportCheckpoint(
     let tokenizer = try? Tokenizer(json: Array(identity.tokenizer.utf8), name: "tokenizer.json")
     let model = try configuration.makeModel(vocabulary: tokenizer?.vocabularySize)
 
+    let passedOn = try PassedOnFiles(besides: reader.path, run: identity.run)
+    let end = tokenizer?.endOfText.map(String.init)
     let settings = configuration.model.gpt2ConfigurationFile(
-        vocabulary: model.vocabularySize, endOfText: tokenizer?.endOfText)
+        vocabulary: model.vocabularySize,
+        tokenIDs: passedOn?.tokenIDs
+            ?? ["bos_token_id", "eos_token_id"].map { ($0, end ?? "null") })
     var texts = [(name: HuggingFaceFile.configuration, bytes: Array(settings.utf8))]
     if let tokenizer {
         texts += tokenizer.huggingFaceFiles(contextLength: model.contextLength)
-        if let end = tokenizer.endOfText {
-            texts.append(
-                (
-                    "generation_config.json",
-                    Array("{\n  \"bos_token_id\": \(end),\n  \"eos_token_id\": \(end)\n}\n".utf8)
-                ))
-        }
     } else {
         // It came with an import, and goes out as it came in.
         texts.append((HuggingFaceFile.tokenizer, Array(identity.tokenizer.utf8)))
         notes.append(
-            "tokenizer.json is passed on as it was imported; what stood beside it is to be copied")
+            "tokenizer.json is passed on as it was imported"
+                + (passedOn == nil
+                    ? "; what stood beside it is to be copied, as the run directory has nothing of it"
+                    : ", and so are its settings"))
+    }
+    if let passedOn {
+        notes += passedOn.notes
+        let more = passedOn.files.filter { $0.name != HuggingFaceFile.configuration }
+        texts.removeAll { text in more.contains { $0.name == text.name } }
+        texts += more
+    } else if let end {
+        let text = "{\n  \"bos_token_id\": \(end),\n  \"eos_token_id\": \(end)\n}\n"
+        texts.append((PassedOnFiles.generation, Array(text.utf8)))
     }
     do throws(CheckpointError) {
         let export = HuggingFaceExport(

@@ -138,22 +138,25 @@ private struct Reading {
 
 extension RunConfiguration.Model {
     /// `config.json` of this model for transformers.
-    func gpt2ConfigurationFile(vocabulary: Int, endOfText: Int?) -> String {
+    ///
+    /// - Parameter tokenIDs: keys of special tokens and their values, as JSON; what is missing has the default of
+    ///   `GPT2Config`.
+    func gpt2ConfigurationFile(
+        vocabulary: Int, tokenIDs: [(key: String, value: String)]
+    ) -> String {
         let function =
             switch activation {
             case .geluTanh: "gelu_new"
             case .geluErf: "gelu"
             }
-        let end = endOfText.map(String.init) ?? "null"
+        let ids = tokenIDs.map { "\n  \"\($0.key)\": \($0.value)," }.joined()
         return """
             {
               "activation_function": "\(function)",
               "add_cross_attention": false,
               "architectures": ["GPT2LMHeadModel"],
-              "attn_pdrop": \(dropout),
-              "bos_token_id": \(end),
+              "attn_pdrop": \(dropout),\(ids)
               "embd_pdrop": \(dropout),
-              "eos_token_id": \(end),
               "initializer_range": 0.02,
               "layer_norm_epsilon": 1e-05,
               "model_type": "gpt2",

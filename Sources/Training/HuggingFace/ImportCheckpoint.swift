@@ -27,6 +27,7 @@ public func importCheckpoint(
     let file = try GPT2ConfigurationFile(folder)
     var notes: [String] = []
     let stock = try ImportedTokenizer(folder)
+    let passedOn = PassedOnFiles(of: folder)
     let dataset = try openDataset(given, &notes)
     let tokenizer = try choose(dataset?.tokenizer, stock, path: path, &notes)
     let configuration = try configure(file, given, directory, tokenizer)
@@ -45,8 +46,14 @@ public func importCheckpoint(
         try HuggingFaceWeights(in: folder, expecting: tensors, isTied: file.isTied)
     }
 
-    // It reads the table: what is wrong with a folder is told before there is a run directory.
+    notes += weights.notes
+    // With a tokenizer of other data, the folder's ids mean nothing.
+    let keepsFiles = tokenizer == nil || stock.known != nil
+    if keepsFiles { notes += passedOn.notes }
+
+    // They read the weights: what is wrong with a folder is told before there is a run directory.
     try checkpointing { () throws(CheckpointError) in try weights.checkHead() }
+    try checkpointing { () throws(CheckpointError) in try weights.checkValues() }
     let lock = try RunLock(directory: directory)
     defer { withExtendedLifetime(lock) {} }
     guard !entryExists("\(directory)/\(MetricsFile.name)"),
@@ -61,6 +68,7 @@ public func importCheckpoint(
         datasetDigest: dataset?.fingerprint ?? "none")
     // The checkpoint is last, and makes the run: what ends an import before leaves none.
     try write(configuration.yaml, to: "\(directory)/configuration.yaml")
+    if keepsFiles { try passedOn.write(to: directory, run: identity.run) }
     let saved = try checkpointing { () throws(CheckpointError) in
         let moments = configuration.makeOptimizer().momentNames.flatMap { moment in
             StreamedTensor.zeros(like: weights.state) { "optimizer.\(moment).\($0)" }
@@ -104,7 +112,8 @@ private struct ImportedTokenizer {
             return
         }
         let bytes = try checkpointing { () throws(CheckpointError) in
-            try folder.bytes(of: HuggingFaceFile.tokenizer, limit: limit << 2)
+            try folder.bytes(
+                of: HuggingFaceFile.tokenizer, limit: CheckpointManifest.longestText)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw RunError(

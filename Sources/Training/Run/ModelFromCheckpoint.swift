@@ -173,8 +173,8 @@ public struct TrainedModel {
     ) throws(RunError) {
         var ids = try encoded(prompt)
         if ids.isEmpty { ids = [Int32(tokenizer.startToken)] }
-        // Characters of several bytes come out whole: text is decoded again from the last whole point.
-        var pending: [Int32] = []
+        // Characters of several bytes, which are several tokens, come out whole.
+        var stream = UTF8TextStream()
         let model = model
         let tokenizer = tokenizer
         _ = try Models.generate(
@@ -182,12 +182,10 @@ public struct TrainedModel {
             vocabulary: tokenizer.vocabularySize,
             end: tokenizer.endOfText.map { Int32($0) }
         ) { token throws(RunError) in
-            pending.append(token)
-            let text = tokenizer.decode(pending)
-            guard !text.hasSuffix("\u{FFFD}") || pending.count >= 4 else { return }
-            try onText(text)
-            pending = []
+            let text = stream.append(tokenizer.bytes(of: CollectionOfOne(token)))
+            if !text.isEmpty { try onText(text) }
         }
-        if !pending.isEmpty { try onText(tokenizer.decode(pending)) }
+        let rest = stream.finish()
+        if !rest.isEmpty { try onText(rest) }
     }
 }

@@ -66,6 +66,7 @@ import Testing
         let weights = try HuggingFaceWeights(
             in: HuggingFaceFolder(path), expecting: tensors, isTied: isTied)
         try weights.checkHead()
+        try weights.checkValues()
         var values: [String: [Float]] = [:]
         for tensor in weights.state {
             #expect(tensor.spec.axis == nil, "in logical order")
@@ -163,6 +164,11 @@ import Testing
 
     private static func stored(_ values: [Float], as type: SafetensorsType) -> Buffer {
         guard type != .float32 else { return Tensor(values, shape: [values.count]).buffer }
+        if type == .float64 {
+            let buffer = Buffer(count: values.count, dtype: .float64)
+            for (index, value) in values.enumerated() { buffer.doubles[index] = Double(value) }
+            return buffer
+        }
         let buffer = Buffer(count: values.count, dtype: .float16)
         for (index, value) in values.enumerated() {
             buffer.halves[index] =
@@ -172,7 +178,9 @@ import Testing
         return buffer
     }
 
-    @Test(arguments: [SafetensorsType.float32, .float16, .bfloat16], [true, false])
+    @Test(
+        arguments: [SafetensorsType.float32, .float16, .bfloat16, .float64],
+        [true, false])
     func everyTypeAndEitherPrefixIsRead(type: SafetensorsType, isPrefixed: Bool) throws {
         let mask: (name: String, shape: Shape, values: [Float]) = (
             "h.0.attn.bias", [1, 1, 2, 2], [1, 0, 1, 1]
@@ -210,5 +218,74 @@ import Testing
         let none = try Self.write(.float32)
         let error = checkpointError { _ = try Self.imported(none.path, isTied: false) }
         #expect(error?.message.contains("lm_head.weight: expected it where") == true)
+    }
+
+    /// Names as DataParallel and torch.compile leave them, in either order, and the head's too.
+    @Test(arguments: ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+    func wrappersAreLeftOut(wrapper: String) throws {
+        let head = ("\(wrapper)lm_head.weight", Shape([9, 6]), Self.values([9, 6]))
+        let folder = try Self.write(.float32, more: [head]) { "\(wrapper)transformer.\($0)" }
+        #expect(try Self.imported(folder.path).count == Self.parameters.count)
+        let notes = try HuggingFaceWeights(
+            in: HuggingFaceFolder(folder.path), expecting: Self.tensors, isTied: true
+        ).notes
+        #expect(notes.count == 1 && notes[0].hasPrefix("5 names of tensors"), "\(notes)")
+        let twice = try Self.write(
+            .float32, more: [(wrapper + "ln_f.bias", [6], Self.values([6]))])
+        let error = checkpointError { _ = try Self.imported(twice.path) }
+        #expect(error?.message.contains("ln_f.bias: expected it once") == true)
+    }
+
+    @Test(arguments: [Float.nan, .infinity, -.infinity])
+    func aWeightThatIsNoNumberIsNamed(value: Float) throws {
+        let folder = try Self.write(.float32)
+        let path = "\(folder.path)/model.safetensors"
+        let reader = try SafetensorsReader(path: path)
+        let entry = try #require(reader.entry(named: "ln_f.bias"))
+        var bytes = try [UInt8](Data(contentsOf: URL(fileURLWithPath: path)))
+        let data = bytes.count - reader.entries.reduce(0) { max($0, $1.bytes.upperBound) }
+        for index in 0..<4 {
+            bytes[data + entry.bytes.lowerBound + 8 + index] = UInt8(
+                truncatingIfNeeded: value.bitPattern >> (8 * index))
+        }
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
+        let error = checkpointError { _ = try Self.imported(folder.path) }
+        let message = "tensor ln_f.bias: expected finite numbers, found \(value) at element 2"
+        #expect(error?.message.contains(message) == true, "\(error?.message ?? "none")")
+    }
+
+    @Test(arguments: [
+        ("model.fp16.safetensors", "a variant"),
+        ("model.safetensors.index.fp16.json", "a variant"),
+        ("weights.msgpack", "in other formats are not read"),
+        ("pytorch_model.bin", "another format"),
+    ])
+    func weightsOfOtherNamesAreNamed(file: (name: String, message: String)) throws {
+        let folder = try TemporaryFolder()
+        try Data("{}".utf8).write(to: URL(fileURLWithPath: "\(folder.path)/\(file.name)"))
+        let error = checkpointError { _ = try Self.imported(folder.path) }
+        #expect(error?.message.contains(file.message) == true, "\(error?.message ?? "none")")
+    }
+
+    /// However many shards a folder has, one of them is open at a time.
+    @Test func oneShardIsOpenAtATime() throws {
+        let folder = try TemporaryFolder()
+        let output = "\(folder.path)/out"
+        _ = try HuggingFaceExport(Self.tensors, texts: [], shardLimit: 1).write(
+            Self.checkpoint(in: folder), to: output)
+        func open() throws -> Int {
+            try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count {
+                let path = try? FileManager.default.destinationOfSymbolicLink(
+                    atPath: "/proc/self/fd/\($0)")
+                return path?.hasPrefix("\(output)/") == true
+            }
+        }
+        let weights = try HuggingFaceWeights(
+            in: HuggingFaceFolder(output), expecting: Self.tensors, isTied: true)
+        #expect(try open() == 0)
+        for tensor in weights.state {
+            try tensor.forEachBlock { (_) throws(CheckpointError) in }
+            #expect(try open() == 1, "\(tensor.name)")
+        }
     }
 }

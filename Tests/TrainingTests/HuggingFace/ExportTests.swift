@@ -119,6 +119,32 @@ enum Python {
         #expect(largestDifference(control, theirs) > 1e-2, "control")
     }
 
+    /// A folder's eos, which is another than our tokenizer's, goes through an import and an export.
+    @Test(.enabled(if: Python.hasTransformers, reason))
+    func transformersStopsAtTheFoldersEnd() throws {
+        let folder = try TemporaryFolder()
+        let model = try HuggingFaceFixture.copy(into: folder)
+        func generated(_ name: String) throws -> [Substring] {
+            let arguments = ["generate", folder.file(name), "8", "5", "7", "9"]
+            let launch = try Python.run([Python.fixture] + arguments)
+            #expect(launch.exitCode == 0)
+            return launch.output.split(whereSeparator: \.isWhitespace)
+        }
+        let free = try generated("model")
+        try #require(free.count == 8, "the control stops at no end")
+        for name in ["config.json", "generation_config.json"] {
+            let text = try String(decoding: folder.bytes("model/\(name)"), as: UTF8.self)
+            try folder.write(
+                "model/\(name)",
+                text.replacingOccurrences(
+                    of: "\"eos_token_id\": 256", with: "\"eos_token_id\": \(free[2])"))
+        }
+        _ = try importCheckpoint(model, into: folder.file("run"))
+        _ = try exportCheckpoint(folder.file("run"), to: folder.file("out"))
+        let end = try #require(free.firstIndex(of: free[2]))
+        #expect(try generated("out") == Array(free[...end]))
+    }
+
     /// Characters from a run's text; bytes of any text from an import.
     @Test(.enabled(if: Python.hasTransformers, reason), arguments: [true, false])
     func autoTokenizerGivesTheIds(isCharacter: Bool) throws {

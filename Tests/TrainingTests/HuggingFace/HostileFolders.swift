@@ -230,6 +230,18 @@ struct HostileFolder: Sendable {
             name: "an empty file", file: "model.safetensors", content: .text(""),
             message: "model.safetensors: expected a safetensors file, found 0 bytes"),
         HostileFolder(
+            name: "a pointer of Git LFS", file: "model.safetensors",
+            content: .text(
+                "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 548105171\n"),
+            message: "found a pointer of Git LFS; fetch the file itself: git lfs pull"),
+        HostileFolder(
+            name: "a web page", file: "model.safetensors",
+            content: .text("\n<!DOCTYPE html>\n<html><head></head></html>"),
+            message: "found a web page; download the file itself"),
+        HostileFolder(
+            name: "a web page for a configuration", file: "config.json",
+            content: .text("<html>"), message: "expected JSON, found a web page"),
+        HostileFolder(
             name: "a length of 2^64 - 1", file: "model.safetensors",
             content: .bytes([UInt8](repeating: 0xff, count: 16)), message: "expected a header of"),
         weights("no tensors", "{}", "wte.weight: expected [259, 18], found none"),
@@ -239,7 +251,7 @@ struct HostileFolder: Sendable {
             "expected 18648 bytes after the header, found 4"),
         weights(
             "integers", table("I64", "[259,18]", 37_296), data: 37_296,
-            "wte.weight: expected F32, F16 or BF16, found I64"),
+            "wte.weight: expected F32, F16, BF16 or F64, found I64"),
         weights(
             "a turned table", table("F32", "[18,259]", 18_648), data: 18_648,
             "wte.weight: expected [259, 18], found [18, 259]"),

@@ -115,4 +115,57 @@ func largestDifference(_ first: [Float], _ second: [Float]) -> Float {
         _ = try exportCheckpoint(run, to: folder.file("out"))
         #expect(try folder.bytes("out/tokenizer.json") == Array(foreign.utf8))
     }
+
+    /// Special tokens and generation settings that are not ours go out as they came in.
+    @Test(arguments: [true, false]) func settingsGoThrough(hasOurTokenizer: Bool) throws {
+        let folder = try TemporaryFolder()
+        let model = try HuggingFaceFixture.copy(into: folder)
+        if !hasOurTokenizer {
+            try FileManager.default.removeItem(atPath: "\(model)/murmuration-tokenizer.json")
+            try folder.write("model/tokenizer.json", "{\"model\": {\"type\": \"BPE\"}}")
+        }
+        var text = try String(decoding: folder.bytes("model/config.json"), as: UTF8.self)
+        text = text.replacingOccurrences(
+            of: "\"bos_token_id\": 256", with: "\"bos_token_id\": null"
+        )
+        .replacingOccurrences(
+            of: "\"eos_token_id\": 256", with: "\"eos_token_id\": [3, 4], \"pad_token_id\": 258")
+        try folder.write("model/config.json", text)
+        let settings = [
+            "generation_config.json":
+                "{\"eos_token_id\": [3, 4], \"temperature\": 0.5, \"top_k\": 7}",
+            "tokenizer_config.json": "{\"eos_token\": \"<end>\", \"pad_token\": \"<pad>\"}",
+            "special_tokens_map.json": "{\"eos_token\": {\"content\": \"<end>\"}}",
+        ]
+        for (name, text) in settings { try folder.write("model/\(name)", text) }
+        _ = try importCheckpoint(model, into: folder.file("run"))
+        let export = try exportCheckpoint(folder.file("run"), to: folder.file("out"))
+        #expect(try folder.names(in: "out") == export.files)
+        for (name, text) in settings {
+            #expect(try folder.bytes("out/\(name)") == Array(text.utf8), "\(name)")
+        }
+        let members = try #require(
+            JSONSerialization.jsonObject(with: Data(folder.bytes("out/config.json")))
+                as? [String: Any])
+        #expect(members["bos_token_id"] is NSNull)
+        #expect(members["eos_token_id"] as? [Int] == [3, 4])
+        #expect(members["pad_token_id"] as? Int == 258)
+    }
+
+    /// What an import takes, a checkpoint gives back; what is longer is refused before there is a run.
+    @Test(arguments: [(12 << 20, true), (17 << 20, false)])
+    func aLongTokenizerIsReadAgainOrRefused(size: (bytes: Int, fits: Bool)) throws {
+        let folder = try TemporaryFolder()
+        let model = try HuggingFaceFixture.copy(into: folder)
+        try FileManager.default.removeItem(atPath: "\(model)/murmuration-tokenizer.json")
+        try folder.write("model/tokenizer.json", "{}" + String(repeating: " ", count: size.bytes))
+        do {
+            _ = try importCheckpoint(model, into: folder.file("run"))
+            #expect(size.fits)
+            _ = try exportCheckpoint(folder.file("run"), to: folder.file("out"))
+        } catch {
+            #expect(!size.fits && error.message.contains("at most 16777216 bytes"), "\(error)")
+            #expect(try folder.names() == ["model"])
+        }
+    }
 }
