@@ -165,12 +165,12 @@ extension CheckpointError {
         _ path: String, as expected: String, _ type: mode_t, followingLinks: Bool = true,
         _ code: Int32 = errno
     ) -> CheckpointError {
-        if [ENOENT, ELOOP, ENOTDIR, EISDIR, ENXIO].contains(code),
+        let isDamage = [ENOENT, ELOOP, ENOTDIR, EISDIR, ENXIO].contains(code)
+        if isDamage,
             let found = FileKind.unfit(path, for: type, followingLinks: followingLinks)
         {
             return unfit(path, found, as: expected)
         }
-        let isDamage = [ENOENT, ELOOP, ENOTDIR, EISDIR, ENXIO].contains(code)
         let reason = String(cString: strerror(code))
         return CheckpointError(
             code == EIO || code == ESTALE ? .unreadable : isDamage ? .unusable : .io,

@@ -9,7 +9,6 @@ final class ScratchFolder {
     private let end = End()
     private var actions: [(number: Int32, before: sigaction)] = []
 
-    private static let numbers = [SIGTERM, SIGINT, SIGHUP, SIGUSR1]
     private static let received = Atomic<Int32>(0)
 
     /// Whether the folder is gone, told to the thread that watches.
@@ -18,17 +17,13 @@ final class ScratchFolder {
     /// - Parameter name: of the folder; the ranks of a host that share it have the same.
     init(name: String) {
         path = FileManager.default.temporaryDirectory.appendingPathComponent(name).path
-        for number in ScratchFolder.numbers {
+        for number in StopSignal.numbers where !StopSignal.isIgnored(number) {
             var (action, before) = (sigaction(), sigaction())
-            sigaction(number, nil, &before)
-            // What is ignored stays so, as under nohup.
-            let address = unsafeBitCast(before.__sigaction_handler.sa_handler, to: Int.self)
-            if address == 1 { continue }
             action.__sigaction_handler.sa_handler = {
                 ScratchFolder.received.store($0, ordering: .relaxed)
             }
             action.sa_flags = SA_RESTART
-            sigaction(number, &action, nil)
+            sigaction(number, &action, &before)
             actions.append((number, before))
         }
         // A handler may not remove files: this does, where the work in between asks nobody.

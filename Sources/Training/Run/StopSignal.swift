@@ -7,7 +7,7 @@ import Synchronization
 /// A request from outside to save and leave: SIGTERM, SIGINT, SIGHUP or SIGUSR1. The handler sets a flag; what it
 /// means is agreed by all ranks at the end of a step.
 public enum StopSignal {
-    private static let numbers = [SIGTERM, SIGINT, SIGHUP, SIGUSR1]
+    static let numbers = [SIGTERM, SIGINT, SIGHUP, SIGUSR1]
     private static let received = Atomic<Int32>(0)
 
     /// Before MPI is initialised, so that no signal finds the default handler.
@@ -33,8 +33,8 @@ public enum StopSignal {
         pthread_sigmask(SIG_UNBLOCK, &signals, nil)
     }
 
-    /// `nohup` lets a run outlive its terminal.
-    private static func isIgnored(_ number: Int32) -> Bool {
+    /// Whether whoever started this process had it ignore the signal, as `nohup` does.
+    static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
         sigaction(number, nil, &action)
         // `SIG_IGN`, which is no function.

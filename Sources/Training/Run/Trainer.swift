@@ -191,11 +191,7 @@ final class Trainer<Network: Model> {
 
     /// Whether every number of the state is finite, on all ranks. Collective.
     private func isSound() throws(RunError) -> Bool {
-        let isFinite = replica.savedState.allSatisfy { tensor in
-            tensor.pieces.allSatisfy { piece in
-                (0..<piece.buffer.count).allSatisfy { piece.buffer.floats[$0].isFinite }
-            }
-        }
+        let isFinite = replica.savedState.allSatisfy { $0.nonFinite == nil }
         return try world.communicator.gather(isFinite).allSatisfy(\.self)
     }
 
