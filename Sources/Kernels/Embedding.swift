@@ -74,3 +74,20 @@ private func scatterAddRows<Element: StoredElement>(
         }
     }
 }
+
+/// table[rows[i]] += sums[i], with no row twice.
+///
+/// - Parameters:
+///   - sums: `[count × width]`.
+///   - table: rows of `width`, added to.
+package func addRows(
+    _ sums: UnsafePointer<Float>, rows: UnsafePointer<Int32>, count: Int,
+    into table: UnsafeMutablePointer<Float>, width: Int
+) {
+    parallelRows(count, width: width) { places in
+        for place in places {
+            let target = table + Int(rows[place]) * width
+            map(target, sums + place * width, into: target, width) { $0 + $1 }
+        }
+    }
+}

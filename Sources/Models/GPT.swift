@@ -81,18 +81,13 @@ public final class GPT: Generative {
     let dropout: Dropout
     package let blocks: [GPTBlock]
     let finalNorm: LayerNorm
-    private let numerics: Numerics
-    private let labelSmoothing: Double
+    public let output: OutputProjection
 
-    /// - Parameters:
-    ///   - recompute: what training keeps no activations of.
-    ///   - labelSmoothing: ε of the training loss, over the whole vocabulary.
+    /// - Parameter recompute: what training keeps no activations of.
     public init(
-        _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none,
-        labelSmoothing: Double = 0
+        _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none
     ) {
-        (self.configuration, self.numerics) = (configuration, numerics)
-        self.labelSmoothing = labelSmoothing
+        self.configuration = configuration
         let width = configuration.width
         tokens = Embedding(
             "wte", count: configuration.vocabulary, width: width, deviation: 0.02, isSharded: true,
@@ -105,11 +100,22 @@ public final class GPT: Generative {
             GPTBlock("h.\($0)", configuration, numerics: numerics, recompute: recompute)
         }
         finalNorm = LayerNorm("ln_f", width: width, numerics: numerics)
+        output = OutputProjection(tokens.weight, numerics: numerics)
     }
 
     public var parameters: [Parameter] {
         tokens.parameters + positions.parameters + blocks.flatMap(\.parameters)
             + finalNorm.parameters
+    }
+
+    public var tensorPlan: [TensorSplit] {
+        [.vocabulary(tokens)]
+            + blocks.flatMap { block -> [TensorSplit] in
+                [
+                    .columns(block.attention.projection), .rows(block.attention.output),
+                    .columns(block.feedForward.up), .rows(block.feedForward.down),
+                ]
+            }
     }
 
     public var blockCount: Int { blocks.count }
@@ -125,17 +131,14 @@ public final class GPT: Generative {
         return dropout(x, pass)
     }
 
-    public func block(_ index: Int, _ value: Tensor, _ pass: Pass) -> Tensor {
+    public func block(
+        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
+    ) -> Tensor {
         blocks[index](value, pass)
     }
 
-    /// Labels are smoothed in training; an evaluation reports the plain cross-entropy.
-    public func loss(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
-        linearCrossEntropy(
-            finalNorm(value, pass), table: tokens.weight.leaf, vocabulary: tokens.weight.slices,
-            targets: input["targets"], weights: input.weights,
-            tokens: pass.tokens(numerics), smoothing: pass.isTraining ? labelSmoothing : 0,
-            tape: pass.tape)
+    public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
+        finalNorm(value, pass)
     }
 
     public func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor {
@@ -146,21 +149,11 @@ public final class GPT: Generative {
         precondition(!state.tokens.isEmpty, "GPT: expected at least one token to continue")
         let seen = Array(state.tokens.suffix(contextLength))
         let input = ModelInput(
-            integers: ["tokens": Tensor(integers: seen, shape: [1, seen.count])],
+            fields: ["tokens": Tensor(integers: seen, shape: [1, seen.count])],
             weights: Tensor(zeros: [seen.count]))
         let hidden = logits(input).reshaped([seen.count, vocabularySize])
         let last = (seen.count - 1) * vocabularySize
         return Tensor(
             buffer: hidden.buffer[last..<last + vocabularySize], shape: [vocabularySize])
-    }
-
-    /// Logits at every position, [sequences, tokens, vocabulary], of the symbols that are here; no gradient
-    /// is kept.
-    public func logits(_ input: ModelInput) -> Tensor {
-        let pass = Pass()
-        let hidden = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, pass) }
-        return linear(
-            finalNorm(hidden, pass), weight: tokens.weight.leaf,
-            split: .outputs(tokens.weight.slices), tokens: TokenSlices(1), tape: nil)
     }
 }

@@ -1,27 +1,28 @@
 import Layers
 import Tensors
 
-/// One micro-batch as a model sees it: named integer tensors and a weight for each target. A trainer
+/// One micro-batch as a model and its objective see it: named tensors and a weight for each target. A trainer
 /// passes it on and knows neither tokens nor logits.
 public struct ModelInput {
-    /// Int32 tensors by name: `tokens`, `targets` [sequences, tokens]; a later family has its own.
-    public let integers: [String: Tensor]
+    /// Int32 or Float32 tensors by name, a row for each sequence: `tokens`, `targets` [sequences, tokens];
+    /// another view of the data has its own.
+    public let fields: [String: Tensor]
     /// Float32, one a target; 0 leaves a position out.
     public let weights: Tensor
 
-    public init(integers: [String: Tensor], weights: Tensor) {
-        (self.integers, self.weights) = (integers, weights)
+    public init(fields: [String: Tensor], weights: Tensor) {
+        (self.fields, self.weights) = (fields, weights)
     }
 
     public subscript(name: String) -> Tensor {
-        guard let tensor = integers[name] else {
-            preconditionFailure("ModelInput: expected \(name), found \(integers.keys.sorted())")
+        guard let tensor = fields[name] else {
+            preconditionFailure("ModelInput: expected \(name), found \(fields.keys.sorted())")
         }
         return tensor
     }
 }
 
-/// What of a transformer block is made again in the backward pass instead of being kept: memory for
+/// Which activations of a transformer block are recomputed in the backward pass instead of stored: memory for
 /// time. It changes no bit.
 public enum Recompute: String, Sendable, CaseIterable {
     case none
@@ -31,19 +32,23 @@ public enum Recompute: String, Sendable, CaseIterable {
 }
 
 /// A model: an ordered list of blocks with a typed value between them, which is where a pipeline may
-/// cut it. Single-process code: it knows no rank and no group.
+/// cut it, and features at its end, which an objective reads. Single-process code: it knows no rank and no group.
 public protocol Model: AnyObject {
     associatedtype Value
 
     /// Every parameter once, in the order of the forward pass.
     var parameters: [Parameter] { get }
+    /// What tensor parallelism splits; every parameter that is not named is whole on every rank.
+    var tensorPlan: [TensorSplit] { get }
     var blockCount: Int { get }
 
     /// What goes into block 0.
     func begin(_ input: ModelInput, _ pass: Pass) -> Value
-    func block(_ index: Int, _ value: Value, _ pass: Pass) -> Value
-    /// From what comes out of the last block: the weighted sum of the losses, a Float64 scalar.
-    func loss(_ value: Value, _ input: ModelInput, _ pass: Pass) -> Tensor
+    func block(_ index: Int, _ value: Value, _ input: ModelInput, _ pass: Pass) -> Value
+    /// From what comes out of the last block: the features, a row for each target, that `output` takes.
+    func end(_ value: Value, _ input: ModelInput, _ pass: Pass) -> Tensor
+    /// From features to scores of classes: symbols of a vocabulary, labels.
+    var output: OutputProjection { get }
     /// What a value between blocks consists of, for a search through it.
     func tensors(of value: Value) -> [Tensor]
 }
@@ -53,17 +58,22 @@ extension Model where Value == Tensor {
 }
 
 extension Model {
-    /// The weighted sum of the losses of one micro-batch, a Float64 scalar.
-    public func loss(of input: ModelInput, _ pass: Pass) -> Tensor {
-        let value = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, pass) }
-        return loss(value, input, pass)
+    /// The whole way, from a micro-batch to its features.
+    public func features(of input: ModelInput, _ pass: Pass) -> Tensor {
+        let value = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, input, pass) }
+        return end(value, input, pass)
+    }
+
+    /// Scores of the classes that are here, a row for each target, [targets…, classes]; no gradient is kept.
+    public func logits(_ input: ModelInput) -> Tensor {
+        let pass = Pass()
+        return output.logits(features(of: input, pass), pass)
     }
 
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 }
 
-/// What generation carries from token to token. It holds the tokens so far; keys and values of earlier
-/// positions can join them here without a change to any caller.
+/// What generation carries from token to token.
 public struct DecodingState: Sendable {
     public internal(set) var tokens: [Int32] = []
 

@@ -19,6 +19,9 @@ package final class GradientTree {
         (open.map(\.buffer) + spare).reduce(0) { $0 + $1.byteCount }
     }
 
+    /// Whether a group has begun.
+    package var isOpen: Bool { !open.isEmpty }
+
     /// The buffer of the newest group.
     package var current: Buffer { open[open.count - 1].buffer }
 

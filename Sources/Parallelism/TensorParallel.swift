@@ -12,12 +12,13 @@ import Tensors
 ///   - mesh: whose tensor degree divides the number of canonical slices.
 ///   - scattersTokens: whether what lies between the split parts is split by tokens (sequence parallelism).
 /// - Returns: the group that the model's sums go through; nil where it is whole.
-public func parallelize<Network: TensorParallelizable>(
-    _ model: Network, on mesh: Mesh, scattersTokens: Bool = false
+public func parallelize(
+    _ model: any Model, on mesh: Mesh, scattersTokens: Bool = false
 ) -> TensorGroup? {
     guard mesh.shape.tensor > 1 else { return nil }
-    let parameters = Network.tensorPlan.parameters(model)
-    precondition(!parameters.isEmpty, "parallelize: the plan of \(Network.self) splits nothing")
+    let parameters = model.tensorPlan.flatMap(\.parameters)
+    precondition(
+        !parameters.isEmpty, "parallelize: the plan of \(type(of: model)) splits nothing")
     let group = TensorGroup(
         mesh.tensor, slices: parameters[0].spec.sliceCount, scattersTokens: scattersTokens)
     for parameter in parameters {

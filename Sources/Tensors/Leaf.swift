@@ -4,7 +4,8 @@ import Kernels
 ///
 /// The gradient is Float32 and is *accumulated*: the first contribution after `beginAccumulation()`
 /// overwrites the buffer (β = 0), the others are added (β = 1), in the order in which the backward passes
-/// make them. A frozen leaf has no gradient storage, and pullbacks skip it.
+/// make them. Rows that an embedding adds to a table with other users are summed apart and added last. A frozen
+/// leaf has no gradient storage, and pullbacks skip it.
 public final class Leaf {
     public let shape: Shape
     public var isTrainable: Bool
@@ -13,6 +14,10 @@ public final class Leaf {
     package private(set) var hasContribution = false
     private var bound: Tensor?
     private var target: Tensor?
+    /// Whether all contributions so far were rows.
+    private var hasOnlyRows = false
+    /// What embeddings have added beside other contributions.
+    private var rowSum: RowSum?
 
     /// A leaf whose memory is bound later, so that a model can be described before anything is allocated.
     public init(shape: Shape, isTrainable: Bool = true) {
@@ -32,8 +37,11 @@ public final class Leaf {
         return bound
     }
 
-    /// The sum of the contributions so far; nil before the first.
-    public var gradient: Tensor? { hasContribution ? target : nil }
+    /// The sum of the contributions, which ends with the first look at it; nil where there is none.
+    public var gradient: Tensor? {
+        finishRows()
+        return hasContribution ? target : nil
+    }
 
     package func bind(_ value: Tensor) {
         precondition(value.shape == shape, "Leaf: \(value.shape) bound to a leaf of \(shape)")
@@ -49,13 +57,20 @@ public final class Leaf {
                 "Leaf: a gradient of \(target.shape) for a leaf of \(shape)")
             self.target = target
         }
-        hasContribution = false
+        (hasContribution, hasOnlyRows) = (false, false)
+        rowSum?.clear()
     }
 
-    /// A gradient of zeros where no contribution came in: the parameter was not used.
+    /// After the last contribution: rows join the rest. Where no contribution came in, since the parameter was not
+    /// used, the gradient is zeros.
     package func endAccumulation() {
-        guard isTrainable, !hasContribution else { return }
-        contribute { gradient, _ in gradient.clear() }
+        guard isTrainable else { return }
+        guard hasContribution else { return contribute { gradient, _ in gradient.clear() } }
+        finishRows()
+    }
+
+    private func finishRows() {
+        if let rowSum, let target { rowSum.finish(into: target.buffer) }
     }
 
     /// Hands out the gradient, which is overwritten where `accumulates` is false, and added to otherwise.
@@ -64,7 +79,26 @@ public final class Leaf {
         let target = self.target ?? Tensor(uninitialized: shape)
         self.target = target
         body(target.buffer, hasContribution)
-        hasContribution = true
+        (hasContribution, hasOnlyRows) = (true, false)
+    }
+
+    /// Adds rows to those of a table [rows, width]: gradient[t] to row ids[t] − `firstRow`, in order of t. A table
+    /// that has no other user takes them at once.
+    func contribute(rows gradient: Tensor, ids: Tensor, firstRow: Int) {
+        let (tableRows, width) = (shape[0], shape[1])
+        guard hasContribution, !hasOnlyRows else {
+            contribute { sum, accumulates in
+                if !accumulates { clear(sum.floats, count: tableRows * width) }
+                scatterAddRows(
+                    gradient.elements, ids: ids.buffer.integers, count: ids.shape.count,
+                    into: sum.floats, width: width, tableRows: tableRows, firstRow: firstRow)
+            }
+            hasOnlyRows = true
+            return
+        }
+        let sum = rowSum ?? RowSum(tableRows: tableRows, width: width)
+        rowSum = sum
+        sum.add(gradient.elements, ids: ids, firstRow: firstRow)
     }
 
     /// Adds a Float32 contribution that was made elsewhere.
@@ -76,5 +110,11 @@ public final class Leaf {
                 gradient.copyBytes(from: values)
             }
         }
+    }
+}
+
+private func clear(_ pointer: UnsafeMutablePointer<Float>, count: Int) {
+    parallelRuns(of: count) { run in
+        (pointer + run.lowerBound).update(repeating: 0, count: run.count)
     }
 }

@@ -27,10 +27,13 @@ struct EvaluateCommand: ParsableCommand {
             Report.warn(trained.passedOver.map { "passed over: \($0)" })
             let result = try trained.evaluate(world: world)
             guard world.isFirst else { return }
-            let loss = Console.number("%.6f", result.loss)
+            let target = trained.targetName
+            let figures =
+                ["validation loss \(Console.number("%.6f", result.loss)) nats a \(target)"]
+                + result.metrics.map { "\($0.name) \(Console.number("%.6g", $0.value))" }
             print(
-                "step \(trained.step)  validation loss \(loss) nats a token  "
-                    + "over \(result.tokens) tokens")
+                "step \(trained.step)  \(figures.joined(separator: "  "))  "
+                    + "over \(Console.number("%.0f", result.targets)) \(target)s")
         }
     }
 }

@@ -52,19 +52,20 @@ import Testing
         var parameters: [Parameter] {
             table.parameters + norms.flatMap(\.parameters) + layers.flatMap(\.parameters)
         }
+        var tensorPlan: [TensorSplit] { [] }
         var blockCount: Int { layers.count }
+        var output: OutputProjection { OutputProjection(table.weight, numerics: numerics) }
 
         func begin(_ input: ModelInput, _ pass: Pass) -> Tensor { table(input["tokens"], pass) }
 
-        func block(_ index: Int, _ value: Tensor, _ pass: Pass) -> Tensor {
+        func block(
+            _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
+        ) -> Tensor {
             layers[index](norms[index](value, pass), residual: value, pass)
         }
 
-        func loss(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
-            linearCrossEntropy(
-                norms[2](value, pass), table: table.weight.leaf, vocabulary: table.weight.slices,
-                targets: input["targets"], weights: input.weights,
-                tokens: TokenSlices(1), tape: pass.tape)
+        func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
+            norms[2](value, pass)
         }
     }
 
@@ -95,7 +96,7 @@ import Testing
                     stored.append((value / scale).bitPattern)
                 }
             }
-            let loss = model.loss(of: input, Pass(tape: tape))
+            let loss = causalLoss(model, of: input, Pass(tape: tape))
             tape.backward(from: [(loss, Tensor([scale / 32], shape: []))])
             masters = zip(model.parameters, masters).map { parameter, master in
                 let gradient = parameter.leaf.gradient!.array

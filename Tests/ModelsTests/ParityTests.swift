@@ -26,7 +26,7 @@ import Testing
     @Test func lossAndEveryGradient() throws {
         try reference.fill(model, bind: true)
         let tape = Tape()
-        let loss = model.loss(of: try reference.input(), Pass(tape: tape))
+        let loss = causalLoss(model, of: try reference.input(), Pass(tape: tape))
         try reference.expectLoss(loss.buffer.doubles[0] / 39)
         tape.backward(from: [(loss, Tensor([1.0 / 39], shape: []))])
         try reference.expectGradients(
@@ -34,8 +34,9 @@ import Testing
     }
 
     @Test(arguments: [true, false]) func tenOptimizerSteps(decays: Bool) throws {
-        let replica = DataParallel(
-            model, optimizer: AdamW(beta2: 0.95, weightDecay: decays ? 0.1 : 0),
+        let replica = Replica(
+            model, objective: CausalLanguageModelling(),
+            optimizer: AdamW(beta2: 0.95, weightDecay: decays ? 0.1 : 0),
             communicator: InProcess.alone(), bucketBytes: 4096)
         try reference.fill(model, bind: false)
         try reference.expectLosses(
@@ -50,7 +51,7 @@ import Testing
             parameter.leaf.bind(parameter.leaf.value.converted(to: .float16))
         }
         let tape = Tape()
-        let loss = model.loss(of: try reference.input(), Pass(tape: tape))
+        let loss = causalLoss(model, of: try reference.input(), Pass(tape: tape))
         let expected = try reference.doubles("loss")[0]
         #expect(abs(loss.buffer.doubles[0] / 39 - expected) <= 5e-4 * expected)
 
@@ -79,16 +80,18 @@ import Testing
     }
 
     @Test func aFreshModelIsAsGoodAsChance() throws {
-        let replica = DataParallel(
-            model, optimizer: AdamW(), communicator: InProcess.alone(), bucketBytes: 1 << 20)
+        let replica = Replica(
+            model, objective: CausalLanguageModelling(), optimizer: AdamW(),
+            communicator: InProcess.alone(), bucketBytes: 1 << 20)
         try replica.initialize(seed: 7)
-        let loss = model.loss(of: try reference.input(), Pass()).float64 / 39
+        let loss = causalLoss(model, of: try reference.input(), Pass()).float64 / 39
         #expect(abs(loss - 4.1109) < 0.1)  // ln 61
     }
 
     @Test func oneBatchCanBeLearntByHeart() throws {
-        let replica = DataParallel(
-            model, optimizer: AdamW(weightDecay: 0), communicator: InProcess.alone(),
+        let replica = Replica(
+            model, objective: CausalLanguageModelling(), optimizer: AdamW(weightDecay: 0),
+            communicator: InProcess.alone(),
             bucketBytes: 1 << 20)
         try replica.initialize(seed: 7)
         let input = try reference.input()

@@ -44,7 +44,7 @@ struct Reference: Sendable {
     func input() throws -> ModelInput {
         let (tokens, targets) = (try load("tokens", .int32), try load("targets", .int32))
         return ModelInput(
-            integers: [
+            fields: [
                 "tokens": Tensor(buffer: tokens, shape: [3, 13]),
                 "targets": Tensor(buffer: targets, shape: [3, 13]),
             ], weights: Tensor([Float](repeating: 1, count: 39), shape: [39]))
@@ -105,7 +105,7 @@ extension Reference {
     }
 
     /// The losses of ten steps on the fixture's batch.
-    static func train(_ replica: DataParallel<GPT>, on input: ModelInput) throws -> [Double] {
+    static func train(_ replica: Replica, on input: ModelInput) throws -> [Double] {
         try (0..<10).map { _ in
             replica.beginStep()
             replica.beginGroup()
@@ -124,6 +124,13 @@ extension Reference {
         let agrees = zip(losses, expected).allSatisfy { abs($0 - $1) <= 1e-5 * max(1, $1) }
         #expect(agrees == agree, "\(losses) \(expected)")
     }
+}
+
+/// What a causal language model's training minimises.
+func causalLoss(
+    _ model: any Model, of input: ModelInput, _ pass: Pass, smoothing: Double = 0
+) -> Tensor {
+    CausalLanguageModelling(labelSmoothing: smoothing).loss(of: input, by: model, pass)
 }
 
 extension ShardSpec {

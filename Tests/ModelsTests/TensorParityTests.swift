@@ -18,15 +18,16 @@ import Testing
     /// Runs `body` on the ranks that hold the fixture's model together.
     private func onRanks<Result: Sendable>(
         _ layout: (tensor: Int, scattersTokens: Bool), weightDecay: Double = 0.1,
-        _ body: @escaping @Sendable (DataParallel<GPT>, ModelInput) throws -> Result
+        _ body: @escaping @Sendable (Replica, ModelInput) throws -> Result
     ) throws -> [Result] {
         let reference = reference
         return try InProcess.run(ranks: layout.tensor) { world in
             let mesh = try Mesh(world, tensor: layout.tensor)
             let model = GPT(Reference.fourHeads, numerics: Numerics(slices: 4))
             let group = parallelize(model, on: mesh, scattersTokens: layout.scattersTokens)
-            let replica = DataParallel(
-                model, optimizer: AdamW(beta2: 0.95, weightDecay: weightDecay), mesh: mesh,
+            let replica = Replica(
+                model, objective: CausalLanguageModelling(),
+                optimizer: AdamW(beta2: 0.95, weightDecay: weightDecay), mesh: mesh,
                 tensorGroup: group, bucketBytes: 4096)
             try reference.fill(model, bind: false)
             return try body(replica, try reference.input())

@@ -8,8 +8,8 @@ import Testing
     /// Data × tensor degrees.
     static let layouts = [(1, 2), (1, 4), (2, 2), (4, 1), (2, 1)]
 
-    private static func replica(_ storage: DType) -> Replica {
-        var replica = Replica()
+    private static func replica(_ storage: DType) -> ReplicaRun {
+        var replica = ReplicaRun()
         (replica.isOdd, replica.storage) = (true, storage)
         return replica
     }

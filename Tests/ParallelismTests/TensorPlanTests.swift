@@ -15,7 +15,7 @@ import Testing
     /// What can be split is, so that a new part of a model is not forgotten in its family's plan.
     @Test func everyParameterWithAnAxisIsNamedOnce() {
         let model = Self.model()
-        let named = GPT.tensorPlan.parameters(model).map(\.name)
+        let named = model.tensorPlan.flatMap(\.parameters).map(\.name)
         let splittable = model.parameters.filter { $0.spec.axis != nil }.map(\.name)
         #expect(named.count == Set(named).count && Set(named) == Set(splittable), "\(named)")
         #expect(named.count == 1 + 3 * 6)
@@ -25,7 +25,7 @@ import Testing
     /// Each rank holds about its share, and together the ranks hold each split parameter once.
     @Test(arguments: [2, 4])
     func ranksShareWhatThePlanNames(tensor: Int) throws {
-        let named = Set(GPT.tensorPlan.parameters(Self.model()).map(\.name))
+        let named = Set(Self.model().tensorPlan.flatMap(\.parameters).map(\.name))
         let held = try InProcess.run(ranks: tensor) { world in
             let model = Self.model()
             let group = parallelize(model, on: try Mesh(world, tensor: tensor))

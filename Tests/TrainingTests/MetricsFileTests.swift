@@ -63,7 +63,7 @@ import Training
         var row = row(1, loss: .nan)
         row.gradientNorm = .infinity
         row.isSkipped = true
-        row.validation = EvaluationResult(loss: .nan, tokens: 9)
+        row.validation = EvaluationResult(loss: .nan, targets: 9)
         let object = try object(row)
         for key in ["loss", "grad_norm", "validation_loss"] { #expect(object[key] is NSNull) }
         #expect(object["loss_bits"] as? String == "7fc00000")

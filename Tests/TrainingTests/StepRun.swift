@@ -27,6 +27,8 @@ struct StepRun: Sendable {
     var targetWeight: @Sendable (_ rank: Int, _ step: Int) -> Float = { _, _ in 1 }
     /// What a rank meets in place of its last micro-batch of a step: rank, step.
     var dataError: @Sendable (_ rank: Int, _ step: Int) -> RunError? = { _, _ in nil }
+    /// Whether nobody knows the weights of a step before its batches are read.
+    var readsWeights = false
     /// Whether every rank is given the micro-batches of the first one.
     var repeatsBatches = false
     /// The dynamic scale to begin with.
@@ -52,14 +54,15 @@ struct StepRun: Sendable {
             let mesh = try Mesh(communicator, tensor: tensor)
             let model = model()
             let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
-            let replica = DataParallel(
-                model, optimizer: AdamW(), mesh: mesh, tensorGroup: group, bucketBytes: 4096,
+            let replica = Replica(
+                model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
+                tensorGroup: group, bucketBytes: 4096,
                 storage: storage)
             try replica.initialize(seed: seed)
-            plantWeights(communicator.rank, replica.model)
+            plantWeights(communicator.rank, model)
             var steps = TrainingSteps(
                 configuration, world: World(communicator: communicator), replica: replica,
-                lossScale: start)
+                source: source, lossScale: start)
             var seen = Seen()
             seen.states.append(bits(of: replica.state))
             do throws(RunError) {
@@ -103,16 +106,20 @@ struct StepRun: Sendable {
         return GPT(shape, numerics: Numerics(slices: 4))
     }
 
-    private func step(
-        _ steps: inout TrainingSteps<GPT>, rank: Int
-    ) throws(RunError) -> StepOutcome {
-        let source = SyntheticBatches(
+    private var source: SyntheticBatches {
+        SyntheticBatches(
             sampleLength: StepRun.context, vocabularySize: StepRun.vocabulary,
             layout: BatchLayout(sequences: 8, microBatch: 2), seed: seed)
+    }
+
+    private func step(
+        _ steps: inout TrainingSteps, rank: Int
+    ) throws(RunError) -> StepOutcome {
         let (number, position) = (steps.step, steps.step * 8)
         let last = steps.microBatches.upperBound - 1
         var microBatch = repeatsBatches ? 0 : steps.microBatches.lowerBound
-        return try steps.take(targets: source.targetWeight(position: position)) {
+        let known = readsWeights ? nil : source.targetWeight(position: position)
+        return try steps.take(targets: known) {
             () throws(RunError) in
             defer { microBatch += 1 }
             if microBatch == last, let error = dataError(rank, number) { throw error }

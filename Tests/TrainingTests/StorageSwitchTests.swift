@@ -44,8 +44,9 @@ import Testing
             let mesh = try Mesh(communicator, tensor: tensor)
             let model = GPT(shape, numerics: Numerics(slices: 4))
             let group = parallelize(model, on: mesh, scattersTokens: false)
-            let replica = DataParallel(
-                model, optimizer: AdamW(), mesh: mesh, tensorGroup: group, bucketBytes: 4096,
+            let replica = Replica(
+                model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
+                tensorGroup: group, bucketBytes: 4096,
                 storage: storage)
             if let earlier {
                 let reader = try #require(try CheckpointReader.newest(in: earlier.path)).reader

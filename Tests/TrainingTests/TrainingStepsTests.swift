@@ -220,4 +220,24 @@ import Training
             #expect(seen.error == nil && seen.step == 24 && seen.updates.last == 3)
         }
     }
+
+    /// The number of targets that ranks add up is that which arithmetic gives, on any layout; and it is the weights
+    /// that are added.
+    @Test(arguments: [(1, 1), (2, 1), (4, 1), (4, 2)])
+    func weightsThatAreReadGiveTheSameBits(ranks: Int, tensor: Int) throws {
+        func outcomes(_ weight: Float, reads: Bool, _ ranks: Int, _ tensor: Int) throws
+            -> [[Double]]
+        {
+            var run = StepRun(ranks: ranks, tensor: tensor)
+            (run.readsWeights, run.targetWeight) = (reads, { _, _ in weight })
+            return try run.take(3)[0].outcomes.map { [$0.loss, $0.gradientNorm, $0.targets] }
+        }
+        let known = try outcomes(1, reads: false, 1, 1)
+        #expect(try outcomes(1, reads: true, ranks, tensor) == known)
+        // Half of a target less in each of the four micro-batches.
+        let lighter = try outcomes(0.5, reads: true, ranks, tensor)
+        #expect(try lighter == outcomes(0.5, reads: true, 1, 1))
+        #expect(lighter[0][2] == known[0][2] - 2)
+        #expect(lighter[0][0] != known[0][0], "control")
+    }
 }

@@ -1,17 +1,43 @@
-/// What a model is given: named integer arrays and a weight per target, a row for each sequence.
+/// What a model is given: named arrays and a weight a target, a row for each sequence.
 public struct Batch: Sendable, Equatable {
-    /// An integer array [rows, columns], row-major.
+    /// Numbers of an array.
+    public enum Values: Sendable, Equatable {
+        case integers([Int32])
+        case floats([Float])
+
+        public var count: Int {
+            switch self {
+            case .integers(let values): values.count
+            case .floats(let values): values.count
+            }
+        }
+    }
+
+    /// An array [rows, extents…], row-major.
     public struct Field: Sendable, Equatable {
         public let name: String
         public let rows: Int
-        public let columns: Int
-        public let values: [Int32]
+        /// Of a row.
+        public let extents: [Int]
+        public let values: Values
+
+        public init(name: String, rows: Int, extents: [Int], values: Values) {
+            precondition(
+                values.count == extents.reduce(rows, *),
+                "Batch: \(name): expected \(rows) rows of \(extents), got \(values.count) values")
+            (self.name, self.rows, self.extents, self.values) = (name, rows, extents, values)
+        }
 
         public init(name: String, rows: Int, columns: Int, values: [Int32]) {
-            precondition(
-                values.count == rows * columns,
-                "Batch: \(name): expected \(rows) x \(columns) values, got \(values.count)")
-            (self.name, self.rows, self.columns, self.values) = (name, rows, columns, values)
+            self.init(name: name, rows: rows, extents: [columns], values: .integers(values))
+        }
+
+        /// The numbers of an array of integers.
+        public var integers: [Int32] {
+            guard case .integers(let values) = values else {
+                preconditionFailure("Batch: \(name): expected integers, got floating-point numbers")
+            }
+            return values
         }
     }
 
@@ -28,7 +54,7 @@ public struct Batch: Sendable, Equatable {
 
     /// In a fixed order.
     public let fields: [Field]
-    /// How much each target counts [B, T]: 1, or 0 where it is padding.
+    /// How much each target counts, [B, T] where every token is one: 1, or 0 where it is padding.
     public let weights: [Float]
     /// B.
     public let sequences: Int
@@ -91,5 +117,14 @@ extension Batch {
                 Field(name: Name.targets, rows: rows, columns: columns, values: targets),
             ],
             weights: weights, sequences: rows, firstSequence: firstSequence)
+    }
+
+    /// A batch of next-token prediction that counts nothing.
+    static func blankNextToken(rows: Int, columns: Int) -> Batch {
+        let count = rows * columns
+        return nextToken(
+            tokens: Array(repeating: 0, count: count),
+            targets: Array(repeating: ignoredTarget, count: count),
+            weights: Array(repeating: 0, count: count), columns: columns, firstSequence: 0)
     }
 }

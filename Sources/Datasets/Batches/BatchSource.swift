@@ -32,15 +32,17 @@ public protocol BatchSource: Sendable {
     /// (by all ranks together): sequences `layout.sequences(ofMicroBatch:)` of its global batch.
     func trainingBatch(position: Int, microBatch: Int) throws(DatasetError) -> Batch
 
-    /// N, the sum of all weights in the global batch of that step, known without reading it.
-    func targetWeight(position: Int) -> Double
+    /// N, the sum of all weights in the global batch of that step, where arithmetic gives it; nil: it is known when
+    /// the batches are read, and the ranks add it up before their first backward pass.
+    func targetWeight(position: Int) -> Double?
+
+    /// A batch of so many sequences that counts nothing: what a rank computes on that could not read its own.
+    func blank(rows: Int) -> Batch
 }
 
 /// Where evaluation batches come from: the same list whoever asks.
 public protocol EvaluationSource: Sendable {
     /// Number of evaluation micro-batches.
     var batchCount: Int { get }
-    /// Sum of the weights over all of them.
-    var targetWeight: Double { get }
     func evaluationBatch(_ index: Int) throws(DatasetError) -> Batch
 }

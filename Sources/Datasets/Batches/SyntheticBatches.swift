@@ -25,7 +25,11 @@ public struct SyntheticBatches: BatchSource {
             columns: sampleLength, firstSequence: sequences.lowerBound)
     }
 
-    public func targetWeight(position: Int) -> Double { Double(layout.sequences * sampleLength) }
+    public func targetWeight(position: Int) -> Double? { Double(layout.sequences * sampleLength) }
+
+    public func blank(rows: Int) -> Batch {
+        .blankNextToken(rows: rows, columns: sampleLength)
+    }
 
     private func token(sample: Int, column: Int) -> Int32 {
         let bits = CounterHash.bits(seed, UInt64(sample), UInt64(column))

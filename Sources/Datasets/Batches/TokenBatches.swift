@@ -27,8 +27,12 @@ public struct TokenBatches: BatchSource {
             columns: order.sampleLength, firstSequence: sequences.lowerBound, from: stream)
     }
 
-    public func targetWeight(position: Int) -> Double {
+    public func targetWeight(position: Int) -> Double? {
         Double(layout.sequences * order.sampleLength)
+    }
+
+    public func blank(rows: Int) -> Batch {
+        .blankNextToken(rows: rows, columns: order.sampleLength)
     }
 }
 
@@ -58,7 +62,6 @@ public struct EvaluationBatches: EvaluationSource {
     }
 
     public var batchCount: Int { (windowCount + microBatch - 1) / microBatch }
-    public var targetWeight: Double { Double(stream.count - 1) }
 
     public func evaluationBatch(_ index: Int) throws(DatasetError) -> Batch {
         precondition(

@@ -9,7 +9,7 @@ import Kernels
 ///   - tokens: of which the output has those that belong here.
 /// - Returns: [ids…, width], of the table's type.
 ///
-/// The gradient's rows are added to the table's in token order, whoever had them. Saved: the ids.
+/// The gradient's rows are summed in token order, whoever had them (`Leaf.contribute(rows:)`). Saved: the ids.
 public func embedding(
     _ ids: Tensor, table: Leaf, vocabulary: Slices? = nil, tokens: TokenSlices, tape: Tape?
 ) -> Tensor {
@@ -30,18 +30,7 @@ public func embedding(
     }
     return tape.record(tokens.scattered(whole), inputs: [], leaves: [table]) { upstream, _ in
         let gradient = tokens.gathered(upstream.gradient)
-        table.contribute { sum, accumulates in
-            if !accumulates { clear(sum.floats, count: rows * width) }
-            scatterAddRows(
-                gradient.elements, ids: ids.buffer.integers, count: ids.shape.count,
-                into: sum.floats, width: width, tableRows: rows, firstRow: first)
-        }
+        table.contribute(rows: gradient, ids: ids, firstRow: first)
         withExtendedLifetime(gradient) {}
-    }
-}
-
-private func clear(_ pointer: UnsafeMutablePointer<Float>, count: Int) {
-    parallelRuns(of: count) { run in
-        (pointer + run.lowerBound).update(repeating: 0, count: run.count)
     }
 }

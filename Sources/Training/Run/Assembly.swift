@@ -11,7 +11,7 @@ import Tensors
 
 extension RunConfiguration {
     /// - Parameter vocabulary: the tokenizer's; `model.vocabulary`, where given, must hold it.
-    func makeModel(vocabulary: Int?) throws(RunError) -> GPT {
+    func makeModel(vocabulary: Int?) throws(RunError) -> any Models.Model {
         guard let size = model.vocabulary ?? vocabulary else {
             throw RunError(
                 .usage, "model.vocabulary: expected a size where there is no data, found none")
@@ -36,19 +36,24 @@ extension RunConfiguration {
             shape.activation = model.activation
             return GPT(
                 shape, numerics: Layers.Numerics(slices: numerics.slices),
-                recompute: memory.recompute, labelSmoothing: objective.labelSmoothing)
+                recompute: memory.recompute)
         }
     }
 
+    func makeObjective() -> any Models.Objective {
+        CausalLanguageModelling(labelSmoothing: objective.labelSmoothing)
+    }
+
     /// This rank's part of a model, whose weights are not set yet. Collective over the world.
-    func makeReplica(of model: GPT, world: World) throws(RunError) -> DataParallel<GPT> {
+    func makeReplica(of model: any Models.Model, world: World) throws(RunError) -> Replica {
         let mesh = try communicating { () throws(CommunicationError) in
             try Mesh(world.communicator, tensor: parallelism.tensor)
         }
         let tensorGroup = parallelize(model, on: mesh, scattersTokens: parallelism.sequence)
-        return DataParallel(
-            model, optimizer: makeOptimizer(), mesh: mesh, tensorGroup: tensorGroup,
-            bucketBytes: parallelism.bucketBytes, storage: storageType, wire: wire)
+        return Replica(
+            model, objective: makeObjective(), optimizer: makeOptimizer(), mesh: mesh,
+            tensorGroup: tensorGroup, bucketBytes: parallelism.bucketBytes, storage: storageType,
+            wire: wire)
     }
 
     func makeOptimizer() -> any Optimizers.Optimizer {
@@ -76,7 +81,7 @@ extension RunConfiguration {
         do throws(DatasetError) {
             guard data.text.isEmpty else {
                 return try DatasetCache.dataset(
-                    text: data.text, tokenizer: data.tokenizer == .byte ? .byte : .character,
+                    text: data.text, tokenizer: data.tokenizer,
                     validationFraction: data.validationFraction, cache: data.cache)
             }
             return try PreparedDataset(train: data.train, validation: data.validation)
@@ -99,7 +104,7 @@ extension RunConfiguration {
     /// What the cache has of the text, its validation split read through; nil where it has nothing.
     private func soundCache() throws(DatasetError) -> PreparedDataset? {
         let existing = try DatasetCache.existing(
-            text: data.text, tokenizer: data.tokenizer == .byte ? .byte : .character,
+            text: data.text, tokenizer: data.tokenizer,
             validationFraction: data.validationFraction, cache: data.cache)
         try existing?.validation?.verify()
         return existing

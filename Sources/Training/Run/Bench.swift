@@ -104,10 +104,10 @@ public func bench(
         try replica.initialize(seed: configuration.run.seed)
     }
     let source = SyntheticBatches(
-        sampleLength: configuration.model.contextLength, vocabularySize: model.vocabularySize,
+        sampleLength: configuration.model.contextLength, vocabularySize: model.output.classCount,
         layout: configuration.batchLayout, seed: configuration.run.seed)
 
-    var taken = TrainingSteps(configuration, world: world, replica: replica)
+    var taken = TrainingSteps(configuration, world: world, replica: replica, source: source)
     let start = ContinuousClock.now
     let times = try timeSteps(
         &taken, source, count: steps, until: profiles ? .profile : .end, start: start, world: world)
@@ -173,7 +173,7 @@ private let shortStep = 0.25
 
 /// Takes steps until `count` are timed, or time is up. Collective.
 private func timeSteps(
-    _ taken: inout TrainingSteps<GPT>, _ source: SyntheticBatches, count: Int,
+    _ taken: inout TrainingSteps, _ source: SyntheticBatches, count: Int,
     until aftermath: Aftermath, start: ContinuousClock.Instant, world: World
 ) throws(RunError) -> StepTimes {
     var times = StepTimes()
@@ -223,7 +223,7 @@ private func timeSteps(
 
 /// The result without a profile. Collective.
 private func assemble(
-    _ configuration: RunConfiguration, _ replica: DataParallel<GPT>, _ times: StepTimes,
+    _ configuration: RunConfiguration, _ replica: Replica, _ times: StepTimes,
     world: World
 ) throws(RunError) -> BenchResult {
     let stepSeconds = median(times.seconds)
@@ -266,7 +266,7 @@ private func traceSteps(
 
 /// The next step, as the trainer takes it. Collective.
 private func benchStep(
-    _ steps: inout TrainingSteps<GPT>, _ source: SyntheticBatches
+    _ steps: inout TrainingSteps, _ source: SyntheticBatches
 ) throws(RunError) -> StepOutcome {
     let span = Trace.begin(.step, "step")
     defer { span.end() }

@@ -6,13 +6,24 @@ import Models
 import Parallelism
 import Tensors
 
-/// The loss over a whole split.
+/// What a split says of a model.
 public struct EvaluationResult: Sendable, Equatable {
-    /// Mean, nats a token.
+    /// Mean over the targets, nats.
     public let loss: Double
-    public let tokens: Int
+    /// Targets, by their weights.
+    public let targets: Double
+    /// What else the objective reports, by name.
+    public let metrics: [Metric]
 
-    package init(loss: Double, tokens: Int) { (self.loss, self.tokens) = (loss, tokens) }
+    public struct Metric: Sendable, Equatable {
+        public let name: String
+        public let value: Double
+    }
+
+    package init(loss: Double, targets: Double, metrics: [(name: String, value: Double)] = []) {
+        (self.loss, self.targets) = (loss, targets)
+        self.metrics = metrics.map { Metric(name: $0.name, value: $0.value) }
+    }
 }
 
 /// Evaluates over all batches of `source`; the same result on any layout: sums of micro-batches are made
@@ -22,16 +33,18 @@ public struct EvaluationResult: Sendable, Equatable {
 /// of a stop and of errors, so that neither waits for the end of the split.
 /// - Parameters:
 ///   - signal: a signal that this rank has received; 0: none.
+///   - objective: what reports.
 ///   - loss: the summed loss of a micro-batch. Collective over the tensor dimension.
 package func evaluate(
     on source: any EvaluationSource, mesh: Mesh, host: String, signal: @autoclosure () -> Int32 = 0,
-    loss: (ModelInput) throws(CommunicationError) -> Double
+    objective: any Objective, loss: (ModelInput) throws(CommunicationError) -> Double
 ) throws(RunError) -> EvaluationResult? {
     let span = Trace.begin(.evaluation, "evaluation")
     defer { span.end() }
     let (rank, size, count) = (mesh.dataRank, mesh.shape.data, source.batchCount)
     let borders = (0...size).map { $0 * count / size }
-    let sums = Buffer(count: count, dtype: .float64)
+    // Of each batch its loss and its weight.
+    let sums = Buffer(count: 2 * count, dtype: .float64)
     var (rest, turn) = (borders[rank]..<borders[rank + 1], EvaluationTurn())
     var failure: RunError?
     repeat {
@@ -47,9 +60,10 @@ package func evaluate(
             }
             // The ranks of one copy of the model go on, or stop, together.
             guard let agreed = try mesh.whereAllHave(batch) else { break }
-            sums.doubles[index] = try communicating { () throws(CommunicationError) in
+            sums.doubles[2 * index] = try communicating { () throws(CommunicationError) in
                 try loss(agreed.modelInput)
             }
+            sums.doubles[2 * index + 1] = agreed.targetWeight
         }
         let seconds = (ContinuousClock.now - clock).inSeconds
         turn = try mesh.world.agree(
@@ -60,12 +74,17 @@ package func evaluate(
     try mesh.world.together(host) { () throws(RunError) in if let failure { throw failure } }
     guard turn.signal == 0 else { return nil }
     try communicating { () throws(CommunicationError) in
-        let counts = zip(borders, borders.dropFirst()).map { $1 - $0 }
+        let counts = zip(borders, borders.dropFirst()).map { 2 * ($1 - $0) }
         try mesh.data.allGather(sums, counts: counts).wait()
     }
-    let total = UnsafeBufferPointer(start: sums.doubles, count: count).reduce(0, +)
+    let (total, weight) = withExtendedLifetime(sums) {
+        (0..<count).reduce((0.0, 0.0)) {
+            ($0.0 + sums.doubles[2 * $1], $0.1 + sums.doubles[2 * $1 + 1])
+        }
+    }
+    let loss = total / weight
     return EvaluationResult(
-        loss: total / source.targetWeight, tokens: Int(source.targetWeight))
+        loss: loss, targets: weight, metrics: objective.metrics(meanLoss: loss))
 }
 
 /// What ranks tell each other between the batches of an evaluation.

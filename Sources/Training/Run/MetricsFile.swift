@@ -6,7 +6,7 @@ import Synchronization
 public struct MetricsRow: Sendable {
     /// Completed steps, this one included.
     public var step: Int
-    /// Mean loss over the step's targets, nats a token.
+    /// Mean loss over the step's targets, nats.
     public var loss: Float
     public var learningRate: Double
     /// Of the loss without its scale, before clipping.
@@ -44,13 +44,22 @@ public struct MetricsRow: Sendable {
         if isSkipped { fields.append("\"skipped\": true") }
         if let validation {
             fields.append("\"validation_loss\": \(MetricsRow.number(validation.loss, digits: 9))")
-            fields.append("\"validation_tokens\": \(validation.tokens)")
+            fields.append("\"validation_tokens\": \(MetricsRow.whole(validation.targets))")
+            for metric in validation.metrics {
+                let value = MetricsRow.number(metric.value, digits: 9)
+                fields.append("\"validation_\(metric.name)\": \(value)")
+            }
         }
         return "{\(fields.joined(separator: ", "))}"
     }
 
     static func number(_ value: Double, digits: Int) -> String {
         value.isFinite ? String(format: "%.\(digits)g", value) : "null"
+    }
+
+    /// Without a fraction where it has none.
+    private static func whole(_ value: Double) -> String {
+        Int(exactly: value).map(String.init) ?? number(value, digits: 9)
     }
 
     private static func bits(_ value: Float) -> String {

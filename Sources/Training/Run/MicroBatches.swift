@@ -17,7 +17,7 @@ package func microBatchGroups(count: Int, groups: Int, rank: Int, ranks: Int) ->
     return (0..<local).map { rank * own + $0 * size..<rank * own + ($0 + 1) * size }
 }
 
-extension DataParallel {
+extension Replica {
     /// Forward and backward passes of one step over a rank's micro-batches. Collective over the tensor
     /// dimension, and over the data dimension in the last of them.
     ///
@@ -50,7 +50,9 @@ extension DataParallel {
                 // The loss is the same on every rank of the tensor dimension: they look together.
                 if inspects && !loss.isFinite {
                     let found = try communicating(step: step) { () throws(CommunicationError) in
-                        try withModel { $0.firstNonFinite(input, randomness) }
+                        try withoutGradient {
+                            firstNonFinite(model, objective, input, randomness)
+                        }
                     }
                     finding = finding ?? found
                 }
@@ -64,11 +66,18 @@ extension Batch {
     /// The same as tensors.
     var modelInput: ModelInput {
         ModelInput(
-            integers: Dictionary(
-                uniqueKeysWithValues: fields.map {
-                    ($0.name, Tensor(integers: $0.values, shape: [$0.rows, $0.columns]))
-                }),
+            fields: Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0.tensor) }),
             weights: Tensor(weights, shape: [weights.count]))
+    }
+}
+
+extension Batch.Field {
+    fileprivate var tensor: Tensor {
+        let shape = Shape([rows] + extents)
+        return switch values {
+        case .integers(let values): Tensor(integers: values, shape: shape)
+        case .floats(let values): Tensor(values, shape: shape)
+        }
     }
 }
 

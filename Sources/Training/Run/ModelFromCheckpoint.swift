@@ -12,7 +12,7 @@ import Tensors
 
 /// A trained model with what it was trained with.
 public struct TrainedModel {
-    public let model: GPT
+    public let model: any Model
     public let tokenizer: Tokenizer
     public let configuration: RunConfiguration
     /// Completed steps.
@@ -119,6 +119,7 @@ public struct TrainedModel {
     /// removed again. Collective over `world`.
     public func evaluate(world: World) throws(RunError) -> EvaluationResult {
         let (configuration, tokenizer) = (configuration, tokenizer)
+        let objective = configuration.makeObjective()
         try configuration.startThreads(world)
         // One name for all, so that the ranks of a host make it once.
         let name = try world.communicator.gather("murmur-evaluate-\(UUID().uuidString)")[0]
@@ -148,10 +149,25 @@ public struct TrainedModel {
             }
         }
         return try Training.evaluate(
-            on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName
+            on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName,
+            objective: objective
         ) { (input) throws(CommunicationError) in
-            model.loss(of: input, Pass()).float64
+            objective.loss(of: input, by: model, Pass()).float64
         }!  // Nobody asks it to stop.
+    }
+
+    /// What the objective calls a target.
+    public var targetName: String { configuration.makeObjective().target }
+
+    /// The model, where it is one that continues texts.
+    private func requireGenerative() throws(RunError) -> any Generative {
+        guard let model = model as? any Generative else {
+            throw RunError(
+                .usage,
+                "model.family: expected one that continues texts, found "
+                    + configuration.model.family.rawValue)
+        }
+        return model
     }
 
     /// Throws where `prompt` holds what the tokenizer does not know.
@@ -175,7 +191,7 @@ public struct TrainedModel {
         if ids.isEmpty { ids = [Int32(tokenizer.startToken)] }
         // Characters of several bytes, which are several tokens, come out whole.
         var stream = UTF8TextStream()
-        let model = model
+        let model = try requireGenerative()
         let tokenizer = tokenizer
         _ = try Models.generate(
             model, prompt: ids, count: tokens, sampling: sampling,

@@ -96,30 +96,31 @@ extension NonFinite {
     }
 }
 
-extension Model {
-    /// Goes forward through the model once more, without a tape, and looks at weights and at what passes
-    /// between blocks: what made the loss of `input` something else than a finite number.
-    /// Collective over the ranks that hold the model together: each goes the whole way, whatever it finds.
-    func firstNonFinite(_ input: ModelInput, _ randomness: Pass.Randomness?) -> NonFinite? {
-        var finding: NonFinite?
-        for (index, parameter) in parameters.enumerated() {
-            guard let found = parameter.leaf.value.buffer.firstNonFinite else { continue }
-            finding = NonFinite(
-                .weight(index), element: parameter.logicalIndex(of: found.index),
-                value: Double(found.value))
-            break
-        }
-        let pass = Pass(randomness: randomness)
-        var value = begin(input, pass)
-        for index in 0...blockCount {
-            for tensor in tensors(of: value) where finding == nil {
-                guard let found = tensor.buffer.firstNonFinite else { continue }
-                finding = NonFinite(
-                    .input(block: index), element: found.index, value: Double(found.value))
-            }
-            if index < blockCount { value = block(index, value, pass) }
-        }
-        let loss = loss(value, input, pass).float64
-        return finding ?? (loss.isFinite ? nil : NonFinite(.loss, element: 0, value: loss))
+/// Goes forward through the model once more, without a tape, and looks at weights and at what passes
+/// between blocks: what made the loss of `input` something else than a finite number.
+/// Collective over the ranks that hold the model together: each goes the whole way, whatever it finds.
+func firstNonFinite(
+    _ model: some Model, _ objective: any Objective, _ input: ModelInput,
+    _ randomness: Pass.Randomness?
+) -> NonFinite? {
+    var finding: NonFinite?
+    for (index, parameter) in model.parameters.enumerated() {
+        guard let found = parameter.leaf.value.buffer.firstNonFinite else { continue }
+        finding = NonFinite(
+            .weight(index), element: parameter.logicalIndex(of: found.index),
+            value: Double(found.value))
+        break
     }
+    let pass = Pass(randomness: randomness)
+    var value = model.begin(input, pass)
+    for index in 0...model.blockCount {
+        for tensor in model.tensors(of: value) where finding == nil {
+            guard let found = tensor.buffer.firstNonFinite else { continue }
+            finding = NonFinite(
+                .input(block: index), element: found.index, value: Double(found.value))
+        }
+        if index < model.blockCount { value = model.block(index, value, input, pass) }
+    }
+    let loss = objective.loss(of: input, by: model, pass).float64
+    return finding ?? (loss.isFinite ? nil : NonFinite(.loss, element: 0, value: loss))
 }

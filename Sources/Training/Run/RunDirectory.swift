@@ -90,7 +90,7 @@ package struct DiskRoom {
     }
 
     /// - Parameter steps: those that are still to be taken.
-    init(_ configuration: RunConfiguration, _ model: GPT, steps: Int) {
+    init(_ configuration: RunConfiguration, _ model: any Model, steps: Int) {
         let directory = configuration.run.directory
         let folder = "\(directory)/checkpoints"
         let present = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []

@@ -14,5 +14,7 @@ struct TracedBatches: BatchSource {
         return try source.trainingBatch(position: position, microBatch: microBatch)
     }
 
-    func targetWeight(position: Int) -> Double { source.targetWeight(position: position) }
+    func targetWeight(position: Int) -> Double? { source.targetWeight(position: position) }
+
+    func blank(rows: Int) -> Batch { source.blank(rows: rows) }
 }

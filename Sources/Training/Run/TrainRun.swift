@@ -96,7 +96,7 @@ public func train(
 
     // Model and state.
     let model = try configuration.makeModel(vocabulary: dataset.tokenizer.vocabularySize)
-    let plan = try plan(configuration, vocabulary: model.vocabularySize, world: world)
+    let plan = try plan(configuration, vocabulary: model.output.classCount, world: world)
     if !plan.copiesState {
         let reason = configuration.checkpoint.copy == .auto ? ", which does not fit" : ""
         console.note("checkpoints: no copy of the state\(reason): \(Plan.streaming)")
@@ -296,7 +296,7 @@ private func writeResolvedConfiguration(
 }
 
 private func describe(
-    _ configuration: RunConfiguration, _ model: GPT, _ dataset: PreparedDataset, _ mesh: Mesh,
+    _ configuration: RunConfiguration, _ model: any Model, _ dataset: PreparedDataset, _ mesh: Mesh,
     resumedAt step: Int?
 ) -> String {
     let tokens = configuration.batch.sequences * configuration.model.contextLength

@@ -13,31 +13,31 @@ import Parallelism
 import Tensors
 
 /// One rank of one training run, ready to go on from `step`.
-final class Trainer<Network: Model> {
+final class Trainer {
     let configuration: RunConfiguration
     let world: World
-    let replica: DataParallel<Network>
+    let replica: Replica
     let source: any BatchSource
     let evaluation: (any EvaluationSource)?
     let identity: TrainingProgress.Identity
     /// Whether saves are written from a copy of the state.
     let copiesState: Bool
 
-    private var steps: TrainingSteps<Network>
+    private var steps: TrainingSteps
     /// Position in the global sample order.
     private var samples = 0
     /// Updates of the checkpoint that it goes on from; nil: there is none.
     private var restoredUpdates: Int?
 
     init(
-        _ configuration: RunConfiguration, world: World, replica: DataParallel<Network>,
+        _ configuration: RunConfiguration, world: World, replica: Replica,
         source: any BatchSource, evaluation: (any EvaluationSource)?,
         identity: TrainingProgress.Identity, copiesState: Bool
     ) {
         (self.configuration, self.world, self.replica) = (configuration, world, replica)
         (self.source, self.evaluation, self.identity) = (source, evaluation, identity)
         self.copiesState = copiesState
-        steps = TrainingSteps(configuration, world: world, replica: replica)
+        steps = TrainingSteps(configuration, world: world, replica: replica, source: source)
     }
 
     /// Completed steps.
@@ -157,7 +157,7 @@ final class Trainer<Network: Model> {
     ) throws(RunError) -> EvaluationResult? {
         let result = try evaluate(
             on: evaluation, mesh: replica.mesh, host: world.placement.hostName,
-            signal: StopSignal.number
+            signal: StopSignal.number, objective: replica.objective
         ) { (input) throws(CommunicationError) in try replica.loss(of: input) }
         if result == nil { signal = try world.communicator.gather(StopSignal.number).max()! }
         return result
@@ -210,7 +210,7 @@ final class Trainer<Network: Model> {
         samples = progress.samples
         restoredUpdates = progress.optimizerUpdates
         steps = TrainingSteps(
-            configuration, world: world, replica: replica, step: progress.step,
+            configuration, world: world, replica: replica, source: source, step: progress.step,
             lossScale: try lossScale(of: checkpoint, console))
     }
 
@@ -268,9 +268,9 @@ final class Trainer<Network: Model> {
         defer { span.end() }
         let clock = ContinuousClock.now
         let waited = world.communicator.secondsWaited
-        let targets = source.targetWeight(position: samples)
         let outcome = try steps.take(
-            targets: targets, signal: StopSignal.number, save: checkpoints.status
+            targets: source.targetWeight(position: samples), signal: StopSignal.number,
+            save: checkpoints.status
         ) { () throws(RunError) in
             do throws(DatasetError) {
                 return try batches.next()
@@ -285,7 +285,8 @@ final class Trainer<Network: Model> {
             step: step, loss: Float(outcome.loss), learningRate: outcome.learningRate,
             gradientNorm: outcome.gradientNorm,
             lossScale: steps.lossScale.policy == .none ? nil : outcome.lossScale,
-            tokensPerSecond: targets / seconds, seconds: seconds, isSkipped: outcome.isSkipped)
+            tokensPerSecond: outcome.targets / seconds, seconds: seconds,
+            isSkipped: outcome.isSkipped)
         let share = (world.communicator.secondsWaited - waited) / seconds
         return (row, share, outcome)
     }

@@ -14,6 +14,8 @@ import Tensors
 package struct StepOutcome: Sendable {
     /// Mean over the step's targets, nats.
     package let loss: Double
+    /// N, the weight of the step's targets over all ranks.
+    package let targets: Double
     package let learningRate: Double
     /// Before clipping, of the loss as it is without its scale.
     package let gradientNorm: Double
@@ -30,22 +32,24 @@ package struct StepOutcome: Sendable {
 }
 
 /// A rank's part in the steps of a run: forward and backward passes, the agreement, the update.
-package struct TrainingSteps<Network: Model> {
+package struct TrainingSteps {
     private let configuration: RunConfiguration
     private let world: World
-    private let replica: DataParallel<Network>
+    private let replica: Replica
     private let schedule: Optimizers.Schedule
     private let groups: [Range<Int>]
+    private let source: any BatchSource
 
     /// Completed steps, skipped ones included.
     package private(set) var step: Int
     package private(set) var lossScale: LossScale
 
     package init(
-        _ configuration: RunConfiguration, world: World, replica: DataParallel<Network>,
-        step: Int = 0, lossScale: LossScale? = nil
+        _ configuration: RunConfiguration, world: World, replica: Replica,
+        source: any BatchSource, step: Int = 0, lossScale: LossScale? = nil
     ) {
         (self.configuration, self.world, self.replica) = (configuration, world, replica)
+        self.source = source
         (self.step, self.lossScale) = (step, lossScale ?? configuration.makeLossScale())
         schedule = configuration.makeSchedule()
         groups = microBatchGroups(
@@ -60,32 +64,44 @@ package struct TrainingSteps<Network: Model> {
     /// Collective over the world.
     ///
     /// - Parameters:
-    ///   - targets: N, the weight of the step's targets over all ranks.
+    ///   - targets: N, the weight of the step's targets over all ranks; nil: the ranks read the step's batches and add
+    ///     it up.
     ///   - signal: a signal that this rank has received by the end of its passes; 0: none.
     ///   - save: how far this rank is, by then, with the save that is under way.
     ///   - failure: what this rank must end the run with.
     ///   - next: this rank's next micro-batch, in order. Where it throws, the rank takes part with
     ///     batches that count nothing, so that no other waits for it, and the step ends in the error.
     package mutating func take(
-        targets: Double, signal: @autoclosure () -> Int32 = 0,
+        targets known: Double?, signal: @autoclosure () -> Int32 = 0,
         save: @autoclosure () -> SaveStatus = .none, failure: RunError? = nil,
         next: () throws(RunError) -> Batch
     ) throws(RunError) -> StepOutcome {
         // Gradients are reduced while the last backward pass runs.
         var failure = failure
-        let scale = Double(lossScale.scale)
-        replica.inspectsGradients = lossScale.isLastChance
-        let pass = try replica.accumulate(
-            groups, seed: configuration.run.seed, step: step, scale: Float(scale / targets),
-            inspects: lossScale.isLastChance
-        ) { () throws(RunError) in
+        func read() throws(RunError) -> Batch {
             var batch: Batch?
             do throws(RunError) { batch = try next() } catch { failure = failure ?? error }
             // The ranks of one copy of the model go through the same tokens.
             return try replica.mesh.whereAllHave(batch)
-                ?? .nothing(
-                    rows: configuration.batch.microBatch,
-                    columns: configuration.model.contextLength)
+                ?? source.blank(rows: configuration.batch.microBatch)
+        }
+        var ahead: [Batch] = []
+        let targets: Double
+        if let known {
+            targets = known
+        } else {
+            for _ in microBatches { ahead.append(try read()) }
+            targets = try sum(ahead.map(\.targetWeight))
+        }
+        var position = 0
+        let scale = Double(lossScale.scale)
+        replica.inspectsGradients = lossScale.isLastChance
+        let pass = try replica.accumulate(
+            groups, seed: configuration.run.seed, step: step,
+            scale: Float(scale / targets), inspects: lossScale.isLastChance
+        ) { () throws(RunError) in
+            defer { position += 1 }
+            return ahead.isEmpty ? try read() : ahead[position]
         }
 
         // Loss, gradient norm, errors, signals and findings, agreed at once.
@@ -104,6 +120,14 @@ package struct TrainingSteps<Network: Model> {
         }
 
         return try conclude(records, agreement, targets: targets)
+    }
+
+    /// The sum of the weights of all micro-batches, in their order whatever the layout. Collective.
+    private func sum(_ weights: [Double]) throws(RunError) -> Double {
+        let text = weights.map { String($0.bitPattern) }.joined(separator: " ")
+        let all = try world.communicator.gather(text)
+        return onceEach(all).flatMap { $0.split(separator: " ") }
+            .reduce(0) { $0 + Double(bitPattern: UInt64($1) ?? 0) }
     }
 
     /// Updates or skips, and takes note of which. Collective.
@@ -128,18 +152,18 @@ package struct TrainingSteps<Network: Model> {
             lossScale.hasDiverged
             ? divergence(records.map(\.finding), agreement) : nil
         return StepOutcome(
-            loss: lossesOnce(records).reduce(0, +) / targets, learningRate: rate,
+            loss: onceEach(records).flatMap(\.losses).reduce(0, +) / targets, targets: targets,
+            learningRate: rate,
             gradientNorm: norm, lossScale: Int(scale), isSkipped: !isGood,
             signal: records.map { $0.signal }.max() ?? 0, saves: records.map(\.save),
             divergence: divergence)
     }
 
-    /// The losses of all micro-batches, in order: the ranks that hold one copy of the model all have those of
-    /// that copy.
-    private func lossesOnce(_ records: [StepRecord]) -> [Double] {
+    /// What ranks tell of their micro-batches, in the order of these: the ranks that hold one copy of the model all
+    /// have those of that copy.
+    private func onceEach<Told>(_ told: [Told]) -> [Told] {
         let shape = replica.mesh.shape
-        return records.indices.filter { shape.tensorRank(of: $0) == 0 }
-            .flatMap { records[$0].losses }
+        return told.indices.filter { shape.tensorRank(of: $0) == 0 }.map { told[$0] }
     }
 
     /// What ends the run on all ranks, naming what was found nearest to the cause and the rank that found
@@ -224,20 +248,5 @@ private struct StepRecord {
     var values: [Double] {
         [Double(error), Double(signal), Double(save.rawValue)] + NonFinite.values(of: finding)
             + losses
-    }
-}
-
-extension Batch {
-    /// A batch that counts nothing.
-    fileprivate static func nothing(rows: Int, columns: Int) -> Batch {
-        let count = rows * columns
-        func field(_ name: String, _ value: Int32) -> Field {
-            Field(
-                name: name, rows: rows, columns: columns,
-                values: Array(repeating: value, count: count))
-        }
-        return Batch(
-            fields: [field(Name.tokens, 0), field(Name.targets, ignoredTarget)],
-            weights: Array(repeating: 0, count: count), sequences: rows, firstSequence: 0)
     }
 }

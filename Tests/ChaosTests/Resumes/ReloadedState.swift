@@ -1,5 +1,6 @@
 import Checkpointing
 import Communication
+import Datasets
 import Layers
 import Models
 import Optimizers
@@ -33,6 +34,9 @@ struct ReloadedState {
             try replica.restore(updates: reader.progress.optimizerUpdates)
             let steps = TrainingSteps(
                 configuration, world: World(communicator: communicator), replica: replica,
+                source: SyntheticBatches(
+                    sampleLength: 33, vocabularySize: 45,
+                    layout: BatchLayout(sequences: 24, microBatch: 3), seed: 1),
                 step: reader.progress.step)
             try CheckpointWriter(runDirectory: directory, keep: 1)
                 .save(replica.savedState, progress: reader.progress, communicator: communicator)
@@ -45,14 +49,15 @@ struct ReloadedState {
         }
     }
 
-    private func replica(_ communicator: any Communicator) throws -> DataParallel<GPT> {
+    private func replica(_ communicator: any Communicator) throws -> Replica {
         let mesh = try Mesh(communicator, tensor: layout.tensor)
         let shape = GPTConfiguration(
             vocabulary: 45, contextLength: 33, layers: 4, heads: 4, width: 20, inner: 53)
         let model = GPT(shape, numerics: Numerics(slices: 4))
         let group = parallelize(model, on: mesh, scattersTokens: false)
-        return DataParallel(
-            model, optimizer: AdamW(), mesh: mesh, tensorGroup: group, bucketBytes: 4096)
+        return Replica(
+            model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
+            tensorGroup: group, bucketBytes: 4096)
     }
 
     /// As much of it as says who takes which samples.

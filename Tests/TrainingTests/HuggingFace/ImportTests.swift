@@ -31,7 +31,7 @@ enum HuggingFaceFixture {
 /// What a checkpoint's model gives for one text.
 func logits(of checkpoint: String, _ tokens: [Int32]) throws -> [Float] {
     let input = ModelInput(
-        integers: ["tokens": Tensor(integers: tokens, shape: [1, tokens.count])],
+        fields: ["tokens": Tensor(integers: tokens, shape: [1, tokens.count])],
         weights: Tensor(zeros: [tokens.count]))
     return try TrainedModel(path: checkpoint).model.logits(input).array
 }

@@ -11,8 +11,9 @@ import Optimizers
 import Tensors
 
 /// A rank's part of a model: its parameters, gradients and optimizer state.
-public final class DataParallel<Network: Model> {
-    public let model: Network
+public final class Replica {
+    public let model: any Model
+    public let objective: any Objective
     public let mesh: Mesh
     package let layout: FlatLayout
     /// The ranks that hold the same part of the model.
@@ -45,17 +46,20 @@ public final class DataParallel<Network: Model> {
     /// Allocates flat memory for the model's parameters and binds it; weights are not set yet.
     ///
     /// - Parameters:
+    ///   - objective: what its training minimises.
     ///   - tensorGroup: what `parallelize` gave for this model and mesh.
     ///   - storage: of the working weights, and so of everything the model makes from them; Float32 or
     ///     Float16.
     ///   - wire: in what gradients travel between ranks; with Float16 the bits are those of the number
     ///     of ranks.
     public init(
-        _ model: Network, optimizer: any Optimizer, mesh: Mesh, tensorGroup: TensorGroup? = nil,
-        bucketBytes: Int, storage: DType = .float32, wire: DType = .float32
+        _ model: any Model, objective: any Objective, optimizer: any Optimizer, mesh: Mesh,
+        tensorGroup: TensorGroup? = nil, bucketBytes: Int, storage: DType = .float32,
+        wire: DType = .float32
     ) {
         let communicator = mesh.data
-        (self.model, self.optimizer, self.mesh) = (model, optimizer, mesh)
+        (self.model, self.objective, self.optimizer) = (model, objective, optimizer)
+        self.mesh = mesh
         (self.communicator, self.tensorGroup, self.wire) = (communicator, tensorGroup, wire)
         let layouts = (0..<mesh.shape.tensor).map {
             FlatLayout(
@@ -92,12 +96,13 @@ public final class DataParallel<Network: Model> {
 
     /// The same with every parameter whole on every rank.
     public convenience init(
-        _ model: Network, optimizer: any Optimizer, communicator: any Communicator,
-        bucketBytes: Int, storage: DType = .float32, wire: DType = .float32
+        _ model: any Model, objective: any Objective, optimizer: any Optimizer,
+        communicator: any Communicator, bucketBytes: Int, storage: DType = .float32,
+        wire: DType = .float32
     ) {
         self.init(
-            model, optimizer: optimizer, mesh: Mesh(data: communicator), bucketBytes: bucketBytes,
-            storage: storage, wire: wire)
+            model, objective: objective, optimizer: optimizer, mesh: Mesh(data: communicator),
+            bucketBytes: bucketBytes, storage: storage, wire: wire)
     }
 
     /// Initial values: each rank makes those of its pieces, which then go to all. Collective.
@@ -122,12 +127,31 @@ public final class DataParallel<Network: Model> {
 
     /// The next micro-batches, until another group begins, are added in order into one buffer.
     public func beginGroup() {
+        if tree.isOpen {
+            for entry in layout.entries { entry.parameter.leaf.endAccumulation() }
+        }
         tree.beginGroup()
         for entry in layout.entries where entry.parameter.leaf.isTrainable {
             entry.parameter.leaf.beginAccumulation(
                 into: Tensor(
                     buffer: tree.current[entry.range], shape: entry.parameter.leaf.shape))
         }
+    }
+
+    /// A forward pass whose backward pass is still to come.
+    public struct PassUnderWay {
+        fileprivate let tape: Tape
+        fileprivate let loss: Tensor
+    }
+
+    /// The forward pass of one micro-batch. Collective over the tensor dimension.
+    public func forward(_ input: ModelInput, randomness: Pass.Randomness?) -> PassUnderWay {
+        let span = Trace.begin(.phase, "forward pass")
+        defer { span.end() }
+        let tape = Tape()
+        let pass = Pass(
+            tape: tape, randomness: randomness, scatteredTokens: tensorGroup?.tokens)
+        return PassUnderWay(tape: tape, loss: objective.loss(of: input, by: model, pass))
     }
 
     /// Adds one micro-batch's gradient to the group.
@@ -138,37 +162,38 @@ public final class DataParallel<Network: Model> {
     ///     complete. Collective over the data-parallel ranks.
     /// - Returns: the sum of the losses, the same on every rank of the tensor dimension. Collective over
     ///   that too.
-    public func accumulate(
-        _ input: ModelInput, randomness: Pass.Randomness?, scale: Float, isLast: Bool
+    public func backward(
+        _ pass: PassUnderWay, scale: Float, isLast: Bool
     ) throws(CommunicationError) -> Double {
-        let tape = Tape()
-        let forward = Trace.begin(.phase, "forward pass")
-        let loss = model.loss(
-            of: input,
-            Pass(tape: tape, randomness: randomness, scatteredTokens: tensorGroup?.tokens))
-        forward.end()
-        let backward = Trace.begin(.phase, "backward pass")
-        defer { backward.end() }
+        let span = Trace.begin(.phase, "backward pass")
+        defer { span.end() }
         if isLast { beginReductions() }
-        tape.backward(from: [(loss, Tensor([scale], shape: []))]) { leaf in
+        pass.tape.backward(from: [(pass.loss, Tensor([scale], shape: []))]) { leaf in
             if isLast { complete(leaf) }
         }
         if isLast { completeUnused() }
         try tensorGroup?.requireSound()
-        return loss.float64
+        return pass.loss.float64
+    }
+
+    /// Both passes of one micro-batch.
+    public func accumulate(
+        _ input: ModelInput, randomness: Pass.Randomness?, scale: Float, isLast: Bool
+    ) throws(CommunicationError) -> Double {
+        try backward(forward(input, randomness: randomness), scale: scale, isLast: isLast)
     }
 
     /// The sum of the losses without a gradient. Collective over the tensor dimension.
     public func loss(of input: ModelInput) throws(CommunicationError) -> Double {
-        try withModel { $0.loss(of: input, Pass()).float64 }
+        try withoutGradient { objective.loss(of: input, by: model, Pass()).float64 }
     }
 
     /// Runs passes through the model that keep nothing. Collective over the tensor dimension: its ranks do
     /// the same.
-    package func withModel<Result>(
-        _ body: (Network) -> Result
+    package func withoutGradient<Result>(
+        _ body: () -> Result
     ) throws(CommunicationError) -> Result {
-        let result = body(model)
+        let result = body()
         try tensorGroup?.requireSound()
         return result
     }
@@ -321,7 +346,7 @@ public final class DataParallel<Network: Model> {
 
     private func complete(_ leaf: Leaf) {
         guard let index = entryIndex[ObjectIdentifier(leaf)] else {
-            preconditionFailure("DataParallel: a gradient for a leaf that is not the model's")
+            preconditionFailure("Replica: a gradient for a leaf that is not the model's")
         }
         leaf.endAccumulation()
         incompleteEntries[index] = false

@@ -12,7 +12,7 @@ import Training
 typealias StateBits = [String: [UInt32]]
 
 /// A training run as far as it decides bits, and how it is laid out.
-struct Replica: Sendable {
+struct ReplicaRun: Sendable {
     /// Data-parallel ranks; together with those of the tensor dimension as many as there are.
     var ranks = 1
     var tensor = 1
@@ -103,11 +103,12 @@ struct Replica: Sendable {
         return model
     }
 
-    private func makeReplica(_ mesh: Mesh) -> DataParallel<GPT> {
+    private func makeReplica(_ mesh: Mesh) -> Replica {
         let model = makeModel()
         let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
-        return DataParallel(
-            model, optimizer: AdamW(), mesh: mesh, tensorGroup: group, bucketBytes: bucketBytes,
+        return Replica(
+            model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
+            tensorGroup: group, bucketBytes: bucketBytes,
             storage: storage)
     }
 
@@ -117,7 +118,7 @@ struct Replica: Sendable {
     }
 
     private func take(
-        _ step: Int, _ replica: DataParallel<GPT>
+        _ step: Int, _ replica: Replica
     ) throws -> StepAgreement {
         let own = microBatchGroups(
             count: microBatches, groups: groups, rank: replica.mesh.dataRank, ranks: ranks)
@@ -153,7 +154,7 @@ struct Replica: Sendable {
                 }, shape: [sequences, 13])
         }
         return ModelInput(
-            integers: ["tokens": tokens(), "targets": tokens()],
+            fields: ["tokens": tokens(), "targets": tokens()],
             weights: Tensor([Float](repeating: 1, count: sequences * 13), shape: [sequences * 13]))
     }
 }
@@ -175,7 +176,7 @@ private func pieces(of state: [StateTensor]) -> [Piece] {
 }
 
 /// As Float32, whatever they are stored in; and which part of the whole parameter they are.
-private func working(_ model: GPT) -> [(name: String, range: Range<Int>, bits: [UInt32])] {
+private func working(_ model: any Model) -> [(name: String, range: Range<Int>, bits: [UInt32])] {
     model.parameters.map { ($0.name, $0.heldRange, $0.leaf.value.array.map(\.bitPattern)) }
 }
 

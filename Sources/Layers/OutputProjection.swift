@@ -1,0 +1,38 @@
+import Kernels
+import Tensors
+
+/// The end of a model: scores of classes from features, x·Wᵀ + b. The weight may be another layer's (a tied head:
+/// Press and Wolf 2017), which then lists it.
+public struct OutputProjection {
+    /// [classes, width], cut by rows where tensor parallelism may split it.
+    public let weight: Parameter
+    private let numerics: Numerics
+
+    public init(_ weight: Parameter, numerics: Numerics) {
+        (self.weight, self.numerics) = (weight, numerics)
+    }
+
+    public var classCount: Int { weight.spec.shape[0] }
+
+    /// The summed cross-entropy of softmax(x·Wᵀ), Σ w·(log Σ exp z − z at the target): a Float64 scalar.
+    ///
+    /// - Parameters:
+    ///   - features: [targets…, width].
+    ///   - targets: Int32, one a row of features; negative where the weight is 0.
+    ///   - weights: Float32, likewise.
+    ///   - smoothing: ε, the part of each target that is spread over all classes.
+    public func crossEntropy(
+        _ features: Tensor, targets: Tensor, weights: Tensor, smoothing: Double, _ pass: Pass
+    ) -> Tensor {
+        linearCrossEntropy(
+            features, table: weight.leaf, vocabulary: weight.slices, targets: targets,
+            weights: weights, tokens: pass.tokens(numerics), smoothing: smoothing, tape: pass.tape)
+    }
+
+    /// The scores of the classes that are here, [targets…, classes], from features that have every row.
+    public func logits(_ features: Tensor, _ pass: Pass) -> Tensor {
+        linear(
+            features, weight: weight.leaf, split: .outputs(weight.slices),
+            tokens: TokenSlices(1), tape: pass.tape)
+    }
+}

@@ -1,0 +1,30 @@
+import Layers
+
+/// An entry of a model's plan for tensor parallelism (Shoeybi et al. 2019, section 3): a part of it, and which axis
+/// of its weight the ranks of the tensor dimension share.
+public enum TensorSplit {
+    /// A rank holds outputs, and the bias with them.
+    case columns(Linear)
+    /// A rank holds inputs; the bias is whole, and added once the sum over all inputs is there.
+    case rows(Linear)
+    /// A table of vectors, by its rows; where it is the output projection too, a rank makes the logits of its
+    /// symbols.
+    case vocabulary(Embedding)
+
+    /// The parameters that are cut.
+    public var parameters: [Parameter] {
+        switch self {
+        case .columns(let map): TensorSplit.cut(map, axis: 0)
+        case .rows(let map): TensorSplit.cut(map, axis: 1)
+        case .vocabulary(let table): [table.weight]
+        }
+    }
+
+    private static func cut(_ map: Linear, axis: Int) -> [Parameter] {
+        precondition(
+            map.weight.spec.axis == axis,
+            "TensorSplit: \(map.weight.name) along axis \(axis), but its slices lie along "
+                + "\(map.weight.spec.axis.map(String.init) ?? "none")")
+        return map.parameters.filter { $0.spec.axis != nil }
+    }
+}
