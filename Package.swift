@@ -36,9 +36,10 @@ let package = Package(
         .systemLibrary(
             name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
-        // 1: arithmetic on pointers; what files are made of; text and tokens
+        // 1: arithmetic on pointers; what files are made of; keys and values; text and tokens
         .target(name: "Kernels", dependencies: ["COpenBLAS"], swiftSettings: kernelSettings),
         .target(name: "Files", dependencies: ["CCrypto"]),
+        .target(name: "Configuration", dependencies: ["Files"]),
         .target(name: "Datasets", dependencies: ["Files"]),
 
         // 2: tensors, the tape, primitive operations
@@ -49,7 +50,7 @@ let package = Package(
         .target(name: "Communication", dependencies: ["CMPI", "Tensors"]),
 
         // 4: models, optimizers, checkpoints
-        .target(name: "Models", dependencies: ["Layers"]),
+        .target(name: "Models", dependencies: ["Layers", "Configuration"]),
         .target(name: "Optimizers", dependencies: ["Layers", "Kernels"]),
         .target(name: "Checkpointing", dependencies: ["Layers", "Communication", "Files"]),
 

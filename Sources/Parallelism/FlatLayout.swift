@@ -11,6 +11,8 @@ package struct FlatLayout {
     /// A parameter's place.
     package struct Entry {
         package let parameter: Parameter
+        /// In the model's order.
+        package let number: Int
         package let range: Range<Int>
         /// The norm blocks of the whole parameter, by their canonical numbers.
         package let normBlocks: Range<Int>
@@ -27,9 +29,13 @@ package struct FlatLayout {
         package var counts: [Int] { pieces.map(\.count) }
     }
 
+    /// In the order of memory: trainable parameters lie together, in the model's order; frozen ones, which have
+    /// neither gradients nor masters, come after them.
     package let entries: [Entry]
     /// Elements in all, with the padding that starts each parameter on a cache line.
     package let count: Int
+    /// Elements of trainable parameters, which are the first: what gradients cover.
+    package let trainableCount: Int
     /// The blocks of the gradient norm that are here, in order: parameter, slice, block.
     package let blocks: [Range<Int>]
     /// Of each its canonical number: its place among the blocks of the whole model.
@@ -43,7 +49,7 @@ package struct FlatLayout {
     package let buckets: [Bucket]
 
     /// - Parameters:
-    ///   - parameters: in the model's order; frozen ones have memory, but no bucket.
+    ///   - parameters: in the model's order.
     ///   - ranks: of the data dimension.
     ///   - bucketBytes: a bucket is closed when it has reached this size.
     ///   - tensorRank: whose layout it is.
@@ -52,7 +58,12 @@ package struct FlatLayout {
         var blocks: [Range<Int>] = []
         var (numbers, isTold): ([Int], [Bool]) = ([], [])
         var (offset, number) = (0, 0)
-        for parameter in parameters {
+        var trainableCount = 0
+        let numbered = Array(parameters.enumerated())
+        let ordered =
+            numbered.filter { $0.element.leaf.isTrainable }
+            + numbered.filter { !$0.element.leaf.isTrainable }
+        for (place, parameter) in ordered {
             let held = parameter.slices(ofTensorRank: tensorRank)
             let slices = parameter.spec.memoryRanges
             let start = offset - slices[held.lowerBound].lowerBound
@@ -71,9 +82,12 @@ package struct FlatLayout {
             }
             entries.append(
                 Entry(
-                    parameter: parameter, range: offset..<end, normBlocks: firstNumber..<number))
+                    parameter: parameter, number: place, range: offset..<end,
+                    normBlocks: firstNumber..<number))
             offset = (end + 15) / 16 * 16
+            if parameter.leaf.isTrainable { trainableCount = offset }
         }
+        self.trainableCount = trainableCount
         (self.entries, self.blocks, count) = (entries, blocks, offset)
         (blockNumbers, self.isTold, normBlockCount) = (numbers, isTold, number)
         buckets = FlatLayout.buckets(
@@ -87,10 +101,8 @@ package struct FlatLayout {
         var end = blocks.count
         while end > 0 {
             var start = end - 1
-            // A bucket is one run of memory: padding may lie inside, a frozen parameter may not.
             while start > 0
                 && blocks[end - 1].upperBound - blocks[start].lowerBound < bucketElements
-                && blocks[start].lowerBound - blocks[start - 1].upperBound < 16
             {
                 start -= 1
             }

@@ -35,7 +35,7 @@ extension FlatLayout {
             guard let found = gradient[part].firstNonFinite else { continue }
             let parameter = entries[index].parameter
             return NonFiniteElement(
-                parameter: index,
+                parameter: entries[index].number,
                 element: parameter.logicalIndex(
                     of: part.lowerBound - range.lowerBound + found.index),
                 value: found.value)

@@ -80,7 +80,7 @@ public final class Replica {
             buffer.clear()
             return buffer
         }
-        tree = GradientTree(count: layout.count)
+        tree = GradientTree(count: layout.trainableCount)
         entryIndex = Dictionary(
             uniqueKeysWithValues: layout.entries.enumerated().map {
                 (ObjectIdentifier($1.parameter.leaf), $0)
@@ -295,7 +295,7 @@ public final class Replica {
         owned.reverse()
         for (index, entry) in layout.entries.enumerated() {
             let (name, spec) = (entry.parameter.name, entry.parameter.spec)
-            let isIn = entry.parameter.isSplit || takes(index)
+            let isIn = entry.parameter.isSplit || takes(entry.number)
             guard entry.parameter.leaf.isTrainable else {
                 // A frozen parameter has no moments; the first of its data-parallel ranks answers for it.
                 let master = isIn ? weights.frozenMasters[index] : nil

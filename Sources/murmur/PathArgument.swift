@@ -1,4 +1,5 @@
 import ArgumentParser
+import Configuration
 import Training
 
 /// Turns an argument that names a file or a folder into its path.

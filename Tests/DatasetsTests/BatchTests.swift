@@ -33,7 +33,7 @@ import Testing
             let window = source.order.window(ofSample: 24 + 6 + row)
             #expect(tokens.integers[row * 16] == Int32(window.lowerBound))
         }
-        #expect(source.targetWeight(position: 24) == 12 * 16)
+        #expect(source.targetWeight(position: 24) == Double(12 * 16))
     }
 
     /// Whatever the micro-batch, the ranks and the batch of a step, the run's samples are the same.
@@ -136,7 +136,7 @@ import Testing
         #expect(try source(1).trainingBatch(position: 0, microBatch: 1) == batch)
         #expect(try source(2).trainingBatch(position: 0, microBatch: 1) != batch)
         #expect(try source(1).trainingBatch(position: 8, microBatch: 1) != batch)
-        #expect(source(1).targetWeight(position: 0) == 512)
+        #expect(source(1).targetWeight(position: 0) == 512.0)
     }
 }
 

@@ -20,7 +20,7 @@ import Testing
     private func expected(_ smoothing: Double) throws -> Double {
         let input = try Reference().input()
         let logits = try model().logits(input).array.map(Double.init)
-        let width = Reference.shape.vocabulary
+        let width = Reference.shape.vocabulary!
         return (0..<logits.count / width).reduce(0) { sum, token in
             let row = logits[token * width..<(token + 1) * width]
             let target = row[row.startIndex + Int(input["targets"].buffer.integers[token])]

@@ -1,3 +1,4 @@
+import Configuration
 import Foundation
 import Testing
 import Training
@@ -13,10 +14,10 @@ import Training
         expected.run.threads = 2
         expected.run.communicationTimeout = 10.5
         expected.run.traceSteps = [3, 100]
-        expected.model.dropout = 0.1
-        expected.model.vocabulary = 65
-        expected.model.activation = .geluErf
-        expected.model.feedForward = 500
+        expected.model.gpt.dropout = 0.1
+        expected.model.gpt.vocabulary = 65
+        expected.model.gpt.activation = .geluErf
+        expected.model.gpt.inner = 500
         expected.data.text = ["a *.txt", "b.txt"]
         expected.data.tokenizer = .character
         expected.data.validationFraction = 0.2
@@ -69,7 +70,7 @@ import Training
         #expect(configuration == expected)
         #expect(configuration.numerics.groups == 4)
         #expect(configuration.schedule.decaySteps == 30)
-        #expect(configuration.model.feedForward == 512)
+        #expect(configuration.model.gpt.inner == 512)
         #expect(configuration.evaluation.microBatch == 16)
         #expect(configuration.data.isEmpty)
     }

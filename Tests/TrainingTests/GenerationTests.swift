@@ -237,9 +237,12 @@ import Training
         let row = try #require(run.metrics.last)
         let value = try #require(
             row.firstMatch(of: /"validation_loss": ([0-9.]+)/).flatMap { Double($0.1) })
-        let loss = String(format: "%.6f", value)
+        let perplexity = try #require(
+            row.firstMatch(of: /"validation_perplexity": ([0-9.]+)/).flatMap { Double($0.1) })
+        #expect(abs(perplexity - exp(value)) < 1e-6 * perplexity)
+        let figures = String(
+            format: "validation loss %.6f nats a token  perplexity %.6g", value, perplexity)
         #expect(launch.exitCode == 0 && launch.errors == "", "\(launch.summary)")
-        #expect(
-            launch.output == "step 10  validation loss \(loss) nats a token  over 2049 tokens\n")
+        #expect(launch.output == "step 10  \(figures)  over 2049 tokens\n")
     }
 }

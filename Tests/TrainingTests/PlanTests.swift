@@ -119,7 +119,7 @@ private struct PlannedRun: CustomTestStringConvertible {
         let configuration = try RunConfiguration.load(
             file: "\(packageRoot)/\(RunFolder.configuration)", overrides: settings)
         let plan = Plan(
-            configuration, vocabulary: try #require(configuration.model.vocabulary),
+            configuration, vocabulary: try #require(configuration.model.shape.vocabulary),
             ranks: shape.ranks ?? 1, threads: 1)
         #expect(plan.memory.parts.reduce(0) { $0 + $1.bytes } == plan.memoryTotal)
         let others = plan.memory.evaluation + plan.memory.checkpoint
@@ -337,10 +337,10 @@ private struct PlannedRun: CustomTestStringConvertible {
     /// No configuration, however large, overflows the arithmetic.
     @Test func theLargestShapesAreRefusedToo() throws {
         var configuration = try RunConfiguration.parse(yaml: completeConfiguration)
-        configuration.model.width = 1 << 20
-        configuration.model.contextLength = 1 << 24
-        configuration.model.layers = 10_000
-        configuration.model.feedForward = 1 << 24
+        configuration.model.gpt.width = 1 << 20
+        configuration.model.gpt.contextLength = 1 << 24
+        configuration.model.gpt.layers = 10_000
+        configuration.model.gpt.inner = 1 << 24
         configuration.batch.microBatch = 1 << 30
         configuration.batch.sequences = 1 << 30
         let plan = Plan(configuration, vocabulary: 1 << 30, ranks: 1, threads: 1024)

@@ -1,22 +1,27 @@
-import Kernels
+import Configuration
+import Models
 
-/// A condition between keys, tried once each of them is in bounds.
-struct ConfigurationCheck: Sendable {
-    /// The first one is named in the complaint.
-    let keys: [String]
-    /// `expected …, found …`; nil where all is well.
-    let complaint: @Sendable (RunConfiguration) -> String?
+typealias ConfigurationCheck = KeyCheck<RunConfiguration>
 
-    init(_ keys: [String], _ complaint: @escaping @Sendable (RunConfiguration) -> String?) {
-        (self.keys, self.complaint) = (keys, complaint)
+extension KeyCheck<RunConfiguration> {
+    /// Those of a family of models, where it is known, and those of every run.
+    static func all(of family: Family?) -> [ConfigurationCheck] {
+        (family.map { checks(of: $0.shape) } ?? []) + general
     }
 
-    static let all = [
-        ConfigurationCheck(["model.width", "model.heads"]) { configuration in
-            let model = configuration.model
-            guard !model.width.isMultiple(of: model.heads) else { return nil }
-            return "expected a multiple of model.heads (\(model.heads)), found \(model.width)"
-        },
+    private static func checks<Shape: ModelShape>(of shape: Shape.Type) -> [ConfigurationCheck] {
+        shape.checks.map { check in
+            ConfigurationCheck(check.keys) { run in
+                guard let shape = run.model.shape as? Shape else { return nil }
+                return check.complaint(
+                    ShapeInRun(
+                        shape, tensor: run.parallelism.tensor, slices: run.numerics.slices,
+                        sequences: run.batch.sequences))
+            }
+        }
+    }
+
+    private static let general = [
         ConfigurationCheck(["run.trace_steps", "run.steps"]) { configuration in
             let run = configuration.run
             guard let step = run.traceSteps.first(where: { $0 > run.steps }) else { return nil }
@@ -53,23 +58,6 @@ struct ConfigurationCheck: Sendable {
             return "expected at most \(Int.max / sequences) steps of \(sequences) sequences "
                 + "(batch.sequences), whose numbers go up to 2^63, found \(steps)"
         },
-        // Dropout: beyond these limits the counters of its random numbers would come again.
-        ConfigurationCheck(["model.context_length", "model.dropout"]) { configuration in
-            let (length, limit) =
-                (configuration.model.contextLength, AttentionDropout.positionLimit)
-            guard configuration.model.dropout > 0, length > limit else { return nil }
-            return
-                "expected at most \(limit) tokens with dropout, whose random numbers repeat beyond, "
-                + "found \(length); shorten it, or set model.dropout to 0"
-        },
-        ConfigurationCheck(["batch.sequences", "model.heads", "model.dropout"]) { configuration in
-            let (sequences, heads) = (configuration.batch.sequences, configuration.model.heads)
-            let limit = AttentionDropout.pairLimit / heads
-            guard configuration.model.dropout > 0, sequences > limit else { return nil }
-            return
-                "expected at most \(limit) sequences of \(heads) heads (model.heads) with dropout, whose "
-                + "random numbers repeat beyond, found \(sequences); lower it, or set model.dropout to 0"
-        },
         ConfigurationCheck(["schedule.final_ratio", "schedule.decay"]) { configuration in
             let schedule = configuration.schedule
             guard schedule.decay == .exponential && schedule.finalRatio == 0 else { return nil }
@@ -87,35 +75,6 @@ struct ConfigurationCheck: Sendable {
             guard data.train.isEmpty != data.validation.isEmpty else { return nil }
             return "expected data.train and data.validation together, found "
                 + (data.train.isEmpty ? "data.validation alone" : "data.train alone")
-        },
-        // More ranks than heads, or than slices, do not divide them either.
-        ConfigurationCheck(["parallelism.tensor", "numerics.slices", "model.heads"]) {
-            let (tensor, slices, heads) =
-                ($0.parallelism.tensor, $0.numerics.slices, $0.model.heads)
-            var undivided: [String] = []
-            if !slices.isMultiple(of: tensor) { undivided.append("numerics.slices (\(slices))") }
-            if !heads.isMultiple(of: tensor) { undivided.append("model.heads (\(heads))") }
-            guard !undivided.isEmpty else { return nil }
-            let fitting = (1...min(slices, heads)).filter {
-                slices.isMultiple(of: $0) && heads.isMultiple(of: $0)
-            }
-            return
-                "expected a divisor of \(undivided.joined(separator: " and ")), found \(tensor); "
-                + "use \(fitting.listed)"
-        },
-        ConfigurationCheck(["parallelism.tensor", "model.feed_forward", "model.width"]) {
-            configuration in
-            let (tensor, features) =
-                (configuration.parallelism.tensor, configuration.model.feedForward)
-            guard tensor > features else { return nil }
-            return "expected at most model.feed_forward (\(features)), found \(tensor)"
-        },
-        ConfigurationCheck(["parallelism.tensor", "model.vocabulary"]) { configuration in
-            let tensor = configuration.parallelism.tensor
-            guard let vocabulary = configuration.model.vocabulary, tensor > vocabulary else {
-                return nil
-            }
-            return "expected at most model.vocabulary (\(vocabulary)), found \(tensor)"
         },
     ]
 }

@@ -1,15 +1,56 @@
+import Configuration
+import Models
 import Optimizers
 
-extension ConfigurationKey {
-    /// Every key there is, in the order of the resolved file and of the documentation.
-    package static let all: [ConfigurationKey] =
-        runKeys + modelKeys + dataKeys + batchKeys + objectiveKeys + optimizerKeys + scheduleKeys
-        + machineKeys + recordKeys
+/// A key of a run's configuration.
+package typealias ConfigurationKey = Key<RunConfiguration>
+
+extension Key<RunConfiguration> {
+    /// Every key of a configuration whose model is of this family, in the order of the resolved file.
+    static func all(of family: Family) -> [ConfigurationKey] {
+        runKeys + modelKeys(of: family) + otherKeys
+    }
+
+    /// Every key there is, in that order, those of several families once.
+    package static let all: [ConfigurationKey] = {
+        var paths: Set<String> = []
+        let models = Family.allCases.flatMap { modelKeys(of: $0) }
+        return (runKeys + models + otherKeys).filter { paths.insert($0.path).inserted }
+    }()
+
+    private static let otherKeys =
+        dataKeys + batchKeys + objectiveKeys + optimizerKeys + scheduleKeys + machineKeys
+        + recordKeys
 
     /// The sections, in order.
     static let sections: [String] = all.reduce(into: []) { sections, key in
         if sections.last != String(key.section) { sections.append(String(key.section)) }
     }
+
+    /// Section `model`: which family, and that family's own.
+    private static func modelKeys(of family: Family) -> [ConfigurationKey] {
+        [familyKey] + shapeKeys(of: family)
+    }
+
+    static func shapeKeys(of family: Family) -> [ConfigurationKey] { keys(of: family.shape) }
+
+    private static func keys<Shape: ModelShape>(of shape: Shape.Type) -> [ConfigurationKey] {
+        shape.keys.map { key in
+            Key(
+                key,
+                get: { configuration in
+                    guard let shape = configuration.model.shape as? Shape else {
+                        preconditionFailure(
+                            "\(key.path): asked of a \(configuration.model.family.rawValue)")
+                    }
+                    return shape
+                }, set: { $0.model.shape = $1 })
+        }
+    }
+
+    static let familyKey = ConfigurationKey(
+        "model.family", \.model.namedFamily, .choice, .required, resume: .never,
+        "Kind of model; the other keys of the section are the family's.")
 
     private static let runKeys = [
         ConfigurationKey(
@@ -31,37 +72,6 @@ extension ConfigurationKey {
         ConfigurationKey(
             "run.trace_steps", \.run.traceSteps, .integers(1...1_000_000_000_000), resume: .free,
             "Steps, counted from 1, whose timeline is written to `trace-step-….json` for Perfetto."),
-    ]
-
-    private static let modelKeys = [
-        ConfigurationKey(
-            "model.family", \.model.family, .choice, .required, resume: .never,
-            "Kind of model."),
-        ConfigurationKey(
-            "model.layers", \.model.layers, .integer(1...10_000), .required, resume: .never,
-            "Transformer blocks."),
-        ConfigurationKey(
-            "model.heads", \.model.heads, .integer(1...65_536), .required, resume: .never,
-            "Attention heads; divides `model.width`."),
-        ConfigurationKey(
-            "model.width", \.model.width, .integer(1...1_048_576), .required, resume: .never,
-            "Features of the residual stream."),
-        ConfigurationKey(
-            "model.context_length", \.model.contextLength, .integer(1...16_777_216), .required,
-            resume: .never, "Tokens of a sequence."),
-        ConfigurationKey(
-            "model.dropout", \.model.dropout, .single(from: .including(0), to: .excluding(1)),
-            resume: .never, "Probability that a feature is dropped."),
-        ConfigurationKey(
-            "model.vocabulary", \.model.vocabulary, .automatic(.integer(1...1_073_741_824)),
-            resume: .never, "Symbols; `auto`: those of the tokenizer."),
-        ConfigurationKey(
-            "model.activation", \.model.activation, .choice, resume: .never,
-            "Activation of the feed-forward part: GELU in its tanh or its erf form."),
-        ConfigurationKey(
-            "model.feed_forward", \.model.feedForward, .integer(1...16_777_216),
-            .derived("4 · `model.width`", { $0.model.feedForward = 4 * $0.model.width }),
-            resume: .never, "Features between the two projections of a block."),
     ]
 
     private static let dataKeys = [
@@ -218,4 +228,12 @@ extension ConfigurationKey {
             "Whether a save is written from a copy of the state, beside the training, which takes 12 bytes a parameter over all data-parallel ranks; without it training waits for the disk. `auto`: where it fits into the memory that is available."
         ),
     ]
+}
+
+extension RunConfiguration.Model {
+    /// Another family begins with its own defaults.
+    fileprivate var namedFamily: Family {
+        get { family }
+        set { if newValue != family { shape = newValue.shape.init() } }
+    }
 }

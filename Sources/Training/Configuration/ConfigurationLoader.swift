@@ -1,3 +1,5 @@
+import Configuration
+
 extension RunConfiguration {
     /// Reads a configuration file, applies `--set` overrides (`key=value`), fills in defaults and checks
     /// the whole.
@@ -28,10 +30,30 @@ extension RunConfiguration {
     /// Every key with its value, in one order: `parse(yaml: x.yaml) == x`. Equal configurations give
     /// the same bytes, so that a digest of it stands for the configuration.
     public var yaml: String {
-        ConfigurationKey.sections.map { section in
-            let keys = ConfigurationKey.all.filter { $0.section == section }
+        let all = ConfigurationKey.all(of: model.family)
+        return ConfigurationKey.sections.map { section in
+            let keys = all.filter { $0.section == section }
             return "\(section):\n" + keys.map { "  \($0.name): \($0.text(self))\n" }.joined()
         }.joined()
+    }
+}
+
+extension RunConfiguration {
+    /// Before a file is read: required keys have no value.
+    static let placeholder = RunConfiguration(
+        run: .init(directory: "", steps: 1), model: .init(Family.allCases[0].shape.init()),
+        batch: .init(sequences: 0, microBatch: 0), optimizer: .init(learningRate: 0))
+}
+
+extension Key<RunConfiguration> {
+    /// What a file is asked for whose family is not known: the keys that every family has.
+    fileprivate static let ofAllFamilies = all.filter { key in
+        key.section != familyKey.section || key.path == familyKey.path
+            || families(having: key.path).count == Family.allCases.count
+    }
+
+    fileprivate static func families(having path: String) -> [Family] {
+        Family.allCases.filter { family in shapeKeys(of: family).contains { $0.path == path } }
     }
 }
 
@@ -39,22 +61,32 @@ extension RunConfiguration {
 private struct ConfigurationLoader {
     private let document: ConfigurationDocument
     private(set) var problems: ConfigurationProblems
-    private(set) var configuration = RunConfiguration(
-        run: .init(directory: "", steps: 0),
-        model: .init(layers: 0, heads: 0, width: 0, contextLength: 0),
-        batch: .init(sequences: 0, microBatch: 0), optimizer: .init(learningRate: 0))
+    private(set) var configuration = RunConfiguration.placeholder
+    /// The keys of a model of this family; those that all families ask for, where it is not known.
+    private let keys: [String: ConfigurationKey]
+    private let orderedKeys: [ConfigurationKey]
+    private let family: Family?
     /// Keys whose value is not to be relied on.
     private var refused: Set<String> = []
 
     init(_ document: ConfigurationDocument) {
         self.document = document
         problems = document.problems
+        // The family comes first: it says what the section has.
+        let named = document.entries.first { $0.key == ConfigurationKey.familyKey.path }
+        var first = RunConfiguration.placeholder
+        let isKnown = named.map { ConfigurationKey.familyKey.read($0.value, &first) } ?? false
+        let family = isKnown ? first.model.family : nil
+        let keys = family.map { ConfigurationKey.all(of: $0) } ?? ConfigurationKey.ofAllFamilies
+        (self.family, orderedKeys, configuration.model) = (family, keys, first.model)
+        self.keys = Dictionary(uniqueKeysWithValues: keys.map { ($0.path, $0) })
     }
 
     mutating func load() {
         for entry in document.entries { read(entry) }
         fillIn()
-        for check in ConfigurationCheck.all where refused.isDisjoint(with: check.keys) {
+        let checks = ConfigurationCheck.all(of: family)
+        for check in checks where refused.isDisjoint(with: check.keys) {
             guard let message = check.complaint(configuration) else { continue }
             let entry = check.keys.compactMap({ self.entry(of: $0) }).first
             let key = entry?.key ?? check.keys[0]
@@ -71,9 +103,7 @@ private struct ConfigurationLoader {
     }
 
     private mutating func read(_ entry: ConfigurationDocument.Entry) {
-        guard let key = ConfigurationKey.named[entry.key] else {
-            return refuseUnknown(entry)
-        }
+        guard let key = keys[entry.key] else { return refuseUnknown(entry) }
         if case .derived = key.standard, entry.value == .plain("auto") { return }
         if !key.read(entry.value, &configuration) {
             let found = entry.value.found + (key.remark(entry.value).map { ", \($0)" } ?? "")
@@ -82,13 +112,14 @@ private struct ConfigurationLoader {
     }
 
     private mutating func fillIn() {
-        for key in ConfigurationKey.all {
+        for key in orderedKeys {
             let entry = entry(of: key.path)
             switch key.standard {
             case .required where entry == nil:
+                let line = document.sectionLines[String(key.section)]
                 problems.append(
                     .init(
-                        line: document.sectionLines[String(key.section)], key: key.path,
+                        line: line, key: key.path,
                         message: "expected \(key.expected), found nothing"))
                 refused.insert(key.path)
             case .derived(_, let derive) where entry == nil || entry?.value == .plain("auto"):
@@ -111,6 +142,15 @@ private struct ConfigurationLoader {
         let section = String(entry.key.prefix { $0 != "." })
         if ConfigurationKey.sections.contains(entry.key) {
             return refuse(entry, "expected a section with its keys, found \(entry.value.found)")
+        }
+        let others = ConfigurationKey.families(having: entry.key)
+        if !others.isEmpty {
+            // Of an unknown family nobody can tell.
+            guard let family else { return }
+            return refuse(
+                entry,
+                "expected a key of the family \(family.rawValue), found one that only "
+                    + "\(others.map(\.rawValue).joined(separator: " and ")) has")
         }
         let isSectioned = ConfigurationKey.sections.contains(section)
         let found = isSectioned ? String(entry.key.dropFirst(section.count + 1)) : entry.key

@@ -1,12 +1,4 @@
-/// Whether a key may have another value when a run goes on.
-public enum ResumeRule: String, Sendable, CaseIterable {
-    /// It may change.
-    case free
-    /// It may change where `--override KEY` names it; the log says so.
-    case override
-    /// It defines the model or its tokens.
-    case never
-}
+import Configuration
 
 /// A key whose value differs between a saved configuration and the one given on resume.
 public struct ConfigurationDifference: Sendable, Equatable {
@@ -21,7 +13,14 @@ extension RunConfiguration {
     /// The keys whose values differ, in the order of the resolved file. `auto` stands for what the run
     /// finds and differs from nothing.
     public func differences(from saved: RunConfiguration) -> [ConfigurationDifference] {
-        ConfigurationKey.all.compactMap { key in
+        guard model.family == saved.model.family else {
+            let key = ConfigurationKey.familyKey
+            return [
+                ConfigurationDifference(
+                    key: key.path, saved: key.text(saved), given: key.text(self), rule: key.rule)
+            ]
+        }
+        return ConfigurationKey.all(of: model.family).compactMap { key in
             let (old, new) = (key.text(saved), key.text(self))
             guard old != new, old != "auto", new != "auto" else { return nil }
             guard isUsed(key.path) || saved.isUsed(key.path) else { return nil }

@@ -1,4 +1,6 @@
-extension ConfigurationKey {
+import Configuration
+
+extension Key<RunConfiguration> {
     /// `; the nearest is …` for an unknown key, or nothing where none is near.
     static func hint(nearestTo key: String) -> String { hint(nearest(to: key)) }
 

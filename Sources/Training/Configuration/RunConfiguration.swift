@@ -5,8 +5,8 @@ import Optimizers
 
 /// Everything that defines a run: a plain value, read from YAML by `load`, written by `yaml`.
 ///
-/// Keys, types, bounds, defaults and what each means stand in one table, `ConfigurationKey.all`; the
-/// properties bear the same names in Swift's spelling. A value that `load` returned has been checked
+/// Keys, types, bounds, defaults and what each means stand in tables of `ConfigurationKey`s, those of section
+/// `model` beside the family that it names; the properties bear the same names in Swift's spelling. A value that `load` returned has been checked
 /// as a whole and has every default filled in.
 public struct RunConfiguration: Sendable, Equatable {
     public var run: Run
@@ -33,9 +33,9 @@ public struct RunConfiguration: Sendable, Equatable {
         evaluation.microBatch = defaultEvaluationMicroBatch
     }
 
-    /// Small forward passes waste the processor: at least 1,024 tokens each.
+    /// Small forward passes waste the processor: at least 1,024 positions each.
     var defaultEvaluationMicroBatch: Int {
-        max(batch.microBatch, 1024 / max(1, model.contextLength))
+        max(batch.microBatch, 1024 / max(1, model.shape.sample.positions))
     }
 
     public struct Run: Sendable, Equatable {
@@ -55,28 +55,16 @@ public struct RunConfiguration: Sendable, Equatable {
         }
     }
 
+    /// A shape of any family.
     public struct Model: Sendable, Equatable {
-        public enum Family: String, Sendable, CaseIterable { case gpt }
-        public typealias Activation = Kernels.Activation
+        public var shape: any ModelShape
 
-        public var family = Family.gpt
-        public var layers: Int
-        public var heads: Int
-        /// Features of the residual stream.
-        public var width: Int
-        /// Tokens of a sequence.
-        public var contextLength: Int
-        public var dropout: Double = 0
-        /// Symbols; nil takes the tokenizer's.
-        public var vocabulary: Int?
-        public var activation = Activation.geluTanh
-        /// Features between the two projections of a block.
-        public var feedForward: Int
+        public init(_ shape: any ModelShape) { self.shape = shape }
 
-        public init(layers: Int, heads: Int, width: Int, contextLength: Int) {
-            (self.layers, self.heads, self.width) = (layers, heads, width)
-            self.contextLength = contextLength
-            feedForward = 4 * width
+        public var family: Family { Family(of: shape) }
+
+        public static func == (first: Self, second: Self) -> Bool {
+            first.shape.isEqual(to: second.shape)
         }
     }
 
@@ -214,4 +202,8 @@ public struct RunConfiguration: Sendable, Equatable {
 
         public init() {}
     }
+}
+
+extension ModelShape {
+    fileprivate func isEqual(to other: any ModelShape) -> Bool { other as? Self == self }
 }

@@ -32,13 +32,14 @@ public func exportCheckpoint(
 
     let passedOn = try PassedOnFiles(besides: reader.path, run: identity.run)
     let end = tokenizer?.endOfText.map(String.init)
-    let settings = configuration.model.gpt2ConfigurationFile(
+    let settings = configuration.model.gpt.gpt2ConfigurationFile(
         vocabulary: model.output.classCount,
         tokenIDs: passedOn?.tokenIDs
             ?? ["bos_token_id", "eos_token_id"].map { ($0, end ?? "null") })
     var texts = [(name: HuggingFaceFile.configuration, bytes: Array(settings.utf8))]
     if let tokenizer {
-        texts += tokenizer.huggingFaceFiles(contextLength: configuration.model.contextLength)
+        texts += tokenizer.huggingFaceFiles(
+            contextLength: configuration.model.shape.sample.positions)
     } else {
         // It came with an import, and goes out as it came in.
         texts.append((HuggingFaceFile.tokenizer, Array(identity.tokenizer.utf8)))

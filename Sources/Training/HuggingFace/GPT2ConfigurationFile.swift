@@ -2,12 +2,13 @@
 // configuration's section `model`.
 
 import Checkpointing
+import Kernels
 import Models
 
 /// What a `config.json` says of a model.
 struct GPT2ConfigurationFile {
     let path: String
-    let model: RunConfiguration.Model
+    let model: GPTConfiguration
     /// Whether the output projection is the token table.
     let isTied: Bool
 
@@ -28,11 +29,12 @@ struct GPT2ConfigurationFile {
         reading.expect("quantization_config", .null, standard: .null)
         reading.expectEpsilon()
         let width = reading.size("n_embd", standard: 768, limit: 1_048_576)
-        var model = RunConfiguration.Model(
-            layers: reading.size("n_layer", standard: 12, limit: 10_000),
-            heads: reading.size("n_head", standard: 12, limit: 65_536), width: width,
-            contextLength: reading.size("n_positions", standard: 1024, limit: 16_777_216))
-        model.feedForward = reading.size("n_inner", standard: 4 * width, limit: 16_777_216)
+        let layers = reading.size("n_layer", standard: 12, limit: 10_000)
+        let heads = reading.size("n_head", standard: 12, limit: 65_536)
+        var model = GPTConfiguration(
+            contextLength: reading.size("n_positions", standard: 1024, limit: 16_777_216),
+            layers: layers, heads: heads, width: width)
+        model.inner = reading.size("n_inner", standard: 4 * width, limit: 16_777_216)
         model.vocabulary = reading.size("vocab_size", standard: 50_257, limit: 1_073_741_824)
         model.activation = reading.activation()
         model.dropout = reading.dropout()
@@ -49,13 +51,13 @@ struct GPT2ConfigurationFile {
     /// The keys of a configuration's model, without its dropout, that are not those of this file.
     ///
     /// - Parameter vocabulary: what the configuration's model has.
-    func differences(from given: RunConfiguration.Model, vocabulary: Int?) -> [String] {
+    func differences(from given: GPTConfiguration, vocabulary: Int?) -> [String] {
         let pairs: [(String, String, String)] = [
             ("layers", "\(model.layers)", "\(given.layers)"),
             ("heads", "\(model.heads)", "\(given.heads)"),
             ("width", "\(model.width)", "\(given.width)"),
             ("context_length", "\(model.contextLength)", "\(given.contextLength)"),
-            ("feed_forward", "\(model.feedForward)", "\(given.feedForward)"),
+            ("feed_forward", "\(model.inner)", "\(given.inner)"),
             ("activation", model.activation.rawValue, given.activation.rawValue),
             (
                 "vocabulary", model.vocabulary.map(String.init) ?? "",
@@ -114,7 +116,7 @@ private struct Reading {
         }
     }
 
-    mutating func activation() -> RunConfiguration.Model.Activation {
+    mutating func activation() -> Activation {
         let value = members["activation_function"] ?? .string("gelu_new")
         switch value {
         case .string("gelu_new"), .string("gelu_pytorch_tanh"): return .geluTanh
@@ -136,7 +138,7 @@ private struct Reading {
     }
 }
 
-extension RunConfiguration.Model {
+extension GPTConfiguration {
     /// `config.json` of this model for transformers.
     ///
     /// - Parameter tokenIDs: keys of special tokens and their values, as JSON; what is missing has the default of
@@ -163,7 +165,7 @@ extension RunConfiguration.Model {
               "n_ctx": \(contextLength),
               "n_embd": \(width),
               "n_head": \(heads),
-              "n_inner": \(feedForward),
+              "n_inner": \(inner),
               "n_layer": \(layers),
               "n_positions": \(contextLength),
               "reorder_and_upcast_attn": false,

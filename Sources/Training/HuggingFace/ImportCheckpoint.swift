@@ -34,9 +34,9 @@ public func importCheckpoint(
     if let given, given.run.directory != directory {
         notes.append("train it with --set run.directory=\(directory)")
     }
-    if file.model.dropout != configuration.model.dropout {
+    if file.model.dropout != configuration.model.gpt.dropout {
         notes.append(
-            "model.dropout is \(configuration.model.dropout); \(file.path) has \(file.model.dropout)"
+            "model.dropout is \(configuration.model.gpt.dropout); \(file.path) has \(file.model.dropout)"
         )
     }
     let model = try configuration.makeModel(
@@ -171,14 +171,14 @@ private func configure(
     var configuration: RunConfiguration
     if let given {
         configuration = given
-        let vocabulary = given.model.vocabulary ?? tokenizer?.vocabularySize
-        let differences = file.differences(from: given.model, vocabulary: vocabulary)
+        let vocabulary = given.model.shape.vocabulary ?? tokenizer?.vocabularySize
+        let differences = file.differences(from: given.model.gpt, vocabulary: vocabulary)
         guard differences.isEmpty else {
             throw RunError(.usage, problems: differences)
         }
     } else {
         configuration = RunConfiguration(
-            run: .init(directory: directory, steps: 1000), model: file.model,
+            run: .init(directory: directory, steps: 1000), model: .init(file.model),
             batch: .init(sequences: 8, microBatch: 1), optimizer: .init(learningRate: 3e-5))
         if let tokenizer { configuration.data.tokenizer = tokenizer.kind }
         let size = tokenizer?.vocabularySize ?? 0
@@ -190,8 +190,8 @@ private func configure(
         }
     }
     configuration.run.directory = directory
-    if configuration.model.vocabulary == nil, tokenizer == nil {
-        configuration.model.vocabulary = file.model.vocabulary
+    if configuration.model.shape.vocabulary == nil, tokenizer == nil {
+        configuration.model.shape.vocabulary = file.model.vocabulary
     }
     do throws(ConfigurationError) {
         return try RunConfiguration.parse(yaml: configuration.yaml, file: file.path)

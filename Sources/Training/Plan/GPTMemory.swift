@@ -31,6 +31,8 @@ struct GPTMemory {
     let heads: Int
     let vocabulary: Int
     let layers: Int
+    /// Micro-batches of a group.
+    let groupSize: Int
     /// S.
     let slices: Int
     let share: TensorShare
@@ -68,13 +70,14 @@ struct GPTMemory {
     init(
         _ configuration: RunConfiguration, sequences: Int, vocabulary: Int, share: TensorShare
     ) {
-        let model = configuration.model
+        let model = configuration.model.gpt
         rows = sequences * model.contextLength
         heldRows = share.heldTokens(of: rows)
         (width, heads) = (model.width, share.held(of: model.heads))
-        (headWidth, inner) = (width / model.heads * heads, share.held(of: model.feedForward))
+        (headWidth, inner) = (width / model.heads * heads, share.held(of: model.inner))
         (layers, slices) = (model.layers, configuration.numerics.slices)
         (self.vocabulary, self.share) = (share.held(of: vocabulary), share)
+        groupSize = configuration.batch.microBatches / configuration.numerics.groups
         hasDropout = model.dropout > 0
         smoothsLabels = configuration.objective.labelSmoothing > 0
         recompute = configuration.memory.recompute
@@ -114,6 +117,18 @@ struct GPTMemory {
         }
         for _ in 0..<2 { gathered(&pool) }
         pool.give([gradient] + embedded + input)
+    }
+
+    /// The rows that embeddings add to the tied table (`Tensors/RowSum.swift`): room for those of a group of
+    /// micro-batches, which grows with each of the first step and stays.
+    func takeRowSums(_ pool: inout PoolReplay) {
+        var sums: Block?
+        for microBatch in 1...max(1, groupSize) {
+            let larger = pool.take(min(vocabulary, microBatch * rows), width)
+            if let sums { pool.give(sums) }
+            sums = larger
+            if microBatch * rows >= vocabulary { return }
+        }
     }
 
     /// A forward pass that keeps nothing.

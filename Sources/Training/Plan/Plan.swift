@@ -2,6 +2,7 @@
 
 import Checkpointing
 import Communication
+import Models
 import Tensors
 
 /// Parameters, memory and work of a run.
@@ -15,8 +16,8 @@ public struct Plan: Sendable, Equatable, Encodable {
         public let norms: Int
         public let total: Int
 
-        init(_ model: RunConfiguration.Model, vocabulary: Int, share: TensorShare) {
-            let (width, inner) = (model.width, share.held(of: model.feedForward))
+        init(_ model: GPTConfiguration, vocabulary: Int, share: TensorShare) {
+            let (width, inner) = (model.width, share.held(of: model.inner))
             let heads = width / model.heads * share.held(of: model.heads)
             tokenTable = share.held(of: vocabulary) * width
             positions = model.contextLength * width
@@ -28,7 +29,7 @@ public struct Plan: Sendable, Equatable, Encodable {
 
         /// A token's forward pass through what is made again.
         fileprivate func repeatedFlops(_ configuration: RunConfiguration) -> Double {
-            let model = configuration.model
+            let model = configuration.model.gpt
             let scores =
                 4 * Double(model.layers) * Double(model.contextLength) * Double(model.width)
             return switch configuration.memory.recompute {
@@ -119,14 +120,14 @@ public struct Plan: Sendable, Equatable, Encodable {
         let share = TensorShare(configuration)
         let mesh = MeshShape(data: max(1, ranks / share.degree), tensor: share.degree)
         (data, tensor, sequence) = (mesh.data, mesh.tensor, share.scattersTokens)
-        parameters = Parameters(configuration.model, vocabulary: vocabulary, share: .whole)
-        heldParameters = Parameters(configuration.model, vocabulary: vocabulary, share: share)
+        parameters = Parameters(configuration.model.gpt, vocabulary: vocabulary, share: .whole)
+        heldParameters = Parameters(configuration.model.gpt, vocabulary: vocabulary, share: share)
         gradientBuffers = Plan.gradientBuffers(configuration, replicas: mesh.data)
         steps = configuration.run.steps
         flopsPerToken = configuration.flopsPerToken(parameters: parameters.total)
         repeatedFlopsPerToken = parameters.repeatedFlops(configuration)
         tokensPerStep =
-            Double(configuration.batch.sequences) * Double(configuration.model.contextLength)
+            Double(configuration.batch.sequences) * Double(configuration.model.gpt.contextLength)
 
         let layout = FlatEstimate(configuration, heldParameters.total, mesh)
         let shape = GPTMemory(
@@ -143,6 +144,7 @@ public struct Plan: Sendable, Equatable, Encodable {
         for _ in 0..<2 { _ = pool.take(layout.owned) }
         let moments = pool.residentBytes - weights - masters
         for _ in 0..<gradientBuffers { _ = pool.take(layout.count) }
+        shape.takeRowSums(&pool)
         let state = pool.residentBytes
         var atTheTop = 0
         shape.train(&pool) { atTheTop = $0.residentBytes - state }

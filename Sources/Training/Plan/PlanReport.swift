@@ -58,7 +58,7 @@ public struct PlanReport: Sendable, Encodable {
         (limitBytes, vocabularySource) = (limit?.bytes, source)
         let used = min(ranks * threads, AvailableProcessors.count)
         Threads.start(max(1, used))
-        speed = plan.speed(peak: Peak.flopsPerSecond(), width: configuration.model.width)
+        speed = plan.speed(peak: Peak.flopsPerSecond(), width: configuration.model.gpt.width)
     }
 
     /// Throws where the ranks do not fit into this machine's memory.
@@ -144,7 +144,7 @@ public struct PlanReport: Sendable, Encodable {
 extension RunConfiguration {
     /// The number of symbols, and where it is from. Opens the data only where nothing else tells.
     func plannedVocabulary() throws(RunError) -> (size: Int, source: String) {
-        if let size = model.vocabulary { return (size, "model.vocabulary") }
+        if let size = model.shape.vocabulary { return (size, "model.vocabulary") }
         if !data.text.isEmpty && data.tokenizer == .byte {
             return (Tokenizer.byte(ByteTokenizer()).vocabularySize, "the byte tokenizer")
         }

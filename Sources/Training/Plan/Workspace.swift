@@ -68,7 +68,7 @@ struct Workspace {
 
     /// A head's panels in a pass of attention, the larger of the two.
     private static func headCount(_ configuration: RunConfiguration, _ shape: GPTMemory) -> Double {
-        let length = configuration.model.contextLength
+        let length = configuration.model.gpt.contextLength
         let geometry = AttentionGeometry(
             batch: 1, queryHeads: shape.heads, keyHeads: shape.heads, queryLength: length,
             keyLength: length, headDimension: shape.headWidth / shape.heads, scale: 1)

@@ -12,7 +12,7 @@ import Tensors
 extension RunConfiguration {
     /// - Parameter vocabulary: the tokenizer's; `model.vocabulary`, where given, must hold it.
     func makeModel(vocabulary: Int?) throws(RunError) -> any Models.Model {
-        guard let size = model.vocabulary ?? vocabulary else {
+        guard let size = model.shape.vocabulary ?? vocabulary else {
             throw RunError(
                 .usage, "model.vocabulary: expected a size where there is no data, found none")
         }
@@ -27,17 +27,8 @@ extension RunConfiguration {
                 "parallelism.tensor: expected at most the \(size) symbols of the vocabulary, found "
                     + "\(parallelism.tensor)")
         }
-        switch model.family {
-        case .gpt:
-            var shape = GPTConfiguration(
-                vocabulary: size, contextLength: model.contextLength, layers: model.layers,
-                heads: model.heads, width: model.width, inner: model.feedForward)
-            shape.dropout = Float(model.dropout)
-            shape.activation = model.activation
-            return GPT(
-                shape, numerics: Layers.Numerics(slices: numerics.slices),
-                recompute: memory.recompute)
-        }
+        return model.shape.makeModel(
+            Build(vocabulary: size, slices: numerics.slices, recompute: memory.recompute))
     }
 
     func makeObjective() -> any Models.Objective {
@@ -127,6 +118,7 @@ extension RunConfiguration {
 
     /// Model FLOPs of a token, forward and backward: 6·N + 12·layers·context·width (PaLM, appendix B).
     func flopsPerToken(parameters: Int) -> Double {
-        6 * Double(parameters) + 12 * Double(model.layers * model.contextLength * model.width)
+        6 * Double(parameters) + 12
+            * Double(model.gpt.layers * model.gpt.contextLength * model.gpt.width)
     }
 }

@@ -103,9 +103,7 @@ public func bench(
     try communicating { () throws(CommunicationError) in
         try replica.initialize(seed: configuration.run.seed)
     }
-    let source = SyntheticBatches(
-        sampleLength: configuration.model.contextLength, vocabularySize: model.output.classCount,
-        layout: configuration.batchLayout, seed: configuration.run.seed)
+    let source = configuration.syntheticBatches(classes: model.output.classCount)
 
     var taken = TrainingSteps(configuration, world: world, replica: replica, source: source)
     let start = ContinuousClock.now
@@ -173,7 +171,7 @@ private let shortStep = 0.25
 
 /// Takes steps until `count` are timed, or time is up. Collective.
 private func timeSteps(
-    _ taken: inout TrainingSteps, _ source: SyntheticBatches, count: Int,
+    _ taken: inout TrainingSteps, _ source: any BatchSource, count: Int,
     until aftermath: Aftermath, start: ContinuousClock.Instant, world: World
 ) throws(RunError) -> StepTimes {
     var times = StepTimes()
@@ -227,7 +225,7 @@ private func assemble(
     world: World
 ) throws(RunError) -> BenchResult {
     let stepSeconds = median(times.seconds)
-    let tokens = Double(configuration.batch.sequences * configuration.model.contextLength)
+    let tokens = Double(configuration.batch.sequences * configuration.model.shape.sample.positions)
     let flops =
         configuration.flopsPerToken(parameters: replica.model.parameterCount) * tokens / stepSeconds
     let limit = median(times.peaks)
@@ -266,7 +264,7 @@ private func traceSteps(
 
 /// The next step, as the trainer takes it. Collective.
 private func benchStep(
-    _ steps: inout TrainingSteps, _ source: SyntheticBatches
+    _ steps: inout TrainingSteps, _ source: any BatchSource
 ) throws(RunError) -> StepOutcome {
     let span = Trace.begin(.step, "step")
     defer { span.end() }

@@ -137,16 +137,16 @@ public struct TrainedModel {
                     "data: expected tokens of the checkpoint's tokenizer \(tokenizer.digest), "
                         + "found \(dataset.tokenizer.digest)")
             }
-            guard let stream = dataset.validation else {
-                throw RunError(.data, "data: expected a validation split, found none")
-            }
+            let batches: (any EvaluationSource)?
             do throws(DatasetError) {
-                return try EvaluationBatches(
-                    stream: stream, sampleLength: configuration.model.contextLength,
-                    microBatch: configuration.evaluation.microBatch)
+                batches = try configuration.evaluationBatches(of: dataset)
             } catch {
                 throw RunError(error)
             }
+            guard let batches else {
+                throw RunError(.data, "data: expected a validation split, found none")
+            }
+            return batches
         }
         return try Training.evaluate(
             on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName,

@@ -1,6 +1,7 @@
 // Ranks that must not train together, found before anything else happens.
 
 import Communication
+import Configuration
 import Foundation
 
 /// What must be the same on every rank: a name, the value that this rank has, and what to do where another
@@ -22,7 +23,7 @@ extension RunConfiguration {
     /// Every key and its value, but for the number of threads: ranks of one run may have more of them or
     /// fewer.
     var sharedValues: [SharedValue] {
-        ConfigurationKey.all.filter { $0.path != "run.threads" }.map {
+        ConfigurationKey.all(of: model.family).filter { $0.path != "run.threads" }.map {
             SharedValue(
                 $0.path, $0.text(self), remedy: "give every rank the same file and the same --set")
         }

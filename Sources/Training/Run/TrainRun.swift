@@ -70,16 +70,9 @@ public func train(
     let (source, evaluation) = try communicator.together(host, on: "checking data") {
         () throws(RunError) in
         do throws(DatasetError) {
-            let length = configuration.model.contextLength
-            let batches = try TokenBatches(
-                stream: dataset.train, sampleLength: length, layout: configuration.batchLayout,
-                seed: configuration.run.seed)
-            let windows = try dataset.validation.map { (stream) throws(DatasetError) in
-                try stream.verify()
-                return try EvaluationBatches(
-                    stream: stream, sampleLength: length,
-                    microBatch: configuration.evaluation.microBatch)
-            }
+            let batches = try configuration.trainingBatches(of: dataset)
+            try dataset.validation?.verify()
+            let windows = try configuration.evaluationBatches(of: dataset)
             return (batches, windows)
         } catch {
             throw RunError(error)
@@ -241,7 +234,8 @@ private func checkTokens(
     }
     // `auto` is the tokenizer's, which is the same.
     let (was, given) = (
-        saved.model.vocabulary ?? vocabulary, configuration.model.vocabulary ?? vocabulary
+        saved.model.shape.vocabulary ?? vocabulary,
+        configuration.model.shape.vocabulary ?? vocabulary
     )
     guard was == given else {
         throw RunError(
@@ -299,7 +293,7 @@ private func describe(
     _ configuration: RunConfiguration, _ model: any Model, _ dataset: PreparedDataset, _ mesh: Mesh,
     resumedAt step: Int?
 ) -> String {
-    let tokens = configuration.batch.sequences * configuration.model.contextLength
+    let tokens = configuration.batch.sequences * configuration.model.shape.sample.positions
     let shape = mesh.shape
     let layout =
         shape.tensor > 1

@@ -15,7 +15,7 @@ extension String {
     }
 
     /// Whether this text holds this process's home, as a path does that began with `~`.
-    var namesHome: Bool {
+    package var namesHome: Bool {
         let home = ProcessInfo.processInfo.environment["HOME"] ?? ""
         return home.count > 1 && contains(home)
     }

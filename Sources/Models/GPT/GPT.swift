@@ -5,29 +5,6 @@ import Kernels
 import Layers
 import Tensors
 
-/// The shape of a GPT.
-public struct GPTConfiguration: Hashable, Sendable {
-    public var vocabulary: Int
-    public var contextLength: Int
-    public var layers: Int
-    public var heads: Int
-    public var width: Int
-    /// Inner width of the feed-forward network.
-    public var inner: Int
-    public var activation: Activation = .geluTanh
-    /// The probability that an element of an embedding, a sub-layer's output or an attention
-    /// probability is dropped.
-    public var dropout: Float = 0
-
-    public init(
-        vocabulary: Int, contextLength: Int, layers: Int, heads: Int, width: Int, inner: Int? = nil
-    ) {
-        (self.vocabulary, self.contextLength, self.layers, self.heads, self.width) =
-            (vocabulary, contextLength, layers, heads, width)
-        self.inner = inner ?? 4 * width
-    }
-}
-
 /// x + attention(norm(x)), then x + feedForward(norm(x)).
 public struct GPTBlock: Layer {
     let attentionNorm: LayerNorm
@@ -46,12 +23,13 @@ public struct GPTBlock: Layer {
         attentionNorm = LayerNorm("\(name).ln_1", width: width, numerics: numerics)
         attention = SelfAttention(
             "\(name).attn", width: width, heads: configuration.heads,
-            keyHeads: configuration.heads, dropout: configuration.dropout, deviation: 0.02,
+            keyHeads: configuration.heads, dropout: Float(configuration.dropout), deviation: 0.02,
             residualDeviation: residualDeviation, numerics: numerics)
         feedForwardNorm = LayerNorm("\(name).ln_2", width: width, numerics: numerics)
         feedForward = FeedForward(
             "\(name).mlp", width: width, inner: configuration.inner,
-            activation: configuration.activation, dropout: configuration.dropout, deviation: 0.02,
+            activation: configuration.activation, dropout: Float(configuration.dropout),
+            deviation: 0.02,
             residualDeviation: residualDeviation, numerics: numerics)
     }
 
@@ -76,6 +54,7 @@ public struct GPTBlock: Layer {
 /// The language model. Parameters bear the names of Hugging Face's GPT-2.
 public final class GPT: Generative {
     public let configuration: GPTConfiguration
+    public let vocabularySize: Int
     package let tokens: Embedding
     let positions: Embedding
     let dropout: Dropout
@@ -83,19 +62,24 @@ public final class GPT: Generative {
     let finalNorm: LayerNorm
     public let output: OutputProjection
 
-    /// - Parameter recompute: what training keeps no activations of.
+    /// - Parameters:
+    ///   - configuration: with a vocabulary.
+    ///   - recompute: what training keeps no activations of.
     public init(
         _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute = .none
     ) {
-        self.configuration = configuration
+        guard let vocabulary = configuration.vocabulary else {
+            preconditionFailure("GPT: expected a vocabulary, found none in the configuration")
+        }
+        (self.configuration, vocabularySize) = (configuration, vocabulary)
         let width = configuration.width
         tokens = Embedding(
-            "wte", count: configuration.vocabulary, width: width, deviation: 0.02, isSharded: true,
+            "wte", count: vocabulary, width: width, deviation: 0.02, isSharded: true,
             numerics: numerics)
         positions = Embedding(
             "wpe", count: configuration.contextLength, width: width, deviation: 0.02,
             isSharded: false, numerics: numerics)
-        dropout = Dropout("embedding", rate: configuration.dropout)
+        dropout = Dropout("embedding", rate: Float(configuration.dropout))
         blocks = (0..<configuration.layers).map {
             GPTBlock("h.\($0)", configuration, numerics: numerics, recompute: recompute)
         }
@@ -120,7 +104,6 @@ public final class GPT: Generative {
 
     public var blockCount: Int { blocks.count }
     public var contextLength: Int { configuration.contextLength }
-    public var vocabularySize: Int { configuration.vocabulary }
 
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
         let ids = input["tokens"]  // [B, T]

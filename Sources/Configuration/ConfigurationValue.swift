@@ -1,7 +1,7 @@
 import Files
 
 /// A value as the file or `--set` gives it, before anyone knows what its key expects.
-enum ConfigurationValue: Sendable, Equatable {
+package enum ConfigurationValue: Sendable, Equatable {
     case nothing
     case plain(String)
     case quoted(String)
@@ -9,7 +9,7 @@ enum ConfigurationValue: Sendable, Equatable {
     case mapping
 
     /// How an error names what was found.
-    var found: String {
+    package var found: String {
         switch self {
         case .nothing: "nothing"
         case .plain(let text): text.shortened
@@ -20,7 +20,7 @@ enum ConfigurationValue: Sendable, Equatable {
     }
 
     /// Names the first element of a list that is refused.
-    func remark(refusing isRefused: (ConfigurationValue) -> Bool) -> String? {
+    package func remark(refusing isRefused: (ConfigurationValue) -> Bool) -> String? {
         guard case .list(let elements) = self, let index = elements.firstIndex(where: isRefused)
         else { return nil }
         return "of which element \(index + 1) is \(elements[index].found)"
@@ -28,19 +28,19 @@ enum ConfigurationValue: Sendable, Equatable {
 }
 
 /// How the values of one key are read, written and described.
-struct ValueFormat<Value: Sendable>: Sendable {
+public struct ValueFormat<Value: Sendable>: Sendable {
     /// Completes "expected …": type and bounds.
-    let expected: String
+    public let expected: String
     /// Nil where the value is of another type or out of bounds.
-    let parse: @Sendable (ConfigurationValue) -> Value?
+    package let parse: @Sendable (ConfigurationValue) -> Value?
     /// YAML that `parse` turns into the same value.
-    let text: @Sendable (Value) -> String
+    package let text: @Sendable (Value) -> String
     /// Completes "found …" for a value that `parse` refuses, where it needs a word.
-    var remark: @Sendable (ConfigurationValue) -> String? = { _ in nil }
+    package var remark: @Sendable (ConfigurationValue) -> String? = { _ in nil }
 }
 
 extension ValueFormat where Value == Int {
-    static func integer(_ bounds: ClosedRange<Int>) -> Self {
+    public static func integer(_ bounds: ClosedRange<Int>) -> Self {
         Self(
             expected: "a whole number from \(bounds.lowerBound) to \(bounds.upperBound)",
             parse: { value in
@@ -52,7 +52,7 @@ extension ValueFormat where Value == Int {
             text: { String($0) })
     }
 
-    static func powerOfTwo(upTo limit: Int) -> Self {
+    public static func powerOfTwo(upTo limit: Int) -> Self {
         let whole = integer(1...limit)
         return Self(
             expected: "a power of two from 1 to \(limit)",
@@ -62,7 +62,7 @@ extension ValueFormat where Value == Int {
 }
 
 extension ValueFormat where Value == Bool {
-    static var boolean: Self {
+    public static var boolean: Self {
         Self(
             expected: "true or false",
             parse: { value in
@@ -74,7 +74,7 @@ extension ValueFormat where Value == Bool {
 }
 
 extension ValueFormat where Value == UInt64 {
-    static var seed: Self {
+    public static var seed: Self {
         let whole = ValueFormat<Int>.integer(0...Int.max)
         return Self(
             expected: whole.expected, parse: { whole.parse($0).map { UInt64($0) } },
@@ -83,14 +83,14 @@ extension ValueFormat where Value == UInt64 {
 }
 
 extension ValueFormat where Value == Double {
-    enum Bound: Sendable {
+    public enum Bound: Sendable {
         case including(Double)
         case excluding(Double)
     }
 
     /// A number that stays what it is in Float32, which computations use it in: inside its bounds, and not
     /// so small that precision is lost or nothing is left.
-    static func single(from lower: Bound, to upper: Bound) -> Self {
+    public static func single(from lower: Bound, to upper: Bound) -> Self {
         let number = number(from: lower, to: upper)
         @Sendable func isKept(_ value: Double) -> Bool {
             let rounded = Float(value)
@@ -110,7 +110,7 @@ extension ValueFormat where Value == Double {
             })
     }
 
-    static func number(from lower: Bound, to upper: Bound) -> Self {
+    public static func number(from lower: Bound, to upper: Bound) -> Self {
         let lowerText =
             switch lower {
             case .including(let bound): "at least \(Self.text(of: bound))"
@@ -149,7 +149,7 @@ extension ValueFormat where Value == Double {
 }
 
 extension ValueFormat where Value == String {
-    static var text: Self {
+    public static var text: Self {
         Self(
             expected: "text",
             parse: { value in
@@ -164,7 +164,7 @@ extension ValueFormat where Value == String {
 
 extension ValueFormat where Value == String {
     /// The name of a file or a folder.
-    static var path: Self {
+    public static var path: Self {
         let one = text
         return Self(
             expected: "a path", parse: { one.parse($0)?.expandingHome }, text: one.text)
@@ -173,7 +173,7 @@ extension ValueFormat where Value == String {
 
 extension ValueFormat where Value == [String] {
     /// Path names or globs: a list, or one by itself.
-    static var paths: Self {
+    public static var paths: Self {
         let one = ValueFormat<String>.path
         return Self(
             expected: "a list of paths",
@@ -188,7 +188,7 @@ extension ValueFormat where Value == [String] {
 }
 
 extension ValueFormat where Value == [Int] {
-    static func integers(_ bounds: ClosedRange<Int>) -> Self {
+    public static func integers(_ bounds: ClosedRange<Int>) -> Self {
         let one = ValueFormat<Int>.integer(bounds)
         return Self(
             expected: "a list of whole numbers from \(bounds.lowerBound) to \(bounds.upperBound)",
@@ -203,7 +203,7 @@ extension ValueFormat where Value == [Int] {
 }
 
 extension ValueFormat where Value: CaseIterable & RawRepresentable, Value.RawValue == String {
-    static var choice: Self {
+    public static var choice: Self {
         let names = Value.allCases.map(\.rawValue)
         return Self(
             expected: names.count == 1 ? names[0] : "one of \(names.joined(separator: ", "))",
@@ -219,7 +219,7 @@ extension ValueFormat where Value: CaseIterable & RawRepresentable, Value.RawVal
 
 extension ValueFormat {
     /// `auto` stands for nil.
-    static func automatic<Wrapped>(_ format: ValueFormat<Wrapped>) -> Self
+    public static func automatic<Wrapped>(_ format: ValueFormat<Wrapped>) -> Self
     where Value == Wrapped? {
         Self(
             expected: "auto or \(format.expected)",
@@ -253,7 +253,7 @@ extension Double {
 
 extension String {
     /// The beginning of this text, on one line, for a message.
-    var shortened: String { printable(most: 60) }
+    package var shortened: String { printable(most: 60) }
 
     /// This text as a YAML scalar of one line that reads back as the same text.
     fileprivate var yamlScalar: String {

@@ -1,0 +1,61 @@
+import Configuration
+import Kernels
+import Layers
+
+/// The shape of a GPT.
+public struct GPTConfiguration: Hashable, Sendable {
+    /// Symbols; nil takes the tokenizer's.
+    public var vocabulary: Int?
+    public var contextLength: Int
+    public var layers: Int
+    public var heads: Int
+    public var width: Int
+    /// Inner width of the feed-forward network.
+    public var inner: Int
+    public var activation: Activation = .geluTanh
+    /// The probability that an element of an embedding, a sub-layer's output or an attention
+    /// probability is dropped.
+    public var dropout: Double = 0
+
+    public init(
+        vocabulary: Int? = nil, contextLength: Int, layers: Int, heads: Int, width: Int,
+        inner: Int? = nil
+    ) {
+        (self.vocabulary, self.contextLength, self.layers, self.heads, self.width) =
+            (vocabulary, contextLength, layers, heads, width)
+        self.inner = inner ?? 4 * width
+    }
+}
+
+extension GPTConfiguration: ModelShape {
+    public init() { self.init(contextLength: 0, layers: 0, heads: 0, width: 0) }
+
+    public static var keys: [Key<Self>] {
+        [
+            .layers(\.layers), .heads(\.heads), .width(\.width), .contextLength(\.contextLength),
+            .dropout(\.dropout), .vocabulary,
+            Key(
+                "model.activation", \.activation, .choice, resume: .never,
+                "Activation of the feed-forward part: GELU in its tanh or its erf form."),
+            .feedForward(\.inner, "4 · `model.width`") { $0.inner = 4 * $0.width },
+        ]
+    }
+
+    public static var checks: [KeyCheck<ShapeInRun<Self>>] {
+        [.headsDivide(\.width, \.heads)]
+            + KeyCheck.dropoutLimits(\.dropout, length: \.contextLength, heads: \.heads)
+            + [
+                .tensorDivides(\.heads),
+                .tensorFits(\.inner, "model.feed_forward", besides: ["model.width"]),
+                .tensorFitsVocabulary(),
+            ]
+    }
+
+    public var sample: SampleShape { .tokens(contextLength) }
+
+    public func makeModel(_ build: Build) -> any Model {
+        var shape = self
+        shape.vocabulary = vocabulary ?? build.vocabulary
+        return GPT(shape, numerics: Numerics(slices: build.slices), recompute: build.recompute)
+    }
+}

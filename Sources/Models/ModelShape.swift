@@ -1,0 +1,193 @@
+import Configuration
+import Kernels
+
+/// The shape of a model of one family, as a configuration gives it: what a family adds beside its model. Its keys
+/// stand in section `model`, after `family`.
+public protocol ModelShape: Hashable, Sendable {
+    /// In the order of the resolved file. A key that families share has one meaning in all of them.
+    static var keys: [Key<Self>] { get }
+    /// Conditions between keys, its own and those of the run.
+    static var checks: [KeyCheck<ShapeInRun<Self>>] { get }
+
+    /// Before a file is read: what has no default is 0.
+    init()
+
+    /// What one sample is.
+    var sample: SampleShape { get }
+    /// Symbols of the texts that it reads; nil: the tokenizer's.
+    var vocabulary: Int? { get set }
+
+    /// A model whose weights have no memory yet.
+    func makeModel(_ build: Build) -> any Model
+}
+
+/// One sample as data and views know it.
+public enum SampleShape: Hashable, Sendable {
+    /// So many tokens, each of which has the next one for its target.
+    case tokens(Int)
+
+    /// Positions that a model works on.
+    public var positions: Int {
+        switch self {
+        case .tokens(let count): count
+        }
+    }
+}
+
+/// What a model is made with, beside its shape.
+public struct Build: Sendable {
+    /// Symbols, where the shape leaves them to the tokenizer.
+    public var vocabulary: Int
+    /// S, the canonical slices of what tensor parallelism may split (docs/numerics.md).
+    public var slices: Int
+    public var recompute: Recompute
+
+    public init(vocabulary: Int, slices: Int = 4, recompute: Recompute = .none) {
+        (self.vocabulary, self.slices, self.recompute) = (vocabulary, slices, recompute)
+    }
+}
+
+/// A shape and what of the run its checks look at.
+public struct ShapeInRun<Shape: ModelShape>: Sendable {
+    public let shape: Shape
+    /// T, the ranks that hold one copy together.
+    public let tensor: Int
+    public let slices: Int
+    /// Sequences of a step.
+    public let sequences: Int
+
+    public init(_ shape: Shape, tensor: Int, slices: Int, sequences: Int) {
+        (self.shape, self.tensor) = (shape, tensor)
+        (self.slices, self.sequences) = (slices, sequences)
+    }
+}
+
+// MARK: Keys and checks that transformers share
+
+extension Key where Root: ModelShape {
+    public typealias Size = WritableKeyPath<Root, Int> & Sendable
+
+    public static func layers(_ property: Size) -> Self {
+        Key(
+            "model.layers", property, .integer(1...10_000), .required, resume: .never,
+            "Transformer blocks.")
+    }
+
+    public static func heads(_ property: Size) -> Self {
+        Key(
+            "model.heads", property, .integer(1...65_536), .required, resume: .never,
+            "Attention heads; divides `model.width`.")
+    }
+
+    public static func width(_ property: Size) -> Self {
+        Key(
+            "model.width", property, .integer(1...1_048_576), .required, resume: .never,
+            "Features of the residual stream.")
+    }
+
+    public static func contextLength(_ property: Size) -> Self {
+        Key(
+            "model.context_length", property, .integer(1...16_777_216), .required, resume: .never,
+            "Tokens of a sequence.")
+    }
+
+    public static func dropout(_ property: WritableKeyPath<Root, Double> & Sendable) -> Self {
+        Key(
+            "model.dropout", property, .single(from: .including(0), to: .excluding(1)),
+            resume: .never, "Probability that a feature is dropped.")
+    }
+
+    public static var vocabulary: Self {
+        Key(
+            "model.vocabulary", \.vocabulary, .automatic(.integer(1...1_073_741_824)),
+            resume: .never, "Symbols; `auto`: those of the tokenizer.")
+    }
+
+    /// - Parameter text: the default in words, which `derive` fills in.
+    public static func feedForward(
+        _ property: Size, _ text: String, _ derive: @escaping @Sendable (inout Root) -> Void
+    ) -> Self {
+        Key(
+            "model.feed_forward", property, .integer(1...16_777_216), .derived(text, derive),
+            resume: .never, "Features between the two projections of a block.")
+    }
+}
+
+extension KeyCheck {
+    public typealias Of<Shape, Value> = KeyPath<Shape, Value> & Sendable
+
+    /// Whole heads make up the width.
+    public static func headsDivide<Shape>(
+        _ width: Of<Shape, Int>, _ heads: Of<Shape, Int>
+    ) -> Self where Root == ShapeInRun<Shape> {
+        KeyCheck(["model.width", "model.heads"]) { run in
+            let (width, heads) = (run.shape[keyPath: width], run.shape[keyPath: heads])
+            guard !width.isMultiple(of: heads) else { return nil }
+            return "expected a multiple of model.heads (\(heads)), found \(width)"
+        }
+    }
+
+    /// Beyond these limits the counters of dropout's random numbers would come again.
+    public static func dropoutLimits<Shape>(
+        _ dropout: Of<Shape, Double>, length: Of<Shape, Int>, heads: Of<Shape, Int>
+    ) -> [Self] where Root == ShapeInRun<Shape> {
+        [
+            KeyCheck(["model.context_length", "model.dropout"]) { run in
+                let (length, limit) = (run.shape[keyPath: length], AttentionDropout.positionLimit)
+                guard run.shape[keyPath: dropout] > 0, length > limit else { return nil }
+                return
+                    "expected at most \(limit) tokens with dropout, whose random numbers repeat beyond, "
+                    + "found \(length); shorten it, or set model.dropout to 0"
+            },
+            KeyCheck(["batch.sequences", "model.heads", "model.dropout"]) { run in
+                let heads = run.shape[keyPath: heads]
+                let limit = AttentionDropout.pairLimit / heads
+                guard run.shape[keyPath: dropout] > 0, run.sequences > limit else { return nil }
+                return
+                    "expected at most \(limit) sequences of \(heads) heads (model.heads) with dropout, "
+                    + "whose random numbers repeat beyond, found \(run.sequences); lower it, or set "
+                    + "model.dropout to 0"
+            },
+        ]
+    }
+
+    /// Ranks of the tensor dimension divide slices and heads; more ranks than there are of either do not.
+    ///
+    /// - Parameter name: the key of the heads that must be divided: those of keys where they are fewer.
+    public static func tensorDivides<Shape>(
+        _ heads: Of<Shape, Int>, _ name: String = "model.heads"
+    ) -> Self where Root == ShapeInRun<Shape> {
+        KeyCheck(["parallelism.tensor", "numerics.slices", name]) { run in
+            let (tensor, slices, heads) = (run.tensor, run.slices, run.shape[keyPath: heads])
+            var undivided: [String] = []
+            if !slices.isMultiple(of: tensor) { undivided.append("numerics.slices (\(slices))") }
+            if !heads.isMultiple(of: tensor) { undivided.append("\(name) (\(heads))") }
+            guard !undivided.isEmpty else { return nil }
+            let fitting = (1...min(slices, heads)).filter {
+                slices.isMultiple(of: $0) && heads.isMultiple(of: $0)
+            }
+            return
+                "expected a divisor of \(undivided.joined(separator: " and ")), found \(tensor); "
+                + "use \(fitting.map(String.init).joined(separator: ", "))"
+        }
+    }
+
+    /// No rank of the tensor dimension is without a share of an axis.
+    public static func tensorFits<Shape>(
+        _ extent: Of<Shape, Int>, _ name: String, besides keys: [String] = []
+    ) -> Self where Root == ShapeInRun<Shape> {
+        KeyCheck(["parallelism.tensor", name] + keys) { run in
+            let extent = run.shape[keyPath: extent]
+            guard run.tensor > extent else { return nil }
+            return "expected at most \(name) (\(extent)), found \(run.tensor)"
+        }
+    }
+
+    /// The same for a vocabulary that the configuration gives.
+    public static func tensorFitsVocabulary<Shape>() -> Self where Root == ShapeInRun<Shape> {
+        KeyCheck(["parallelism.tensor", "model.vocabulary"]) { run in
+            guard let vocabulary = run.shape.vocabulary, run.tensor > vocabulary else { return nil }
+            return "expected at most model.vocabulary (\(vocabulary)), found \(run.tensor)"
+        }
+    }
+}
