@@ -54,13 +54,16 @@ let package = Package(
         .target(name: "Optimizers", dependencies: ["Layers", "Kernels"]),
         .target(name: "Checkpointing", dependencies: ["Layers", "Communication", "Files"]),
 
-        // 5: parallelism, applied to a finished model
+        // 5: texts from a model; parallelism, applied to a finished one
+        .target(name: "Decoding", dependencies: ["Models"]),
         .target(name: "Parallelism", dependencies: ["Models", "Optimizers", "Communication"]),
 
         // 6: a run
         .target(
             name: "Training",
-            dependencies: ["Parallelism", "Checkpointing", "Datasets", "Files", yams]),
+            dependencies: [
+                "Parallelism", "Decoding", "Checkpointing", "Datasets", "Files", yams,
+            ]),
 
         // 7: the command line
         .executableTarget(name: "murmur", dependencies: ["Training", "Files", argumentParser]),
@@ -72,7 +75,7 @@ let package = Package(
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(
-            name: "ModelsTests", dependencies: ["Parallelism", "Checkpointing"]),
+            name: "ModelsTests", dependencies: ["Parallelism", "Decoding", "Checkpointing"]),
         .testTarget(name: "LayersTests", dependencies: ["Layers"]),
         .executableTarget(
             name: "RankTests", dependencies: ["Communication"], path: "Tests/RankTests"),

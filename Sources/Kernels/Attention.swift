@@ -75,7 +75,8 @@ package struct AttentionGeometry {
 /// Which keys a query sees: those that every given condition lets through.
 package struct AttentionMask {
     let causal: Bool
-    let queryOffset: Int
+    private let queryOffset: Int
+    private let queryOffsets: [Int]?
     let window: Int?
     let keyRanges: [Range<Int>]?
     let querySegments: UnsafePointer<Int32>?
@@ -86,12 +87,13 @@ package struct AttentionMask {
     /// - Parameters:
     ///   - causal: a query at position p sees the keys j ≤ p.
     ///   - queryOffset: query t stands at position p = t + queryOffset among the keys.
+    ///   - queryOffsets: the same of each sequence, where they differ.
     ///   - window: a query at position p sees the keys p − window < j ≤ p.
     ///   - keyRanges: the keys that are there, one range a sequence (padding).
     ///   - querySegments, keySegments: ids `[batch × queryLength]`, `[batch × keyLength]`, both or
     ///     neither; a query sees the keys of its own id.
     package init(
-        causal: Bool = false, queryOffset: Int = 0, window: Int? = nil,
+        causal: Bool = false, queryOffset: Int = 0, queryOffsets: [Int]? = nil, window: Int? = nil,
         keyRanges: [Range<Int>]? = nil, querySegments: UnsafePointer<Int32>? = nil,
         keySegments: UnsafePointer<Int32>? = nil
     ) {
@@ -99,12 +101,14 @@ package struct AttentionMask {
             (querySegments == nil) == (keySegments == nil),
             "AttentionMask: segments of queries and of keys expected together, found one of them")
         self.causal = causal
-        self.queryOffset = queryOffset
+        (self.queryOffset, self.queryOffsets) = (queryOffset, queryOffsets)
         self.window = window
         self.keyRanges = keyRanges
         self.querySegments = querySegments
         self.keySegments = keySegments
     }
+
+    func queryOffset(sequence: Int) -> Int { queryOffsets?[sequence] ?? queryOffset }
 }
 
 /// Values added to the scaled scores, one for each (head, query, key), the same for all sequences (relative

@@ -98,7 +98,7 @@ struct AttentionContext {
         visibility = AttentionVisibility(mask, geometry, sequence: sequence)
         registers = visibility.registers(queries: 0..<geometry.queryLength)
         isPlain = bias == nil && mask.querySegments == nil
-        queryOffset = mask.queryOffset
+        queryOffset = mask.queryOffset(sequence: sequence)
     }
 
     /// The most registers that any sequence of a batch may see.

@@ -13,7 +13,7 @@ struct AttentionVisibility {
         let all = 0..<geometry.keyLength
         keys = mask.keyRanges?[sequence].clamped(to: all) ?? all
         limitsFuture = mask.causal || mask.window != nil
-        queryOffset = mask.queryOffset
+        queryOffset = mask.queryOffset(sequence: sequence)
         window = mask.window
         querySegments = mask.querySegments.map { $0 + sequence * geometry.queryLength }
         keySegments = mask.keySegments.map { $0 + sequence * geometry.keyLength }

@@ -21,14 +21,17 @@ public struct Pass {
     public let tape: Tape?
     /// nil: no dropout (evaluation, generation).
     public let randomness: Randomness?
+    /// Keys and values of tokens that came before, to which attention adds those of this pass; nil: none did.
+    public let cache: KeyValueCache?
     /// Where the tokens between layers are scattered over a group of ranks; nil: they are all here.
     private let scatteredTokens: TokenSlices?
 
     public init(
-        tape: Tape? = nil, randomness: Randomness? = nil, scatteredTokens: TokenSlices? = nil
+        tape: Tape? = nil, randomness: Randomness? = nil, cache: KeyValueCache? = nil,
+        scatteredTokens: TokenSlices? = nil
     ) {
         (self.tape, self.randomness) = (tape, randomness)
-        self.scatteredTokens = scatteredTokens
+        (self.cache, self.scatteredTokens) = (cache, scatteredTokens)
     }
 
     /// Whether the pass belongs to a training step, also where it looks for a fault without a tape.
@@ -37,6 +40,15 @@ public struct Pass {
     /// The tokens of the micro-batch as an axis to sum over.
     package func tokens(_ numerics: Numerics) -> TokenSlices {
         scatteredTokens ?? TokenSlices(numerics.slices)
+    }
+
+    /// The place of each token in its sequence, Int32 [sequences, tokens]: from 0, or on from what is cached.
+    public func positions(sequences: Int, tokens: Int) -> Tensor {
+        Tensor(
+            integers: (0..<sequences).flatMap { sequence in
+                let first = Int32(cache?.lengths[sequence] ?? 0)
+                return first..<first + Int32(tokens)
+            }, shape: [sequences, tokens])
     }
 
     /// Runs `body`; where `isMadeAgain`, nothing of it is kept but `input`, and the backward pass runs

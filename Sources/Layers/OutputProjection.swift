@@ -29,6 +29,22 @@ public struct OutputProjection {
             weights: weights, tokens: pass.tokens(numerics), smoothing: smoothing, tape: pass.tape)
     }
 
+    /// The scores of all classes, as Float32, for each row of features. Collective over the ranks that hold the weight
+    /// together.
+    package func wholeLogits(_ features: Tensor, _ pass: Pass) -> [[Float]] {
+        let slices = weight.slices
+        let here = logits(features, pass).converted(to: .float32)
+        let (rows, held) = (here.shape.rows, slices.held)
+        return (0..<rows).map { row in
+            let part = here.buffer[row * held.count..<(row + 1) * held.count]
+            guard weight.isSplit else { return Tensor(buffer: part, shape: [held.count]).array }
+            let whole = Tensor(uninitialized: [classCount])
+            whole.buffer[held].copyBytes(from: part)
+            slices.sum.gather(whole.buffer, borders: slices.borders)
+            return whole.array
+        }
+    }
+
     /// The scores of the classes that are here, [targets…, classes], from features that have every row.
     public func logits(_ features: Tensor, _ pass: Pass) -> Tensor {
         linear(

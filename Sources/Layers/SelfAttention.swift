@@ -9,48 +9,77 @@ public struct SelfAttention: Layer {
     public let projection: Linear
     public let output: Linear
     public let headDimension: Int
+    private let name: String
+    private let rotary: RotaryPositions?
     private let scoreDropout: Dropout
     private let outputDropout: Dropout
 
     /// - Parameters:
-    ///   - heads: query heads; `keyHeads` divides it (grouped heads; equal: multi-head).
+    ///   - names: of the two projections, below `name`.
+    ///   - heads: query heads; `keyHeads` divides it (grouped heads: Ainslie et al. 2023; equal: multi-head).
+    ///   - headDimension: nil: the width shared out over the heads.
+    ///   - rotary: turns queries and keys; nil: positions come from elsewhere.
     ///   - residualDeviation: of the output weight, which writes to the residual stream.
     public init(
-        _ name: String, width: Int, heads: Int, keyHeads: Int, dropout: Float, deviation: Float,
-        residualDeviation: Float, numerics: Numerics
+        _ name: String, names: (projection: String, output: String) = ("c_attn", "c_proj"),
+        width: Int, heads: Int, keyHeads: Int, headDimension: Int? = nil,
+        bias: (projection: Bool, output: Bool) = (true, true), rotary: RotaryPositions? = nil,
+        dropout: Float, deviation: Float, residualDeviation: Float, numerics: Numerics
     ) {
         precondition(
-            width % heads == 0 && heads % keyHeads == 0,
+            (headDimension != nil || width % heads == 0) && heads % keyHeads == 0,
             "SelfAttention: \(heads) heads, \(keyHeads) key heads in a width of \(width)")
-        headDimension = width / heads
-        let queries = ShardSpec.Segment(units: heads, unitSize: headDimension)
-        let keys = ShardSpec.Segment(units: keyHeads, unitSize: headDimension)
+        (self.name, self.rotary) = (name, rotary)
+        let dimension = headDimension ?? width / heads
+        self.headDimension = dimension
+        let queries = ShardSpec.Segment(units: heads, unitSize: dimension)
+        let keys = ShardSpec.Segment(units: keyHeads, unitSize: dimension)
         projection = Linear(
-            "\(name).c_attn", inputs: width, outputs: queries.extent + 2 * keys.extent,
-            split: .outputs([queries, keys, keys]), deviation: deviation, numerics: numerics)
+            "\(name).\(names.projection)", inputs: width,
+            outputs: queries.extent + 2 * keys.extent, split: .outputs([queries, keys, keys]),
+            bias: bias.projection, deviation: deviation, numerics: numerics)
         output = Linear(
-            "\(name).c_proj", inputs: width, outputs: width, split: .inputs([queries]),
-            deviation: residualDeviation, numerics: numerics)
+            "\(name).\(names.output)", inputs: queries.extent, outputs: width,
+            split: .inputs([queries]), bias: bias.output, deviation: residualDeviation,
+            numerics: numerics)
         scoreDropout = Dropout("\(name).scores", rate: dropout)
         outputDropout = Dropout("\(name).dropout", rate: dropout)
     }
 
     public var parameters: [Parameter] { projection.parameters + output.parameters }
 
-    /// x, residual [sequences, tokens, width] → the same shape.
+    /// x, residual [sequences, tokens, width] → the same shape. With a cache in `pass`, the tokens follow those that
+    /// it has, and join them.
     public func callAsFunction(
         _ x: Tensor, residual: Tensor, visibility: AttentionVisibility, _ pass: Pass
     ) -> Tensor {
-        let fused = projection(x, pass)  // [B, T, q₀k₀v₀ q₁k₁v₁ …]
         let heads = localHeads
+        var fused = projection(x, pass)  // [B, T, q₀k₀v₀ q₁k₁v₁ …]
+        if let rotary { fused = turned(fused, heads.offsets[0] + heads.offsets[1], rotary, pass) }
+        var visibility = visibility
+        var key = AttentionOperand(fused, headOffsets: heads.offsets[1])
+        var value = AttentionOperand(fused, headOffsets: heads.offsets[2])
+        if let cache = pass.cache {
+            visibility = visibility.following(cache.lengths)
+            (key, value) = cache.append(
+                name, key: key, value: value, headDimension: headDimension)
+        }
         let mixed = attention(
-            query: AttentionOperand(fused, headOffsets: heads.offsets[0]),
-            key: AttentionOperand(fused, headOffsets: heads.offsets[1]),
-            value: AttentionOperand(fused, headOffsets: heads.offsets[2]),
+            query: AttentionOperand(fused, headOffsets: heads.offsets[0]), key: key, value: value,
             headDimension: headDimension, scale: 1 / Float(headDimension).squareRoot(),
             visibility: visibility, dropout: scoreDropout(heads: heads.queries, pass),
             tape: pass.tape)
         return output(mixed, pass, dropout: outputDropout, residual: residual)
+    }
+
+    private func turned(
+        _ fused: Tensor, _ offsets: [Int], _ rotary: RotaryPositions, _ pass: Pass
+    ) -> Tensor {
+        let tokens = fused.shape[1]
+        let count = pass.cache?.positionLimit(tokens) ?? tokens
+        return Tensors.rotary(
+            fused, headOffsets: offsets, table: rotary.table(positions: count),
+            starts: pass.cache?.lengths, tape: pass.tape)
     }
 
     /// The query heads held here, by global number, and where in a token's row the q, k and v of each

@@ -73,19 +73,9 @@ extension Model {
     public var parameterCount: Int { parameters.reduce(0) { $0 + $1.count } }
 }
 
-/// What generation carries from token to token.
-public struct DecodingState: Sendable {
-    public internal(set) var tokens: [Int32] = []
-
-    public init() {}
-}
-
-/// A model that continues a text.
+/// A model that continues a text: each position's features give the distribution of the token after it, and depend on
+/// no later token. `Decoding` drives it, with a cache in the pass.
 public protocol Generative: Model {
     /// The most tokens it can look back on.
     var contextLength: Int { get }
-    var vocabularySize: Int { get }
-    /// Appends `tokens` to the state and returns the logits of the token after them, [vocabulary]. No
-    /// gradient is kept.
-    func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor
 }

@@ -98,7 +98,6 @@ public struct Tensor {
     }
 
     package var floats: UnsafeMutablePointer<Float> { buffer.floats }
-
     /// The elements as they are stored, Float32 or Float16.
     package var elements: Elements { buffer.elements }
 
@@ -113,6 +112,17 @@ public struct Tensor {
 
     /// The same elements as a constant: no gradient flows back through it.
     public var detached: Tensor { Tensor(buffer: buffer, shape: shape, rows: heldRows) }
+
+    /// Some rows, one behind the other, as a constant.
+    package func selectingRows(_ rows: [Int]) -> Tensor {
+        let width = shape.width
+        let result = Tensor(uninitialized: [rows.count, width], dtype: dtype)
+        for (place, row) in rows.enumerated() {
+            result.buffer[place * width..<(place + 1) * width].copyBytes(
+                from: buffer[row * width..<(row + 1) * width])
+        }
+        return result
+    }
 
     /// The elements in another storage type, each rounded once; the same tensor where it is of that type.
     package func converted(to dtype: DType) -> Tensor {

@@ -4,10 +4,12 @@ import Models
 /// stands in its own folder of Models (docs/adding-a-family.md).
 public enum Family: String, Sendable, CaseIterable {
     case gpt
+    case llama
 
     var shape: any ModelShape.Type {
         switch self {
         case .gpt: GPTConfiguration.self
+        case .llama: LlamaConfiguration.self
         }
     }
 

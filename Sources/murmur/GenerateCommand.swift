@@ -1,6 +1,6 @@
 import ArgumentParser
+import Decoding
 import Foundation
-import Models
 import Training
 
 struct GenerateCommand: ParsableCommand {
@@ -14,6 +14,22 @@ struct GenerateCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("What to continue; empty starts a new text.", valueName: "text"))
     var prompt = ""
+
+    @Option(
+        help: ArgumentHelp(
+            "A file of prompts, one a line, or JSON Lines with a key prompt; - is standard input.",
+            valueName: "file"),
+        transform: path)
+    var prompts: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Texts from each prompt. (default: 1)", valueName: "n"),
+        transform: wholeNumber)
+    var num = 1
+
+    @Flag(help: "JSON Lines: prompt, sample, text, tokens and why it ends.")
+    var json = false
 
     @Option(
         parsing: .unconditional,
@@ -42,6 +58,27 @@ struct GenerateCommand: ParsableCommand {
     var topP: Double?
 
     @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Draws from tokens at least p times as probable as the most probable one.",
+            valueName: "p"),
+        transform: number)
+    var minP: Double?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Makes tokens that the text has already less probable. (default: 1)", valueName: "r"),
+        transform: number)
+    var repetitionPenalty = 1.0
+
+    @Option(
+        parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "Ends a text before this one; may be given several times.", valueName: "text"))
+    var stop: [String] = []
+
+    @Option(
         parsing: .unconditional, help: "The same seed gives the same text. (default: 1337)",
         transform: wholeNumber)
     var seed: UInt64 = 1337
@@ -61,20 +98,52 @@ struct GenerateCommand: ParsableCommand {
             throw ValidationError(
                 "--top-p: expected a number above 0 and at most 1, found \(topP)")
         }
+        if let minP, !(minP > 0 && minP <= 1) {
+            throw ValidationError(
+                "--min-p: expected a number above 0 and at most 1, found \(minP)")
+        }
+        if !(repetitionPenalty > 0 && repetitionPenalty.isFinite) {
+            throw ValidationError(
+                "--repetition-penalty: expected a number above 0, found \(repetitionPenalty)")
+        }
+        if num < 1 { throw ValidationError("--num: expected a number from 1, found \(num)") }
+        if stop.contains("") {
+            throw ValidationError("--stop: expected a text, found an empty one")
+        }
+        if prompts != nil && !prompt.isEmpty {
+            throw ValidationError("expected either --prompt or --prompts, found both")
+        }
     }
 
     func run() throws {
         guard Launch.isFirst else { return }
-        let sampling = Sampling(temperature: temperature, topK: topK, topP: topP, seed: seed)
+        let sampling = Sampling(
+            temperature: temperature, topK: topK, topP: topP, minP: minP,
+            repetitionPenalty: repetitionPenalty, seed: seed)
+        let given = try prompts.map { (file) throws(RunError) in try PromptFile(file).prompts }
         let trained = try TrainedModel(path: checkpoint)
         Report.warn(trained.passedOver.map { "passed over: \($0)" })
-        // Nothing is printed before checkpoint and prompt are known to be good.
-        try trained.requireText(prompt)
-        try Self.write(prompt)
-        try trained.generate(prompt: prompt, tokens: tokens, sampling: sampling) {
-            text throws(RunError) in try Self.write(text)
+        // Nothing is printed before checkpoint and prompts are known to be good.
+        for prompt in given ?? [prompt] { try trained.requireText(prompt) }
+        let streams = given == nil && num == 1 && !json
+        if streams { try Self.write(prompt) }
+        let texts = try trained.generate(
+            prompts: given ?? [prompt], samples: num, tokens: tokens, sampling: sampling,
+            stops: stop
+        ) { (_, text) throws(RunError) in
+            if streams { try Self.write(text) }
         }
-        try Self.write("\n")
+        if streams { return try Self.write("\n") }
+        for text in texts {
+            try Self.write(json ? Self.line(text) : "\(text.prompt)\(text.text)\n")
+        }
+    }
+
+    private static func line(_ text: GeneratedText) -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return ((try? encoder.encode(text)).map { String(decoding: $0, as: UTF8.self) } ?? "{}")
+            + "\n"
     }
 
     private static func write(_ text: String) throws(RunError) {

@@ -6,7 +6,7 @@ import Parallelism
 import Tensors
 import Testing
 
-/// Seam 7: blocks with a value between them, cut by two tapes as a pipeline would; and a decoding state.
+/// Seam 7: blocks with a value between them, cut by two tapes as a pipeline would.
 @Suite struct SeamTests {
     private func makeModel() throws -> (GPT, Reference) {
         let reference = try Reference()
@@ -111,23 +111,6 @@ import Testing
         #expect(table.leaf.gradient!.array != expected)
     }
 
-    @Test func theDecodingStateGivesTheLogitsOfTheWholeText() throws {
-        let (model, reference) = try makeModel()
-        let input = try reference.input()
-        let text = (0..<13).map { input["tokens"].buffer.integers[$0] }
-        var state = DecodingState()
-        _ = model.nextLogits(after: Array(text[..<5]), state: &state)
-        _ = model.nextLogits(after: Array(text[5..<9]), state: &state)
-        let found = model.nextLogits(after: Array(text[9...]), state: &state).array
-        let whole = model.logits(
-            ModelInput(
-                fields: ["tokens": Tensor(integers: text, shape: [1, 13])],
-                weights: Tensor(zeros: [13]))
-        ).array.suffix(61)
-        #expect(found == Array(whole))
-        #expect(state.tokens == text)
-    }
-
     /// Seam 4: a target of weight 0 counts nothing, whatever it is.
     @Test func weightsLeaveTargetsOut() throws {
         let (model, reference) = try makeModel()
@@ -174,17 +157,5 @@ import Testing
                 (parameter.leaf.value.array == old) == (parameter === frozen), "\(parameter.name)")
         }
         #expect(replica.state.contains { $0.name == frozen.name && !$0.pieces.isEmpty })
-    }
-
-    @Test func samplingIsAFunctionOfItsSeed() throws {
-        let (model, _) = try makeModel()
-        func text(_ sampling: Sampling) -> [Int32] {
-            generate(model, prompt: [1, 2], count: 12, sampling: sampling) { _ in }
-        }
-        #expect(text(Sampling(seed: 3)) == text(Sampling(seed: 3)))
-        #expect(text(Sampling(seed: 3)) != text(Sampling(seed: 4)))
-        let greedy = text(Sampling(temperature: 0))
-        #expect(text(Sampling(topK: 1, seed: 9)) == greedy)
-        #expect(text(Sampling(topP: 1e-9, seed: 9)) == greedy)
     }
 }

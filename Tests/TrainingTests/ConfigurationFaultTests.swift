@@ -1,4 +1,3 @@
-import Configuration
 import Foundation
 import TestSupport
 import Testing
@@ -21,14 +20,14 @@ private let outOfBounds: [String: [String]] = [
     "run.threads": ["0", "-1", "1025", "2.0", "all"],
     "run.communication_timeout": ["0", "-1", "1e300", ".inf", ".nan", "1 s"],
     "run.trace_steps": ["3", "[0]", "[1.5]", "[-1, 2]", "[[1]]", "~", "auto"],
-    "model.family": ["bert", "\"\"", "3"],
+    "model.family": ["alpaca", "\"\"", "3"],
     "model.layers": ["0", "-1", "10001", "0x4", "4_", "four"],
     "model.heads": ["0", "-4", "1e300", "true"],
     "model.width": ["0", "-128", "1048577", "128.0"],
     "model.context_length": ["0", "-64", "1e300"],
     "model.dropout": ["1", "0.99999999", "-0.1", "1e300", ".nan", "nan", "inf", "0x1p-1"],
     "model.vocabulary": ["0", "-65", "1e300"],
-    "model.activation": ["relu", "GELU_TANH"],
+    "model.activation": ["sigmoid", "GELU_TANH"],
     "model.feed_forward": ["0", "-1", "1e300"],
     "data.text": ["[1, [2]]", "[\"\"]", "~"],
     "data.tokenizer": ["bpe", "1"],
@@ -84,10 +83,10 @@ private let outOfBounds: [String: [String]] = [
     }
 
     @Test func everyKeyHasValuesToRefuse() {
-        #expect(Set(outOfBounds.keys) == Set(ConfigurationKey.all.map(\.path)))
+        #expect(Set(outOfBounds.keys) == Set(ConfigurationKey.all(of: .gpt).map(\.path)))
     }
 
-    @Test(arguments: ConfigurationKey.all.map(\.path))
+    @Test(arguments: ConfigurationKey.all(of: .gpt).map(\.path))
     func wrongTypesAndBoundsAreNamedWithTheirLine(key: String) throws {
         for value in ["{ a: 1 }", "[[1]]"] + (outOfBounds[key] ?? []) {
             let (text, line) = try Self.file(
@@ -106,7 +105,7 @@ private let outOfBounds: [String: [String]] = [
         }
     }
 
-    @Test(arguments: ConfigurationKey.all.map(\.path))
+    @Test(arguments: ConfigurationKey.all(of: .gpt).map(\.path))
     func unknownNeighboursNameTheNearestKey(key: String) throws {
         let (text, line) = try Self.file(
             replacing: key, with: "\(Self.name(of: key))x: 1")

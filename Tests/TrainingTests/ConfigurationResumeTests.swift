@@ -31,12 +31,13 @@ import Training
 
     @Test func everyKeyIsTried() {
         #expect(
-            Set(Self.changes.keys).union(Self.fixed) == Set(ConfigurationKey.all.map(\.path)))
+            Set(Self.changes.keys).union(Self.fixed)
+                == Set(ConfigurationKey.all(of: .gpt).map(\.path)))
     }
 
-    @Test(arguments: ConfigurationKey.all.filter { !fixed.contains($0.path) }.map(\.path))
+    @Test(arguments: ConfigurationKey.all(of: .gpt).filter { !fixed.contains($0.path) }.map(\.path))
     func changesFollowTheRuleOfTheirKey(path: String) throws {
-        let key = try #require(ConfigurationKey.all.first { $0.path == path })
+        let key = try #require(ConfigurationKey.all(of: .gpt).first { $0.path == path })
         let saved = try RunConfiguration.parse(yaml: completeConfiguration)
         let value = try #require(Self.changes[path])
         let given = try RunConfiguration.parse(
@@ -69,7 +70,7 @@ import Training
             "objective": .override, "optimizer": .override, "numerics": .override, "model": .never,
         ]
         let exceptions: [String: ResumeRule] = ["data.tokenizer": .never, "data.cache": .free]
-        for key in ConfigurationKey.all {
+        for key in ConfigurationKey.all(of: .gpt) {
             let section = String(key.path.prefix { $0 != "." })
             #expect(key.rule == exceptions[key.path] ?? rules[section], "\(key.path)")
         }
@@ -104,7 +105,7 @@ import Training
     ]
 
     @Test func theAutomaticKeysAreKnown() {
-        let accepted = ConfigurationKey.all.map(\.path).filter { path in
+        let accepted = ConfigurationKey.all(of: .gpt).map(\.path).filter { path in
             (try? RunConfiguration.parse(
                 yaml: minimalConfiguration, overrides: ["\(path)=auto"])) != nil
         }

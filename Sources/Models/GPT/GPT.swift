@@ -54,7 +54,6 @@ public struct GPTBlock: Layer {
 /// The language model. Parameters bear the names of Hugging Face's GPT-2.
 public final class GPT: Generative {
     public let configuration: GPTConfiguration
-    public let vocabularySize: Int
     package let tokens: Embedding
     let positions: Embedding
     let dropout: Dropout
@@ -71,7 +70,7 @@ public final class GPT: Generative {
         guard let vocabulary = configuration.vocabulary else {
             preconditionFailure("GPT: expected a vocabulary, found none in the configuration")
         }
-        (self.configuration, vocabularySize) = (configuration, vocabulary)
+        self.configuration = configuration
         let width = configuration.width
         tokens = Embedding(
             "wte", count: vocabulary, width: width, deviation: 0.02, isSharded: true,
@@ -108,8 +107,7 @@ public final class GPT: Generative {
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
         let ids = input["tokens"]  // [B, T]
         let (sequences, length) = (ids.shape[0], ids.shape[1])
-        let places = Tensor(
-            integers: (0..<sequences).flatMap { _ in (0..<Int32(length)) }, shape: ids.shape)
+        let places = pass.positions(sequences: sequences, tokens: length)
         let x = add(tokens(ids, pass), positions(places, pass), tape: pass.tape)  // [B, T, width]
         return dropout(x, pass)
     }
@@ -122,21 +120,5 @@ public final class GPT: Generative {
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
         finalNorm(value, pass)
-    }
-
-    public func nextLogits(after tokens: [Int32], state: inout DecodingState) -> Tensor {
-        precondition(
-            !self.tokens.weight.isSplit,
-            "GPT: the next token of a vocabulary of which other ranks hold a part")
-        state.tokens += tokens
-        precondition(!state.tokens.isEmpty, "GPT: expected at least one token to continue")
-        let seen = Array(state.tokens.suffix(contextLength))
-        let input = ModelInput(
-            fields: ["tokens": Tensor(integers: seen, shape: [1, seen.count])],
-            weights: Tensor(zeros: [seen.count]))
-        let hidden = logits(input).reshaped([seen.count, vocabularySize])
-        let last = (seen.count - 1) * vocabularySize
-        return Tensor(
-            buffer: hidden.buffer[last..<last + vocabularySize], shape: [vocabularySize])
     }
 }

@@ -6,15 +6,20 @@ import Kernels
 public struct AttentionOperand {
     public let tensor: Tensor
     public let headOffsets: [Int]
+    /// Tokens of each sequence that are looked at, from the first; a cache has room for more.
+    let length: Int
 
-    public init(_ tensor: Tensor, headOffsets: [Int]) {
+    /// - Parameter length: nil: all tokens that the tensor has.
+    public init(_ tensor: Tensor, headOffsets: [Int], length: Int? = nil) {
         precondition(
             tensor.shape.rank == 3,
             "attention: expected [batch, length, width], got \(tensor.shape)")
         (self.tensor, self.headOffsets) = (tensor, headOffsets)
+        self.length = length ?? tensor.shape[1]
+        precondition(
+            self.length <= tensor.shape[1],
+            "attention: \(self.length) tokens of a tensor \(tensor.shape)")
     }
-
-    var length: Int { tensor.shape[1] }
 
     func view(of tensor: Tensor) -> HeadView {
         HeadView(
@@ -29,6 +34,8 @@ public struct AttentionVisibility: Sendable {
     public var causal: Bool
     /// The position of query 0 among the keys.
     public var queryOffset = 0
+    /// The same of each sequence, where they differ.
+    public var queryOffsets: [Int]?
     /// Only the last so many keys up to the query's own position.
     public var window: Int?
     /// The keys that exist, one range a sequence (padding).
@@ -39,6 +46,13 @@ public struct AttentionVisibility: Sendable {
     ) {
         (self.causal, self.queryOffset, self.window, self.keyRanges) =
             (causal, queryOffset, window, keyRanges)
+    }
+
+    /// The same for queries that follow so many keys of each sequence.
+    public func following(_ counts: [Int]) -> AttentionVisibility {
+        var visibility = self
+        visibility.queryOffsets = counts
+        return visibility
     }
 }
 
@@ -84,7 +98,8 @@ public func attention(
         "attention: queries, keys and values of one dtype expected, found \(query.tensor.dtype), "
             + "\(key.tensor.dtype), \(value.tensor.dtype)")
     let mask = AttentionMask(
-        causal: visibility.causal, queryOffset: visibility.queryOffset, window: visibility.window,
+        causal: visibility.causal, queryOffset: visibility.queryOffset,
+        queryOffsets: visibility.queryOffsets, window: visibility.window,
         keyRanges: visibility.keyRanges,
         querySegments: segments.map { UnsafePointer($0.queries.buffer.integers) },
         keySegments: segments.map { UnsafePointer($0.keys.buffer.integers) })

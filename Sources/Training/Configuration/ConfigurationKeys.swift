@@ -7,7 +7,7 @@ package typealias ConfigurationKey = Key<RunConfiguration>
 
 extension Key<RunConfiguration> {
     /// Every key of a configuration whose model is of this family, in the order of the resolved file.
-    static func all(of family: Family) -> [ConfigurationKey] {
+    package static func all(of family: Family) -> [ConfigurationKey] {
         runKeys + modelKeys(of: family) + otherKeys
     }
 

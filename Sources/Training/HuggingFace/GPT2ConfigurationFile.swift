@@ -121,6 +121,8 @@ private struct Reading {
         switch value {
         case .string("gelu_new"), .string("gelu_pytorch_tanh"): return .geluTanh
         case .string("gelu"): return .geluErf
+        case .string("silu"), .string("swish"): return .silu
+        case .string("relu"): return .relu
         default:
             refuse("activation_function", "\"gelu_new\", \"gelu_pytorch_tanh\" or \"gelu\"", value)
             return .geluTanh
@@ -150,6 +152,8 @@ extension GPTConfiguration {
             switch activation {
             case .geluTanh: "gelu_new"
             case .geluErf: "gelu"
+            case .silu: "silu"
+            case .relu: "relu"
             }
         let ids = tokenIDs.map { "\n  \"\($0.key)\": \($0.value)," }.joined()
         return """

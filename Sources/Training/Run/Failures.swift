@@ -85,7 +85,7 @@ func write(_ text: String, to path: String) throws(RunError) {
 }
 
 /// What the system said, without Foundation's wrapping.
-func systemReason(_ error: any Error) -> String {
+package func systemReason(_ error: any Error) -> String {
     let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? any Error
     let cause = (underlying ?? error) as NSError
     guard cause.domain == NSPOSIXErrorDomain else { return cause.localizedDescription }

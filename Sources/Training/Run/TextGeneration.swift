@@ -1,0 +1,125 @@
+// Texts from a checkpoint's model: prompts become tokens, tokens become text as soon as characters are whole.
+
+import Datasets
+import Decoding
+import Models
+
+/// One text that was continued.
+public struct GeneratedText: Sendable, Encodable {
+    /// Why it ends.
+    public enum Finish: String, Sendable, Encodable {
+        /// As many tokens as were asked for.
+        case length
+        /// A token that ends texts.
+        case end
+        /// A text that was to end it, which is not a part of it.
+        case stop
+    }
+
+    public let prompt: String
+    /// Of those from this prompt, from 0.
+    public let sample: Int
+    public internal(set) var text = ""
+    public internal(set) var tokens = 0
+    public internal(set) var finish = Finish.end
+}
+
+extension TrainedModel {
+    /// Throws where `prompt` holds what the tokenizer does not know.
+    public func requireText(_ prompt: String) throws(RunError) { _ = try encoded(prompt) }
+
+    private func encoded(_ prompt: String) throws(RunError) -> [Int32] {
+        let ids: [Int32]
+        do throws(DatasetError) {
+            ids = try tokenizer.encode(prompt)
+        } catch {
+            throw RunError(.usage, "--prompt: \(error.message)")
+        }
+        return ids.isEmpty ? [Int32(tokenizer.startToken)] : ids
+    }
+
+    /// Continues prompts side by side, each `samples` times; an empty one starts from the start token.
+    ///
+    /// - Parameters:
+    ///   - stops: texts that end a text; none is empty.
+    ///   - onText: called with each piece of a text as it is certain, and the text's place in the result.
+    public func generate(
+        prompts: [String], samples: Int = 1, tokens: Int, sampling: Sampling, stops: [String] = [],
+        onText: (_ index: Int, _ text: String) throws(RunError) -> Void = { _, _ in }
+    ) throws(RunError) -> [GeneratedText] {
+        guard let model = model as? any Generative else {
+            throw RunError(
+                .usage,
+                "model.family: expected one that continues texts, found "
+                    + configuration.model.family.rawValue)
+        }
+        var texts: [GeneratedText] = []
+        var ids: [[Int32]] = []
+        for prompt in prompts {
+            let encoded = try encoded(prompt)
+            for sample in 0..<samples {
+                texts.append(GeneratedText(prompt: prompt, sample: sample))
+                ids.append(encoded)
+            }
+        }
+        var streams = texts.map { _ in UTF8TextStream() }
+        var filters = texts.map { _ in StopFilter(stops) }
+        func take(_ text: String, of index: Int, isLast: Bool = false) throws(RunError) {
+            let certain = filters[index].append(text, isLast: isLast)
+            guard !certain.isEmpty else { return }
+            texts[index].text += certain
+            try onText(index, certain)
+        }
+        let generation = Generation(
+            count: tokens, sampling: sampling,
+            ends: tokenizer.endOfText.map { [Int32($0)] } ?? [],
+            vocabulary: tokenizer.vocabularySize)
+        _ = try Decoding.generate(
+            model, prompts: ids, numbers: texts.map(\.sample), generation
+        ) { (index, token) throws(RunError) in
+            texts[index].tokens += 1
+            try take(
+                streams[index].append(tokenizer.bytes(of: CollectionOfOne(token))), of: index)
+            return !filters[index].isStopped
+        }
+        for index in texts.indices {
+            if !filters[index].isStopped {
+                try take(streams[index].finish(), of: index, isLast: true)
+            }
+            texts[index].finish =
+                filters[index].isStopped ? .stop : texts[index].tokens < tokens ? .end : .length
+        }
+        return texts
+    }
+}
+
+/// Holds text back for as long as it may become the beginning of one that ends it.
+struct StopFilter {
+    private let stops: [String]
+    private var held = ""
+    private(set) var isStopped = false
+
+    init(_ stops: [String]) { self.stops = stops }
+
+    /// What is certain now.
+    mutating func append(_ text: String, isLast: Bool) -> String {
+        guard !isStopped else { return "" }
+        held += text
+        let first = stops.compactMap { held.firstRange(of: $0)?.lowerBound }.min()
+        if let first {
+            defer { (held, isStopped) = ("", true) }
+            return String(held[..<first])
+        }
+        let count = isLast ? 0 : heldCount
+        defer { held = String(held.suffix(count)) }
+        return String(held.dropLast(count))
+    }
+
+    /// Characters at the end that are the beginning of a stop.
+    private var heldCount: Int {
+        let longest = (stops.map(\.count).max() ?? 1) - 1
+        return (0...max(0, min(longest, held.count))).last { count in
+            stops.contains { $0.hasPrefix(held.suffix(count)) }
+        } ?? 0
+    }
+}
