@@ -186,7 +186,7 @@ private func rowSum<Element: StoredElement>(_ x: UnsafePointer<Element>, _ width
 
 /// Σ (x − mean)² over one row.
 @inline(__always)
-private func squaredDeviations<Element: StoredElement>(
+func squaredDeviations<Element: StoredElement>(
     _ x: UnsafePointer<Element>, mean: Float, _ width: Int
 ) -> Float {
     var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
