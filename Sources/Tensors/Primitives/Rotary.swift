@@ -1,0 +1,83 @@
+import Kernels
+
+/// Cosines and sines of every position's angles, Float32.
+public struct RotaryTable {
+    /// [positions, pairs].
+    public let cosines: Tensor
+    public let sines: Tensor
+    public let pairs: RotaryPairs
+
+    public init(cosines: Tensor, sines: Tensor, pairs: RotaryPairs) {
+        precondition(
+            cosines.shape == sines.shape && cosines.shape.rank == 2
+                && cosines.dtype == .float32 && sines.dtype == .float32,
+            "RotaryTable: two float32 tables of one shape [positions, pairs] expected, found "
+                + "\(cosines.shape) and \(sines.shape)")
+        (self.cosines, self.sines, self.pairs) = (cosines, sines, pairs)
+    }
+
+    /// Positions that it covers, from 0 on.
+    public var positionCount: Int { cosines.shape[0] }
+    /// Features of a head that it turns: its first ones.
+    public var rotaryDimension: Int { 2 * cosines.shape[1] }
+}
+
+/// Rotary positions (Su et al. 2021, eq. 34): turns each pair (a, b) of a head's first features by the
+/// token's angle φ: (a·cos φ − b·sin φ, b·cos φ + a·sin φ).
+///
+/// **In place**: the result has the memory of `x`, so `x` must have no other use, and what made it must not
+/// need it in its own backward pass; a product without activation, and `headNorm`, do not.
+/// - Parameters:
+///   - x: [batch, length, width], such as a fused projection; what is in no head given stays.
+///   - headOffsets: where in a token's row each head begins, those of queries and of keys.
+///   - starts: the position of each sequence's first token, nil: 0. Below 0 (padding on the left, whose
+///     values nobody sees) a token has position 0.
+///
+/// Nothing is saved. Bound by memory: 2 times the bytes of the rotated features, forward and backward.
+public func rotary(
+    _ x: Tensor, headOffsets: [Int], table: RotaryTable, starts: [Int]? = nil, tape: Tape?
+) -> Tensor {
+    precondition(x.shape.rank == 3, "rotary: expected [batch, length, width], got \(x.shape)")
+    let (batch, length, width) = (x.shape[0], x.shape[1], x.shape[2])
+    let starts = starts ?? Array(repeating: 0, count: batch)
+    precondition(
+        starts.count == batch && x.heldRows.count == batch * length,
+        "rotary: the starts of \(batch) whole sequences expected, found \(starts.count)")
+    precondition(
+        starts.allSatisfy { $0 + length <= table.positionCount },
+        "rotary: \(length) tokens from positions \(starts) on, in a table of "
+            + "\(table.positionCount)")
+    precondition(
+        headOffsets.allSatisfy { $0 >= 0 && $0 + table.rotaryDimension <= width },
+        "rotary: heads of at least \(table.rotaryDimension) features in a width of \(width) "
+            + "expected, found offsets \(headOffsets)")
+    let bytes =
+        2 * batch * length * headOffsets.count * table.rotaryDimension * x.dtype.size
+    let span = Trace.begin(.forward, bytes: bytes)
+    defer { span.end() }
+    let positions = starts.flatMap { start in
+        (0..<length).map { Int32(max(0, start + $0)) }
+    }
+    func turn(_ tensor: Tensor, backwards: Bool) {
+        withExtendedLifetime(table) {
+            positions.withUnsafeBufferPointer { positions in
+                guard let first = positions.baseAddress else { return }
+                rotate(
+                    tensor.elements, rows: batch * length, stride: width,
+                    headOffsets: headOffsets, arrangement: table.pairs,
+                    pairs: table.rotaryDimension / 2, cosines: table.cosines.floats,
+                    sines: table.sines.floats, positions: first, backwards: backwards)
+            }
+        }
+    }
+    turn(x, backwards: false)
+    return tape.record(x.detached, inputs: [x], bytes: bytes) { upstream, backward in
+        var gradient = upstream.gradient
+        if !upstream.isOwned {
+            gradient = Tensor(like: x)
+            gradient.buffer.copyBytes(from: upstream.gradient.buffer)
+        }
+        turn(gradient, backwards: true)
+        backward.add(gradient, to: x)
+    }
+}
