@@ -1,8 +1,9 @@
-// The Gaussian error linear unit (Hendrycks and Gimpel 2016) in its two forms, and their derivatives.
+// The Gaussian error linear unit (Hendrycks and Gimpel 2016) in its two forms, the sigmoid-weighted one
+// (SiLU, same paper), the rectified one, and their derivatives.
 //
 // x: input; y: value; σ: logistic function; Φ, φ: distribution function and density of the normal
 // distribution. Beyond |x| = 9 both forms are 0 or x to all digits of Float32, so that σ and Φ are taken
-// at the limited x, where nothing overflows.
+// at the limited x, where nothing overflows. SiLU is limited at 87, the end of the exponential.
 
 /// The activation between the two halves of a feed-forward layer.
 public enum Activation: String, Sendable, CaseIterable {
@@ -10,6 +11,10 @@ public enum Activation: String, Sendable, CaseIterable {
     case geluTanh = "gelu_tanh"
     /// x · Φ(x): the exact form.
     case geluErf = "gelu_erf"
+    /// x · σ(x), also known as swish.
+    case silu
+    /// max(x, 0); its derivative at 0 is 0.
+    case relu
 }
 
 /// y = f(x); `y` may be `x`.
@@ -28,6 +33,8 @@ package func activate(_ kind: Activation, _ x: Elements, into y: Elements, count
         switch kind {
         case .geluTanh: map(x, into: y, count, geluTanh)
         case .geluErf: map(x, into: y, count, geluErf)
+        case .silu: map(x, into: y, count, silu)
+        case .relu: map(x, into: y, count, relu)
         }
     }
     switch x.type {
@@ -49,6 +56,8 @@ package func activateBackward(
         switch kind {
         case .geluTanh: map(x, dy, into: dx, count, geluTanhBackward)
         case .geluErf: map(x, dy, into: dx, count, geluErfBackward)
+        case .silu: map(x, dy, into: dx, count, siluBackward)
+        case .relu: map(x, dy, into: dx, count, reluBackward)
         }
     }
     switch x.type {
@@ -66,6 +75,12 @@ func geluTanh(_ x: Vector) -> Vector { x * GELUTanh(at: x).sigmoid }
 func geluErf(_ x: Vector) -> Vector { x * GELUErf(at: x).distribution }
 
 @inline(__always)
+func silu(_ x: Vector) -> Vector { x * SiLU(at: x).sigmoid }
+
+@inline(__always)
+func relu(_ x: Vector) -> Vector { x.raised(to: 0) }
+
+@inline(__always)
 private func geluTanhBackward(_ x: Vector, _ dy: Vector) -> Vector {
     dy * GELUTanh(at: x).derivative
 }
@@ -73,6 +88,42 @@ private func geluTanhBackward(_ x: Vector, _ dy: Vector) -> Vector {
 @inline(__always)
 private func geluErfBackward(_ x: Vector, _ dy: Vector) -> Vector {
     dy * GELUErf(at: x).derivative
+}
+
+@inline(__always)
+private func siluBackward(_ x: Vector, _ dy: Vector) -> Vector { dy * SiLU(at: x).derivative }
+
+@inline(__always)
+private func reluBackward(_ x: Vector, _ dy: Vector) -> Vector { dy * reluDerivative(x) }
+
+@inline(__always)
+private func reluDerivative(_ x: Vector) -> Vector {
+    Vector(repeating: 1).replacing(with: 0, where: x .<= Vector.zero)
+}
+
+// The value and the derivative, which share their costly part.
+
+@inline(__always)
+func geluTanhAndDerivative(_ x: Vector) -> (value: Vector, derivative: Vector) {
+    let function = GELUTanh(at: x)
+    return (x * function.sigmoid, function.derivative)
+}
+
+@inline(__always)
+func geluErfAndDerivative(_ x: Vector) -> (value: Vector, derivative: Vector) {
+    let function = GELUErf(at: x)
+    return (x * function.distribution, function.derivative)
+}
+
+@inline(__always)
+func siluAndDerivative(_ x: Vector) -> (value: Vector, derivative: Vector) {
+    let function = SiLU(at: x)
+    return (x * function.sigmoid, function.derivative)
+}
+
+@inline(__always)
+func reluAndDerivative(_ x: Vector) -> (value: Vector, derivative: Vector) {
+    (relu(x), reluDerivative(x))
 }
 
 private let limit: Float = 9
@@ -101,6 +152,25 @@ private struct GELUTanh {
         let slope = Vector(repeating: 0.214064449).times(square, plus: 1.59576912)
         return sigmoid.addingProduct(x * slope * sigmoid, decay * sigmoid)
     }
+}
+
+private struct SiLU {
+    let x: Vector
+    /// e^(−x)
+    let decay: Vector
+    /// σ(x)
+    let sigmoid: Vector
+
+    @_transparent
+    init(at input: Vector) {
+        x = input.limited(to: 87).raised(to: -87)
+        decay = exponential(Vector.zero - x)
+        sigmoid = 1 / (1 + decay)
+    }
+
+    /// σ + x · σ · (1 − σ); 1 − σ = σ · e^(−x), without cancellation.
+    @inline(__always)
+    var derivative: Vector { sigmoid.addingProduct(x * sigmoid, decay * sigmoid) }
 }
 
 private struct GELUErf {

@@ -29,6 +29,8 @@ package func finishRow(
         case nil: row.finish(dropout) { $0 }
         case .geluTanh: row.finish(dropout, geluTanh)
         case .geluErf: row.finish(dropout, geluErf)
+        case .silu: row.finish(dropout, silu)
+        case .relu: row.finish(dropout, relu)
         }
     }
     switch output.type {

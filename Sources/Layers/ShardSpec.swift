@@ -100,6 +100,19 @@ public struct ShardSpec: Hashable, Sendable {
         return runs
     }
 
+    /// Where the segments of some slices lie along the sharded axis in memory, counted from the first of
+    /// these slices: by slice, then by segment.
+    public func segmentRanges(ofSlices slices: Range<Int>) -> [[Range<Int>]] {
+        var position = 0
+        return slices.map { slice in
+            segments.map { segment in
+                let start = position
+                position += range(of: segment, slice: slice).count
+                return start..<position
+            }
+        }
+    }
+
     private func range(of segment: Segment, slice: Int) -> Range<Int> {
         let lower = slice * segment.units / sliceCount
         let upper = (slice + 1) * segment.units / sliceCount

@@ -6,6 +6,8 @@ private func value(_ kind: Activation, _ x: Double) -> Double {
     switch kind {
     case .geluTanh: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
     case .geluErf: 0.5 * x * erfc(-x / 2.0.squareRoot())
+    case .silu: x / (1 + exp(-x))
+    case .relu: max(x, 0)
     }
 }
 
@@ -18,6 +20,10 @@ private func derivative(_ kind: Activation, _ x: Double) -> Double {
     case .geluErf:
         return 0.5 * erfc(-x / 2.0.squareRoot()) + x * exp(-x * x / 2)
             / (2 * Double.pi).squareRoot()
+    case .silu:
+        let sigmoid = 1 / (1 + exp(-x))
+        return sigmoid + x * sigmoid * (1 - sigmoid)
+    case .relu: return x > 0 ? 1 : 0
     }
 }
 
@@ -45,7 +51,7 @@ private func run(
 
 @Suite
 struct ActivationTests {
-    @Test(arguments: [Activation.geluTanh, .geluErf])
+    @Test(arguments: Activation.allCases)
     func agreesWithFloat64(kind: Activation) {
         var y = inputs
         activate(kind, inputs, into: &y, count: y.count)
@@ -54,12 +60,14 @@ struct ActivationTests {
         let ordinary = inputs.indices.filter { inputs[$0] > -1e10 }
         #expect(close(ordinary.map { y[$0] }, ordinary.map { exact[$0] }))
         #expect(y.allSatisfy { $0.isFinite })
-        // The two forms differ by up to 5e-4: each must fail the other's reference.
-        let other = inputs.map { value(kind == .geluErf ? .geluTanh : .geluErf, Double($0)) }
-        #expect(!close(ordinary.map { y[$0] }, ordinary.map { other[$0] }))
+        // The two forms of GELU differ by up to 5e-4: each must fail every other's reference.
+        for other in Activation.allCases where other != kind {
+            let values = ordinary.map { value(other, Double(inputs[$0])) }
+            #expect(!close(ordinary.map { y[$0] }, values))
+        }
     }
 
-    @Test(arguments: [Activation.geluTanh, .geluErf], elementTypes)
+    @Test(arguments: Activation.allCases, elementTypes)
     func storedElementsAgreeWithFloat64(kind: Activation, type: ElementType) {
         for x in stride(from: -6.0, through: 6.0, by: 0.37) {
             let step = 1e-5
@@ -78,7 +86,7 @@ struct ActivationTests {
         #expect(!close(dx, exact.reversed(), storedAs: type))
     }
 
-    @Test(arguments: [Activation.geluTanh, .geluErf], pieceLengths)
+    @Test(arguments: Activation.allCases, pieceLengths)
     func piecesGiveTheSameBits(kind: Activation, length: Int) {
         let dy = values(inputs.count, seed: 2)
         for type in elementTypes {
@@ -89,7 +97,7 @@ struct ActivationTests {
     }
 
     @Test func whatIsNotANumberStaysSo() {
-        for kind in [Activation.geluTanh, .geluErf] {
+        for kind in Activation.allCases {
             var y: [Float] = [.nan, 1]
             activate(kind, [.nan, 1], into: &y, count: 2)
             #expect(y[0].isNaN && y[1].isFinite)

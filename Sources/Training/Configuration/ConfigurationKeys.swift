@@ -57,7 +57,7 @@ extension ConfigurationKey {
             resume: .never, "Symbols; `auto`: those of the tokenizer."),
         ConfigurationKey(
             "model.activation", \.model.activation, .choice, resume: .never,
-            "Activation of the feed-forward part: GELU in its tanh or its erf form."),
+            "Activation of the feed-forward part: GELU in its tanh or its erf form, SiLU, or ReLU."),
         ConfigurationKey(
             "model.feed_forward", \.model.feedForward, .integer(1...16_777_216),
             .derived("4 · `model.width`", { $0.model.feedForward = 4 * $0.model.width }),

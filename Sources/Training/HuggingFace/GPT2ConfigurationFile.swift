@@ -119,8 +119,12 @@ private struct Reading {
         switch value {
         case .string("gelu_new"), .string("gelu_pytorch_tanh"): return .geluTanh
         case .string("gelu"): return .geluErf
+        case .string("silu"): return .silu
+        case .string("relu"): return .relu
         default:
-            refuse("activation_function", "\"gelu_new\", \"gelu_pytorch_tanh\" or \"gelu\"", value)
+            refuse(
+                "activation_function",
+                "\"gelu_new\", \"gelu_pytorch_tanh\", \"gelu\", \"silu\" or \"relu\"", value)
             return .geluTanh
         }
     }
@@ -148,6 +152,8 @@ extension RunConfiguration.Model {
             switch activation {
             case .geluTanh: "gelu_new"
             case .geluErf: "gelu"
+            case .silu: "silu"
+            case .relu: "relu"
             }
         let ids = tokenIDs.map { "\n  \"\($0.key)\": \($0.value)," }.joined()
         return """
