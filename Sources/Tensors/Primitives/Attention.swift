@@ -29,7 +29,8 @@ public struct AttentionVisibility: Sendable {
     public var causal: Bool
     /// The position of query 0 among the keys.
     public var queryOffset = 0
-    /// Only the last so many keys up to the query's own position.
+    /// Only the last so many keys up to the query's own position: key j is visible to query i where
+    /// 0 ≤ i − j < `window` (Mistral's sliding window).
     public var window: Int?
     /// The keys that exist, one range a sequence (padding).
     public var keyRanges: [Range<Int>]?
