@@ -9,18 +9,21 @@ public struct FeedForward: Layer {
     public let activation: Activation
     private let dropout: Dropout
 
-    /// - Parameter residualDeviation: of the second weight, which writes to the residual stream.
+    /// - Parameters:
+    ///   - names: of the two weights, after the layer's own name.
+    ///   - residualDeviation: of the second weight, which writes to the residual stream.
     public init(
-        _ name: String, width: Int, inner: Int, activation: Activation, dropout: Float,
-        deviation: Float, residualDeviation: Float, numerics: Numerics
+        _ name: String, names: (up: String, down: String) = ("c_fc", "c_proj"), width: Int,
+        inner: Int, activation: Activation, biases: Bool = true, dropout: Float, deviation: Float,
+        residualDeviation: Float, numerics: Numerics
     ) {
         let segments = [ShardSpec.Segment(units: inner)]
         up = Linear(
-            "\(name).c_fc", inputs: width, outputs: inner, split: .outputs(segments),
-            deviation: deviation, numerics: numerics)
+            "\(name).\(names.up)", inputs: width, outputs: inner, split: .outputs(segments),
+            bias: biases, deviation: deviation, numerics: numerics)
         down = Linear(
-            "\(name).c_proj", inputs: inner, outputs: width, split: .inputs(segments),
-            deviation: residualDeviation, numerics: numerics)
+            "\(name).\(names.down)", inputs: inner, outputs: width, split: .inputs(segments),
+            bias: biases, deviation: residualDeviation, numerics: numerics)
         self.activation = activation
         self.dropout = Dropout("\(name).dropout", rate: dropout)
     }

@@ -27,9 +27,6 @@ public final class KeyValueCache {
         layers.values.reduce(0) { $0 + $1.keys.buffer.byteCount + $1.values.buffer.byteCount }
     }
 
-    /// Positions that a pass over so many tokens of each row may have, tokens that pad it among them.
-    func positionLimit(_ tokens: Int) -> Int { max(capacity, (lengths.max() ?? 0) + tokens) }
-
     /// After a pass in which each row had so many tokens that count: the others, which padded it, are forgotten.
     public func advance(by counts: [Int]) {
         precondition(

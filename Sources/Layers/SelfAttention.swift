@@ -2,107 +2,132 @@ import Kernels
 import Tensors
 
 /// Multi-head self-attention with one fused projection: residual + dropout(W_o·heads + b_o)
-/// (Vaswani et al. 2017, section 3.2.2). Whole heads may lie on several ranks; how many are here follows
-/// from the projection's slices.
+/// (Vaswani et al. 2017, section 3.2.2), with grouped heads, normalised heads and rotary positions where a
+/// family has them. Whole heads may lie on several ranks; how many are here follows from the projection's
+/// slices.
 public struct SelfAttention: Layer {
     /// [q | k | v] of all heads, slice-major in memory.
     public let projection: Linear
     public let output: Linear
     public let headDimension: Int
+    /// Of each head of q, and of each of k.
+    public let norms: (query: HeadNorm, key: HeadNorm)?
+    public let rotary: Rotary?
     private let name: String
-    private let rotary: RotaryPositions?
     private let scoreDropout: Dropout
     private let outputDropout: Dropout
 
+    /// What differs between families; the defaults are GPT-2's.
+    public struct Options {
+        /// Of the two weights, after the layer's own name.
+        public var projectionName = "c_attn"
+        public var outputName = "c_proj"
+        /// nil: width/heads.
+        public var headDimension: Int?
+        /// Biases of q, k and v, and of the output.
+        public var projectionBias = true
+        public var outputBias = true
+        /// Turns q and k by their positions.
+        public var rotary: Rotary?
+        /// ε of a norm over each head of q and of k, before the rotation; nil: no norm.
+        public var headNormEpsilon: Float?
+        /// Of their gains, after the layer's own name.
+        public var queryNormName = "q_norm"
+        public var keyNormName = "k_norm"
+
+        public init() {}
+    }
+
     /// - Parameters:
-    ///   - names: of the two projections, below `name`.
-    ///   - heads: query heads; `keyHeads` divides it (grouped heads: Ainslie et al. 2023; equal: multi-head).
-    ///   - headDimension: nil: the width shared out over the heads.
-    ///   - rotary: turns queries and keys; nil: positions come from elsewhere.
+    ///   - heads: query heads; `keyHeads` divides it (grouped heads; equal: multi-head).
     ///   - residualDeviation: of the output weight, which writes to the residual stream.
     public init(
-        _ name: String, names: (projection: String, output: String) = ("c_attn", "c_proj"),
-        width: Int, heads: Int, keyHeads: Int, headDimension: Int? = nil,
-        bias: (projection: Bool, output: Bool) = (true, true), rotary: RotaryPositions? = nil,
+        _ name: String, width: Int, heads: Int, keyHeads: Int, options: Options = Options(),
         dropout: Float, deviation: Float, residualDeviation: Float, numerics: Numerics
     ) {
         precondition(
-            (headDimension != nil || width % heads == 0) && heads % keyHeads == 0,
+            (options.headDimension != nil || width % heads == 0) && heads % keyHeads == 0,
             "SelfAttention: \(heads) heads, \(keyHeads) key heads in a width of \(width)")
-        (self.name, self.rotary) = (name, rotary)
-        let dimension = headDimension ?? width / heads
-        self.headDimension = dimension
-        let queries = ShardSpec.Segment(units: heads, unitSize: dimension)
-        let keys = ShardSpec.Segment(units: keyHeads, unitSize: dimension)
+        self.name = name
+        headDimension = options.headDimension ?? width / heads
+        let queries = ShardSpec.Segment(units: heads, unitSize: headDimension)
+        let keys = ShardSpec.Segment(units: keyHeads, unitSize: headDimension)
         projection = Linear(
-            "\(name).\(names.projection)", inputs: width,
+            "\(name).\(options.projectionName)", inputs: width,
             outputs: queries.extent + 2 * keys.extent, split: .outputs([queries, keys, keys]),
-            bias: bias.projection, deviation: deviation, numerics: numerics)
+            bias: options.projectionBias, deviation: deviation, numerics: numerics)
         output = Linear(
-            "\(name).\(names.output)", inputs: queries.extent, outputs: width,
-            split: .inputs([queries]), bias: bias.output, deviation: residualDeviation,
+            "\(name).\(options.outputName)", inputs: queries.extent, outputs: width,
+            split: .inputs([queries]), bias: options.outputBias, deviation: residualDeviation,
             numerics: numerics)
+        let dimension = headDimension
+        norms = options.headNormEpsilon.map {
+            (
+                HeadNorm("\(name).\(options.queryNormName)", headDimension: dimension, epsilon: $0),
+                HeadNorm("\(name).\(options.keyNormName)", headDimension: dimension, epsilon: $0)
+            )
+        }
+        rotary = options.rotary
         scoreDropout = Dropout("\(name).scores", rate: dropout)
         outputDropout = Dropout("\(name).dropout", rate: dropout)
     }
 
-    public var parameters: [Parameter] { projection.parameters + output.parameters }
+    public var parameters: [Parameter] {
+        projection.parameters + (norms.map { [$0.query.gain, $0.key.gain] } ?? [])
+            + output.parameters
+    }
 
     /// x, residual [sequences, tokens, width] → the same shape. With a cache in `pass`, the tokens follow those that
     /// it has, and join them.
     public func callAsFunction(
         _ x: Tensor, residual: Tensor, visibility: AttentionVisibility, _ pass: Pass
     ) -> Tensor {
-        let heads = localHeads
         var fused = projection(x, pass)  // [B, T, q₀k₀v₀ q₁k₁v₁ …]
-        if let rotary { fused = turned(fused, heads.offsets[0] + heads.offsets[1], rotary, pass) }
+        let heads = localHeads
+        if let norms {
+            fused = headNorm(
+                fused, [norms.query.heads(heads.offsets[0]), norms.key.heads(heads.offsets[1])],
+                headDimension: headDimension, sum: projection.weight.slices.sum, tape: pass.tape)
+        }
+        let offsets = heads.offsets.map { $0.flatMap { $0 } }
+        if let rotary {
+            fused = rotary(
+                fused, headOffsets: offsets[0] + offsets[1], starts: pass.cache?.lengths, pass)
+        }
         var visibility = visibility
-        var key = AttentionOperand(fused, headOffsets: heads.offsets[1])
-        var value = AttentionOperand(fused, headOffsets: heads.offsets[2])
+        var key = AttentionOperand(fused, headOffsets: offsets[1])
+        var value = AttentionOperand(fused, headOffsets: offsets[2])
         if let cache = pass.cache {
             visibility = visibility.following(cache.lengths)
             (key, value) = cache.append(
                 name, key: key, value: value, headDimension: headDimension)
         }
         let mixed = attention(
-            query: AttentionOperand(fused, headOffsets: heads.offsets[0]), key: key, value: value,
+            query: AttentionOperand(fused, headOffsets: offsets[0]), key: key, value: value,
             headDimension: headDimension, scale: 1 / Float(headDimension).squareRoot(),
             visibility: visibility, dropout: scoreDropout(heads: heads.queries, pass),
             tape: pass.tape)
         return output(mixed, pass, dropout: outputDropout, residual: residual)
     }
 
-    private func turned(
-        _ fused: Tensor, _ offsets: [Int], _ rotary: RotaryPositions, _ pass: Pass
-    ) -> Tensor {
-        let tokens = fused.shape[1]
-        let count = pass.cache?.positionLimit(tokens) ?? tokens
-        return Tensors.rotary(
-            fused, headOffsets: offsets, table: rotary.table(positions: count),
-            starts: pass.cache?.lengths, tape: pass.tape)
-    }
-
     /// The query heads held here, by global number, and where in a token's row the q, k and v of each
-    /// head lie.
-    private var localHeads: (queries: [Int], offsets: [[Int]]) {
+    /// head lie, slice by slice.
+    private var localHeads: (queries: [Int], offsets: [[[Int]]]) {
         let spec = projection.weight.spec
         let local = projection.weight.slices.sum.localSlices
-        var offsets: [[Int]] = [[], [], []]
-        var queries: [Int] = []
-        var position = 0
-        for slice in local {
-            for (segment, layout) in spec.segments.enumerated() {
-                let heads =
-                    slice * layout.units / spec.sliceCount..<(slice + 1) * layout.units
-                    / spec.sliceCount
-                if segment == 0 { queries += heads }
-                for _ in heads {
-                    offsets[segment].append(position)
-                    position += headDimension
-                }
+        let ranges = spec.segmentRanges(ofSlices: local)
+        let offsets = spec.segments.indices.map { segment in
+            ranges.map {
+                Array(
+                    stride(
+                        from: $0[segment].lowerBound, to: $0[segment].upperBound, by: headDimension)
+                )
             }
         }
-        return (queries, offsets)
+        let units = spec.segments[0].units
+        let queries =
+            local.lowerBound * units / spec.sliceCount..<local.upperBound * units / spec.sliceCount
+        return (Array(queries), offsets)
     }
 
     private func scoreDropout(heads: [Int], _ pass: Pass) -> AttentionDropout? {
@@ -112,5 +137,22 @@ public struct SelfAttention: Layer {
             stream: randomness.stream(site: scoreDropout.site),
             firstSequence: randomness.firstSequence, heads: heads,
             globalHeadCount: projection.weight.spec.segments[0].units)
+    }
+}
+
+/// Normalisation of each head by its root mean square (Qwen3; Henry et al. 2020 for the norm of q and k).
+public struct HeadNorm {
+    /// [head dimension], replicated.
+    public let gain: Parameter
+    public let epsilon: Float
+
+    init(_ name: String, headDimension: Int, epsilon: Float) {
+        gain = Parameter(
+            "\(name).weight", ShardSpec(replicated: [headDimension]), initializer: .ones)
+        self.epsilon = epsilon
+    }
+
+    func heads(_ offsets: [[Int]]) -> NormalisedHeads {
+        NormalisedHeads(gain: gain.leaf, epsilon: epsilon, offsets: offsets)
     }
 }

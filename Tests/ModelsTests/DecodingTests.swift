@@ -29,7 +29,7 @@ enum SmallDecoder: String, CaseIterable, Sendable {
                 vocabulary: Self.vocabulary, contextLength: contextLength, layers: 2, heads: 4,
                 width: 24, keyHeads: self == .groupedLlama ? 2 : 4)
             shape.tiesOutput = self == .llama
-            if self == .windowedLlama { shape.window = 7 }
+            if self == .windowedLlama { (shape.window, shape.normalisesHeads) = (7, true) }
             model = Llama(shape, numerics: numerics)
         }
         for (number, parameter) in model.parameters.enumerated() {

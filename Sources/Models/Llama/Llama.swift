@@ -1,5 +1,5 @@
 // Llama (Touvron et al. 2023): a decoder-only transformer with RMS norm before each sub-layer, rotary positions,
-// grouped heads and a gated feed-forward network. Mistral and Qwen2 are shapes of it.
+// grouped heads and a gated feed-forward network. Mistral, Qwen2 and Qwen3 are shapes of it.
 
 import Kernels
 import Layers
@@ -15,7 +15,7 @@ public struct LlamaBlock: Layer {
     private let recompute: Recompute
 
     init(
-        _ name: String, _ shape: LlamaConfiguration, rotary: RotaryPositions, numerics: Numerics,
+        _ name: String, _ shape: LlamaConfiguration, rotary: Rotary, numerics: Numerics,
         recompute: Recompute
     ) {
         self.recompute = recompute
@@ -25,11 +25,15 @@ public struct LlamaBlock: Layer {
         let residualDeviation = 0.02 / Float(2 * shape.layers).squareRoot()
         attentionNorm = RMSNorm(
             "\(name).input_layernorm", width: width, epsilon: epsilon, numerics: numerics)
+        var options = SelfAttention.Options()
+        (options.projectionName, options.outputName) = ("qkv_proj", "o_proj")
+        (options.projectionBias, options.outputBias) = (shape.attentionBias, false)
+        (options.headDimension, options.rotary) = (shape.headDimension, rotary)
+        options.headNormEpsilon = shape.normalisesHeads ? epsilon : nil
         attention = SelfAttention(
-            "\(name).self_attn", names: ("qkv_proj", "o_proj"), width: width, heads: shape.heads,
-            keyHeads: shape.keyHeads, headDimension: shape.headDimension,
-            bias: (shape.attentionBias, false), rotary: rotary, dropout: Float(shape.dropout),
-            deviation: 0.02, residualDeviation: residualDeviation, numerics: numerics)
+            "\(name).self_attn", width: width, heads: shape.heads, keyHeads: shape.keyHeads,
+            options: options, dropout: Float(shape.dropout), deviation: 0.02,
+            residualDeviation: residualDeviation, numerics: numerics)
         feedForwardNorm = RMSNorm(
             "\(name).post_attention_layernorm", width: width, epsilon: epsilon, numerics: numerics)
         feedForward = GatedFeedForward(
@@ -74,7 +78,8 @@ public final class Llama: Generative {
             preconditionFailure("Llama: expected a vocabulary, found none in the configuration")
         }
         self.configuration = configuration
-        let rotary = RotaryPositions(configuration.rotaryPositions)
+        let rotary = Rotary(
+            configuration.rotaryPositions, positions: configuration.contextLength)
         tokens = Embedding(
             "embed_tokens", count: vocabulary, width: configuration.width, deviation: 0.02,
             isSharded: true, numerics: numerics)

@@ -2,7 +2,8 @@ import Configuration
 import Kernels
 import Layers
 
-/// The shape of a Llama, and of its relatives: Mistral has a sliding window, Qwen2 biases on queries, keys and values.
+/// The shape of a Llama, and of its relatives: Mistral has a sliding window, Qwen2 biases on queries, keys and values,
+/// Qwen3 a norm over each head of queries and keys.
 public struct LlamaConfiguration: Hashable, Sendable {
     /// Symbols; nil takes the tokenizer's.
     public var vocabulary: Int?
@@ -21,6 +22,8 @@ public struct LlamaConfiguration: Hashable, Sendable {
     public var epsilon: Double = 1e-5
     /// Whether queries, keys and values have biases; the output projection has none.
     public var attentionBias = false
+    /// Whether each head of queries and keys is normalised before its rotation.
+    public var normalisesHeads = false
     /// Whether the output projection is the token table.
     public var tiesOutput = false
     /// Keys that a query sees, its own included; nil: all before it.
@@ -90,6 +93,9 @@ extension LlamaConfiguration: ModelShape {
             Key(
                 "model.attention_bias", \.attentionBias, .boolean, resume: .never,
                 "Whether queries, keys and values have biases (Qwen2)."),
+            Key(
+                "model.head_norm", \.normalisesHeads, .boolean, resume: .never,
+                "Whether each head of queries and keys is normalised before its rotation (Qwen3)."),
             Key(
                 "model.tied_output", \.tiesOutput, .boolean, resume: .never,
                 "Whether the output projection is the token table."),

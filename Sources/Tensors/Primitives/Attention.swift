@@ -36,7 +36,8 @@ public struct AttentionVisibility: Sendable {
     public var queryOffset = 0
     /// The same of each sequence, where they differ.
     public var queryOffsets: [Int]?
-    /// Only the last so many keys up to the query's own position.
+    /// Only the last so many keys up to the query's own position: key j is visible to query i where
+    /// 0 ≤ i − j < `window` (Mistral's sliding window).
     public var window: Int?
     /// The keys that exist, one range a sequence (padding).
     public var keyRanges: [Range<Int>]?

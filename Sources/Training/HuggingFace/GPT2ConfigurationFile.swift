@@ -124,7 +124,9 @@ private struct Reading {
         case .string("silu"), .string("swish"): return .silu
         case .string("relu"): return .relu
         default:
-            refuse("activation_function", "\"gelu_new\", \"gelu_pytorch_tanh\" or \"gelu\"", value)
+            refuse(
+                "activation_function",
+                "\"gelu_new\", \"gelu_pytorch_tanh\", \"gelu\", \"silu\" or \"relu\"", value)
             return .geluTanh
         }
     }
