@@ -40,11 +40,13 @@ private let outOfBounds: [String: [String]] = [
     "numerics.slices": ["0", "3", "-4", "512"],
     "numerics.groups": ["0", "3", "-2", "2097152"],
     "objective.label_smoothing": ["1", "-0.1", "1e300", ".nan", "10%", "0.99999999", "1e-50"],
-    "optimizer.name": ["sgd", "~"],
+    "optimizer.name": ["adam", "~"],
     "optimizer.learning_rate": ["0", "-0.001", "1e300", ".inf", "1e", "\"0.1\"", "1e-50"],
     "optimizer.beta1": ["1", "-0.1", "1e300", "0.99999998"],
     "optimizer.beta2": ["1", "1.01", "-1", "0.999999999"],
     "optimizer.epsilon": ["0", "-1e-8", "1e300", "1e-60", "1e-40"],
+    "optimizer.momentum": ["1", "-0.1", "1e300", "0.99999998"],
+    "optimizer.nesterov": ["1", "yes", "~"],
     "optimizer.weight_decay": ["-0.1", "1e300", ".nan", "1e-46"],
     "optimizer.clip_norm": ["-1", "1e300", "1e-50"],
     "schedule.warmup_steps": ["-1", "0.5", "1e300"],
@@ -69,7 +71,9 @@ private let outOfBounds: [String: [String]] = [
 @Suite struct ConfigurationFaultTests {
     /// The complete configuration with a key a line, and the number of the line of `key`.
     private static func file(replacing key: String, with line: String) throws -> (String, Int) {
-        let configuration = try RunConfiguration.parse(yaml: completeConfiguration)
+        let isOfSGD = ["optimizer.momentum", "optimizer.nesterov"].contains(key)
+        let configuration = try RunConfiguration.parse(
+            yaml: isOfSGD ? sgdConfiguration : completeConfiguration)
         var lines = configuration.yaml.split(separator: "\n").map(String.init)
         let (section, name) = (key.prefix { $0 != "." }, key.drop { $0 != "." }.dropFirst())
         let start = try #require(lines.firstIndex(of: "\(section):"))

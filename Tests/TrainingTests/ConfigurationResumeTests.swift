@@ -24,9 +24,10 @@ import Training
         "evaluation.every": "51", "evaluation.micro_batch": "5", "checkpoint.every": "61",
         "checkpoint.keep": "6", "checkpoint.copy": "always",
     ]
-    /// These have one value in this version, or none beside `data.text`.
+    /// These have one value in this version, or none beside `data.text` or beside AdamW.
     private static let fixed: Set = [
-        "model.family", "optimizer.name", "precision.storage", "data.train", "data.validation",
+        "model.family", "optimizer.name", "optimizer.momentum", "optimizer.nesterov",
+        "precision.storage", "data.train", "data.validation",
     ]
 
     @Test func everyKeyIsTried() {
@@ -100,6 +101,7 @@ import Training
     /// Keys that `auto` may be said of.
     private static let automatic: Set = [
         "run.threads", "model.vocabulary", "model.feed_forward", "numerics.groups",
+        "optimizer.beta2",
         "schedule.decay_steps", "precision.loss_scale", "evaluation.micro_batch",
         "checkpoint.copy",
     ]

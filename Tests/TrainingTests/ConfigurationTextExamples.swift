@@ -22,3 +22,8 @@ let minimalConfiguration = """
     batch: { sequences: 12, micro_batch: 3 }
     optimizer: { learning_rate: 0.001 }
     """
+
+/// The complete configuration with gradient descent and its keys.
+let sgdConfiguration = completeConfiguration.replacing(
+    "name: adamw, learning_rate: 1.0e-3, beta1: 0.8, beta2: 0.99, epsilon: 1e-7",
+    with: "name: sgd, learning_rate: 1.0e-3, momentum: 0.8, nesterov: true")

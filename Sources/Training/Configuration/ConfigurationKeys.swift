@@ -134,18 +134,29 @@ extension Key<RunConfiguration> {
             "Learning rate at the peak of the schedule."),
         ConfigurationKey(
             "optimizer.beta1", \.optimizer.beta1, .single(from: .including(0), to: .excluding(1)),
-            resume: .override, "Decay of the first moment."),
+            resume: .override,
+            "Decay of the first moment; for lion, the moment's share in a step's direction."),
         ConfigurationKey(
             "optimizer.beta2", \.optimizer.beta2, .single(from: .including(0), to: .excluding(1)),
-            resume: .override, "Decay of the second moment."),
+            .derived(
+                "0.95; 0.99 for lion",
+                { $0.optimizer.beta2 = $0.optimizer.name == .lion ? 0.99 : 0.95 }),
+            resume: .override, "Decay of the second moment; for lion, of its one moment."),
         ConfigurationKey(
             "optimizer.epsilon", \.optimizer.epsilon,
             .single(from: .excluding(0), to: .including(1)), resume: .override,
-            "Added to the root of the second moment."),
+            "Added to the root of the second moment; adamw's alone."),
+        ConfigurationKey(
+            "optimizer.momentum", \.optimizer.momentum,
+            .single(from: .including(0), to: .excluding(1)), resume: .override,
+            "Decay of the sum of gradients that sgd follows; sgd's alone."),
+        ConfigurationKey(
+            "optimizer.nesterov", \.optimizer.nesterov, .boolean, resume: .override,
+            "Whether that is Nesterov's momentum; sgd's alone."),
         ConfigurationKey(
             "optimizer.weight_decay", \.optimizer.weightDecay,
             .single(from: .including(0), to: .including(100)), resume: .override,
-            "Decoupled weight decay; one-dimensional parameters have none."),
+            "Decoupled weight decay, with every optimizer; one-dimensional parameters have none."),
         ConfigurationKey(
             "optimizer.clip_norm", \.optimizer.clipNorm,
             .single(from: .including(0), to: .including(1_000_000)), resume: .override,

@@ -27,10 +27,10 @@ extension RunConfiguration {
         return loader.configuration
     }
 
-    /// Every key with its value, in one order: `parse(yaml: x.yaml) == x`. Equal configurations give
+    /// Every key that the optimizer has, with its value, in one order: `parse(yaml: x.yaml) == x`. Equal configurations give
     /// the same bytes, so that a digest of it stands for the configuration.
     public var yaml: String {
-        let all = ConfigurationKey.all(of: model.family)
+        let all = ConfigurationKey.all(of: model.family).filter { optimizer.name.has($0.path) }
         return ConfigurationKey.sections.map { section in
             let keys = all.filter { $0.section == section }
             return "\(section):\n" + keys.map { "  \($0.name): \($0.text(self))\n" }.joined()
@@ -84,6 +84,7 @@ private struct ConfigurationLoader {
 
     mutating func load() {
         for entry in document.entries { read(entry) }
+        refuseOtherOptimizers()
         fillIn()
         let checks = ConfigurationCheck.all(of: family)
         for check in checks where refused.isDisjoint(with: check.keys) {
@@ -108,6 +109,20 @@ private struct ConfigurationLoader {
         if !key.read(entry.value, &configuration) {
             let found = entry.value.found + (key.remark(entry.value).map { ", \($0)" } ?? "")
             refuse(entry, "expected \(key.expected), found \(found)")
+        }
+    }
+
+    /// A key of another optimizer would have no effect.
+    private mutating func refuseOtherOptimizers() {
+        guard !refused.contains("optimizer.name") else { return }
+        let optimizer = configuration.optimizer.name
+        for entry in document.entries
+        where !optimizer.has(entry.key) && !refused.contains(entry.key) {
+            let name = entry.key.drop { $0 != "." }.dropFirst()
+            refuse(
+                entry,
+                "expected no \(name) with optimizer.name \(optimizer.rawValue), found "
+                    + entry.value.found)
         }
     }
 

@@ -24,6 +24,10 @@ extension RunConfiguration {
             let (old, new) = (key.text(saved), key.text(self))
             guard old != new, old != "auto", new != "auto" else { return nil }
             guard isUsed(key.path) || saved.isUsed(key.path) else { return nil }
+            // A number that one of two optimizers has goes with its name.
+            guard optimizer.name.has(key.path), saved.optimizer.name.has(key.path) else {
+                return nil
+            }
             return ConfigurationDifference(key: key.path, saved: old, given: new, rule: key.rule)
         }
     }
@@ -77,5 +81,17 @@ extension RunConfiguration {
             throw ConfigurationError(file: "configuration", problems: problems)
         }
         return allowed
+    }
+}
+
+extension RunConfiguration.Optimizer.Name {
+    /// Whether a key has a meaning for this optimizer; those outside its section always have.
+    func has(_ key: String) -> Bool {
+        switch key {
+        case "optimizer.beta1", "optimizer.beta2": self != .sgd
+        case "optimizer.epsilon": self == .adamw
+        case "optimizer.momentum", "optimizer.nesterov": self == .sgd
+        default: true
+        }
     }
 }

@@ -119,7 +119,7 @@ public struct RunConfiguration: Sendable, Equatable {
     }
 
     public struct Optimizer: Sendable, Equatable {
-        public enum Name: String, Sendable, CaseIterable { case adamw }
+        public enum Name: String, Sendable, CaseIterable { case adamw, lion, sgd }
 
         public var name = Name.adamw
         /// Peak of the schedule.
@@ -127,6 +127,10 @@ public struct RunConfiguration: Sendable, Equatable {
         public var beta1: Double = 0.9
         public var beta2: Double = 0.95
         public var epsilon: Double = 1e-8
+        /// μ of gradient descent.
+        public var momentum: Double = 0.9
+        /// Whether gradient descent takes Nesterov's momentum.
+        public var nesterov = false
         public var weightDecay: Double = 0.1
         /// Largest Euclidean norm of all gradients together; 0 leaves them as they are.
         public var clipNorm: Double = 1

@@ -141,7 +141,7 @@ public struct Plan: Sendable, Equatable, Encodable {
         let weights = pool.residentBytes
         if element < 4 { _ = pool.take(layout.owned) }
         let masters = pool.residentBytes - weights
-        for _ in 0..<2 { _ = pool.take(layout.owned) }
+        for _ in 0..<layout.momentCount { _ = pool.take(layout.owned) }
         let moments = pool.residentBytes - weights - masters
         for _ in 0..<gradientBuffers { _ = pool.take(layout.count) }
         shape.takeRowSums(&pool)
@@ -193,6 +193,8 @@ struct FlatEstimate {
     let count: Int
     /// Elements whose moments are here, at most.
     let owned: Int
+    /// Moments of an element.
+    let momentCount: Int
     private let buckets: Int
     private let mesh: MeshShape
     private let piece: Int
@@ -202,6 +204,7 @@ struct FlatEstimate {
     init(_ configuration: RunConfiguration, _ parameters: Int, _ mesh: MeshShape) {
         (count, self.mesh) = (parameters, mesh)
         wire = configuration.wire
+        momentCount = configuration.makeOptimizer().momentNames.count
         let bucket = max(1, configuration.parallelism.bucketBytes / 4)
         buckets = (parameters + bucket - 1) / bucket
         piece = min(parameters, bucket) / mesh.data
@@ -225,7 +228,7 @@ struct FlatEstimate {
     /// The copy of masters and moments that a save is written from, kept between saves, or the block that they go
     /// through.
     func save(_ pool: inout PoolReplay, copies: Bool) {
-        let state = 3 * owned
+        let state = (1 + momentCount) * owned
         _ = pool.take(copies ? state : min(state, CheckpointWriter.streamedElementCount))
     }
 }

@@ -53,6 +53,13 @@ extension RunConfiguration {
             AdamW(
                 beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon,
                 weightDecay: optimizer.weightDecay)
+        case .lion:
+            Lion(
+                beta1: optimizer.beta1, beta2: optimizer.beta2, weightDecay: optimizer.weightDecay)
+        case .sgd:
+            SGD(
+                momentum: optimizer.momentum, isNesterov: optimizer.nesterov,
+                weightDecay: optimizer.weightDecay)
         }
     }
 

@@ -77,7 +77,7 @@ private func startAnew(
 /// The room for checkpoints on the disk of a run directory.
 package struct DiskRoom {
     let directory: String
-    /// Bytes of one checkpoint: weights and both moments, Float32.
+    /// Bytes of one checkpoint: weights and moments, Float32.
     let checkpoint: Int
     /// Checkpoints that are still to come, at most, while the oldest are there.
     let count: Int
@@ -101,7 +101,9 @@ package struct DiskRoom {
         var status = statvfs()
         let isKnown = statvfs(directory, &status) == 0
         self.init(
-            directory: directory, checkpoint: 12 * model.parameterCount,
+            directory: directory,
+            checkpoint: (1 + configuration.makeOptimizer().momentNames.count) * 4
+                * model.parameterCount,
             count: max(1, min(saves, configuration.checkpoint.keep + 1 - saved)),
             free: isKnown
                 ? Int(

@@ -198,20 +198,53 @@ final class Trainer {
     /// Fills the state from a checkpoint, whatever the layout of the run that saved it. Collective.
     func resume(from checkpoint: CheckpointReader, console: Console) throws(RunError) {
         let progress = checkpoint.progress
-        do throws(CheckpointError) {
-            try checkpoint.restore(into: replica.state, communicator: world.communicator)
-        } catch {
-            throw RunError(error)
-        }
+        let updates = try restore(from: checkpoint, console)
         try communicating { () throws(CommunicationError) in
-            try replica.restore(updates: progress.optimizerUpdates)
+            try replica.restore(updates: updates)
         }
         try warnOfMoments(checkpoint, console)
         samples = progress.samples
-        restoredUpdates = progress.optimizerUpdates
+        restoredUpdates = updates
         steps = TrainingSteps(
             configuration, world: world, replica: replica, source: source, step: progress.step,
             lossScale: try lossScale(of: checkpoint, console))
+    }
+
+    /// Fills weights and moments; returns the updates that the moments have seen.
+    ///
+    /// Another optimizer than the checkpoint's keeps the moments that both name where it has no others;
+    /// else its moments and its count of updates start at zero: AdamW's correction of their bias would be
+    /// wrong for moments of different ages. Collective.
+    private func restore(
+        from checkpoint: CheckpointReader, _ console: Console
+    ) throws(RunError) -> Int {
+        let updates = checkpoint.progress.optimizerUpdates
+        let saved = try checkpoint.configuration()
+        let (old, new) = (saved.optimizer.name, configuration.optimizer.name)
+        guard old != new else {
+            do throws(CheckpointError) {
+                try checkpoint.restore(into: replica.state, communicator: world.communicator)
+            } catch {
+                throw RunError(error)
+            }
+            return updates
+        }
+        let names = configuration.makeOptimizer().momentNames
+        let keeps = Set(names).isSubset(of: saved.makeOptimizer().momentNames)
+        let state = replica.state.filter { keeps || !$0.name.hasPrefix("optimizer.") }
+        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+            do throws(CheckpointError) {
+                try checkpoint.restoreModel(into: state)
+            } catch {
+                throw RunError(error)
+            }
+        }
+        console.note(
+            "resume: \(old.rawValue) becomes \(new.rawValue): "
+                + (keeps
+                    ? "\(names.joined(separator: ", ")) is kept"
+                    : "\(names.joined(separator: ", ")) and the count of updates start at zero"))
+        return keeps ? updates : 0
     }
 
     /// A moment that is not finite takes its weight out of the training, and no loss shows it. Collective.

@@ -1,0 +1,73 @@
+// Lion (Chen et al. 2023), with constants of which no digit is lost.
+
+/// The numbers of one Lion step that all elements share, as they are configured: nothing is rounded yet.
+package struct LionStep: Sendable {
+    package var learningRate: Double
+    package var beta1: Double
+    package var beta2: Double
+    package var weightDecay: Double
+    /// Multiplied into the gradient first: the clipping factor, and what undoes the loss scale.
+    package var gradientScale: Float
+
+    package init(
+        learningRate: Double, beta1: Double, beta2: Double, weightDecay: Double,
+        gradientScale: Float = 1
+    ) {
+        (self.learningRate, self.beta1, self.beta2) = (learningRate, beta1, beta2)
+        (self.weightDecay, self.gradientScale) = (weightDecay, gradientScale)
+    }
+}
+
+/// One Lion step (Algorithm 2 of the paper) on a run of elements; single-threaded, the caller gives each
+/// thread its runs.
+///
+/// With g the scaled gradient: w ← w − (lr·λ·w + lr·sign(β₁m + (1 − β₁)g)), where m is the moment before
+/// this step and sign(0) = 0; then m ← β₂m + (1 − β₂)g.
+/// - Parameter working: receives the new weights, rounded to its type; nil where the weights themselves
+///   are what the model computes with.
+package func lion(
+    _ step: LionStep, weights: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+    moment: UnsafeMutablePointer<Float>, working: Elements? = nil, count: Int
+) {
+    let constants = LionConstants(step)
+    updateWithMoment(weights, gradient, moment, working, count) { w, m, g in
+        constants.update(&w, &m, g)
+    }
+}
+
+/// The constants as vectors, derived in Float64 and rounded once.
+private struct LionConstants {
+    let gradientScale: Vector
+    /// What the step looks along.
+    let direction: MovingMean
+    /// What is kept for the next step.
+    let memory: MovingMean
+    /// −lr · λ
+    let decay: Vector
+    /// −lr
+    let rate: Vector
+
+    @inline(__always)
+    init(_ step: LionStep) {
+        gradientScale = Vector(repeating: step.gradientScale)
+        direction = MovingMean(keeping: step.beta1)
+        memory = MovingMean(keeping: step.beta2)
+        decay = Vector(repeating: Float(-step.learningRate * step.weightDecay))
+        rate = Vector(repeating: Float(-step.learningRate))
+    }
+
+    @inline(__always)
+    func update(_ w: inout Vector, _ m: inout Vector, _ gradient: Vector) {
+        let g = gradient * gradientScale
+        let sign = signs(direction.mean(m, g))
+        m = memory.mean(m, g)
+        w += (w * decay).addingProduct(rate, sign)
+    }
+}
+
+/// −1, 0 or 1 as x is below, at or above 0; 0 where x is no number.
+@inline(__always)
+private func signs(_ x: Vector) -> Vector {
+    let (zero, one) = (Vector.zero, Vector(repeating: 1))
+    return zero.replacing(with: one, where: x .> zero).replacing(with: -one, where: x .< zero)
+}
