@@ -29,6 +29,8 @@ struct ReplicaRun: Sendable {
     var storage = DType.float32
     /// Odd where nothing asks for more: heads are 4, the rest is not divisible by 4.
     var isOdd = false
+    /// Instead of a GPT; always odd.
+    var isLlama = false
 
     /// What is known after some steps.
     struct Outcome: Equatable, Sendable {
@@ -91,16 +93,30 @@ struct ReplicaRun: Sendable {
 
     // MARK: Parts
 
-    private func makeModel() -> GPT {
-        var shape = GPTConfiguration(
-            vocabulary: 61, contextLength: 16, layers: 2, heads: isOdd ? 4 : 3,
-            width: isOdd ? 20 : 24, inner: isOdd ? 53 : nil)
-        shape.dropout = 0.1
-        let model = GPT(shape, numerics: Numerics(slices: 4), recompute: recompute)
+    private func makeModel() -> any Model {
+        let model: any Model = isLlama ? makeLlama() : makeGPT()
         for parameter in model.parameters where frozen.contains(parameter.name) {
             parameter.leaf.isTrainable = false
         }
         return model
+    }
+
+    /// With all that its relatives have: grouped heads, biases, norms of heads, a window, an untied head.
+    private func makeLlama() -> Llama {
+        var shape = LlamaConfiguration(
+            vocabulary: 61, contextLength: 16, layers: 2, heads: 8, width: 20, keyHeads: 4,
+            inner: 53)
+        (shape.headDimension, shape.window, shape.dropout) = (6, 9, 0.1)
+        (shape.attentionBias, shape.normalisesHeads) = (true, true)
+        return Llama(shape, numerics: Numerics(slices: 4), recompute: recompute)
+    }
+
+    private func makeGPT() -> GPT {
+        var shape = GPTConfiguration(
+            vocabulary: 61, contextLength: 16, layers: 2, heads: isOdd ? 4 : 3,
+            width: isOdd ? 20 : 24, inner: isOdd ? 53 : nil)
+        shape.dropout = 0.1
+        return GPT(shape, numerics: Numerics(slices: 4), recompute: recompute)
     }
 
     private func makeReplica(_ mesh: Mesh) -> Replica {

@@ -1,0 +1,48 @@
+import Layers
+import Models
+import Tensors
+import Testing
+
+/// Every family has the bits of one process on any layout, resumed on another one too.
+@Suite struct FamilyLayoutTests {
+    struct Layout: Sendable, CustomTestStringConvertible {
+        var data = 1
+        var tensor = 1
+        var scattersTokens = false
+        var recompute = Recompute.none
+
+        var testDescription: String {
+            "\(data) × \(tensor)\(scattersTokens ? ", tokens split too" : ""), recompute "
+                + recompute.rawValue
+        }
+
+        func run(_ storage: DType, seed: UInt64 = 1) -> ReplicaRun {
+            ReplicaRun(
+                ranks: data, tensor: tensor, scattersTokens: scattersTokens, seed: seed,
+                recompute: recompute, storage: storage, isLlama: true)
+        }
+
+        static let all = [
+            Layout(data: 2), Layout(tensor: 2), Layout(tensor: 4), Layout(data: 2, tensor: 2),
+            Layout(tensor: 2, scattersTokens: true, recompute: .attention),
+            Layout(tensor: 4, scattersTokens: true, recompute: .block),
+            Layout(recompute: .attention), Layout(data: 4, recompute: .block),
+        ]
+    }
+
+    private static let references = Dictionary(
+        uniqueKeysWithValues: [DType.float32, .float16].map { storage in
+            (storage, Result { try Layout().run(storage).train(0..<4) })
+        })
+
+    @Test(arguments: Layout.all, [DType.float32, .float16])
+    func llamaHasTheBitsOfOneProcess(layout: Layout, storage: DType) throws {
+        let reference = try #require(try Self.references[storage]?.get())
+        #expect(try layout.run(storage).train(0..<4) == reference)
+        #expect(try layout.run(storage, seed: 2).train(0..<4) != reference, "control")
+        // Half of the steps in one process, the others here.
+        let half = try Layout().run(storage).train(0..<2)
+        let resumed = try layout.run(storage).train(2..<4, from: half.state)
+        #expect(resumed.state == reference.state)
+    }
+}
