@@ -48,6 +48,19 @@ import Training
         }
     }
 
+    /// `--set optimizer.name` need not take out what the file says of another.
+    @Test func theCommandLineChoosesAnotherOptimizer() throws {
+        let yaml = minimalConfiguration.replacing(
+            "learning_rate: 0.001 }", with: "learning_rate: 0.001, epsilon: 1e-7 }")
+        let lion = try RunConfiguration.parse(yaml: yaml, overrides: ["optimizer.name=lion"])
+        #expect(!lion.yaml.contains("epsilon"))
+        #expect(try RunConfiguration.parse(yaml: lion.yaml) == lion)
+        #expect(throws: ConfigurationError.self) {
+            try RunConfiguration.parse(
+                yaml: yaml, overrides: ["optimizer.name=lion", "optimizer.epsilon=1e-6"])
+        }
+    }
+
     @Test func aChangeOfNameIsTheOnlyDifference() throws {
         let saved = try Self.parse(["optimizer.beta1=0.8", "optimizer.epsilon=1e-7"])
         let given = try Self.parse(["optimizer.name=sgd"])

@@ -27,8 +27,8 @@ extension RunConfiguration {
         return loader.configuration
     }
 
-    /// Every key that the optimizer has, with its value, in one order: `parse(yaml: x.yaml) == x`. Equal configurations give
-    /// the same bytes, so that a digest of it stands for the configuration.
+    /// Every key that family and optimizer have, with its value, in one order: `parse(yaml: x.yaml) == x`. Equal
+    /// configurations give the same bytes, so that a digest of it stands for the configuration.
     public var yaml: String {
         let all = ConfigurationKey.all(of: model.family).filter { optimizer.name.has($0.path) }
         return ConfigurationKey.sections.map { section in
@@ -83,7 +83,7 @@ private struct ConfigurationLoader {
     }
 
     mutating func load() {
-        for entry in document.entries { read(entry) }
+        for entry in document.entries where !isPassedOver(entry) { read(entry) }
         refuseOtherOptimizers()
         fillIn()
         let checks = ConfigurationCheck.all(of: family)
@@ -112,12 +112,23 @@ private struct ConfigurationLoader {
         }
     }
 
+    /// Whether the command line has chosen another optimizer than the file has keys of.
+    private func isPassedOver(_ entry: ConfigurationDocument.Entry) -> Bool {
+        guard !entry.isOverride, let name = self.entry(of: "optimizer.name"), name.isOverride
+        else { return false }
+        var named = configuration
+        _ = keys[name.key]?.read(name.value, &named)
+        return keys[entry.key] != nil && !named.optimizer.name.has(entry.key)
+    }
+
     /// A key of another optimizer would have no effect.
     private mutating func refuseOtherOptimizers() {
         guard !refused.contains("optimizer.name") else { return }
         let optimizer = configuration.optimizer.name
         for entry in document.entries
-        where !optimizer.has(entry.key) && !refused.contains(entry.key) {
+        where !optimizer.has(entry.key) && !refused.contains(entry.key)
+            && !isPassedOver(entry)
+        {
             let name = entry.key.drop { $0 != "." }.dropFirst()
             refuse(
                 entry,
