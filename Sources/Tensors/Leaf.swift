@@ -71,7 +71,9 @@ public final class Leaf {
     func contribute(adding values: Buffer) {
         contribute { gradient, accumulates in
             if accumulates {
-                accumulate(values.floats, into: gradient.floats, count: values.count)
+                serially {
+                    accumulate(values.floats, into: gradient.floats, count: values.count)
+                }
             } else {
                 gradient.copyBytes(from: values)
             }

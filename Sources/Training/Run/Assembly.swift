@@ -27,10 +27,15 @@ extension RunConfiguration {
                 "parallelism.tensor: expected at most the \(size) symbols of the vocabulary, found "
                     + "\(parallelism.tensor)")
         }
+        return makeModel(symbols: size)
+    }
+
+    /// The model with so many symbols, which nothing has checked.
+    package func makeModel(symbols: Int) -> GPT {
         switch model.family {
         case .gpt:
             var shape = GPTConfiguration(
-                vocabulary: size, contextLength: model.contextLength, layers: model.layers,
+                vocabulary: symbols, contextLength: model.contextLength, layers: model.layers,
                 heads: model.heads, width: model.width, inner: model.feedForward)
             shape.dropout = Float(model.dropout)
             shape.activation = model.activation
@@ -119,9 +124,4 @@ extension RunConfiguration {
 
     /// In what gradients travel.
     var wire: DType { parallelism.reduceDType == .float16 ? .float16 : .float32 }
-
-    /// Model FLOPs of a token, forward and backward: 6·N + 12·layers·context·width (PaLM, appendix B).
-    func flopsPerToken(parameters: Int) -> Double {
-        6 * Double(parameters) + 12 * Double(model.layers * model.contextLength * model.width)
-    }
 }
