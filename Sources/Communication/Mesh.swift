@@ -58,6 +58,13 @@ public struct Mesh: Sendable {
         (self.world, data, tensor) = (world, world, InProcess.alone())
     }
 
+    init(
+        shape: MeshShape, world: any Communicator, data: any Communicator,
+        tensor: any Communicator
+    ) {
+        (self.shape, self.world, self.data, self.tensor) = (shape, world, data, tensor)
+    }
+
     public var dataRank: Int { shape.dataRank(of: world.rank) }
     public var tensorRank: Int { shape.tensorRank(of: world.rank) }
 }

@@ -25,7 +25,7 @@ package func attentionBackward(
         output.base.type == outputGradient.base.type,
         "attentionBackward: output and its gradient stored alike expected, "
             + "found \(output.base.type) and \(outputGradient.base.type)")
-    let memory = attentionBackwardScratch(g)
+    let memory = BackwardHead.memory(g)
     func attend(sequence: Int, keyHead: Int) {
         let context = AttentionContext(g, mask, bias, dropout, sequence: sequence)
         withScratch(memory) { scratch in
@@ -52,13 +52,13 @@ package func attentionBackward(
         }
     }
     guard let biasGradient = bias?.gradient else {
-        parallelFor(g.batch * g.keyHeads) { task in
+        parallelFor(g.batch * g.keyHeads, scratch: memory) { task in
             attend(sequence: task / g.keyHeads, keyHead: task % g.keyHeads)
         }
         return
     }
     let groupValues = g.groupSize * g.queryLength * g.keyLength
-    parallelFor(g.keyHeads) { keyHead in
+    parallelFor(g.keyHeads, scratch: memory) { keyHead in
         (biasGradient + keyHead * groupValues).update(repeating: 0, count: groupValues)
         for sequence in 0..<g.batch { attend(sequence: sequence, keyHead: keyHead) }
     }
@@ -73,9 +73,6 @@ private struct BackwardRows {
     let logSumExp: UnsafePointer<Float>
     let queryGradient: HeadRows?
 }
-
-/// Floats of scratch memory that a key head takes of a thread.
-package func attentionBackwardScratch(_ g: AttentionGeometry) -> Int { BackwardHead.memory(g) }
 
 /// One key head of one sequence and its panels.
 private struct BackwardHead {

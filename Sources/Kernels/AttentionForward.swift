@@ -22,8 +22,8 @@ package func attentionForward(
     bias: AttentionBias?, dropout: AttentionDropout?, into output: HeadView,
     logSumExp: UnsafeMutablePointer<Float>?
 ) {
-    let memory = attentionForwardScratch(g)
-    parallelFor(g.batch * g.queryHeads) { task in
+    let memory = ForwardHead.memory(g)
+    parallelFor(g.batch * g.queryHeads, scratch: memory) { task in
         let (sequence, head) = task.quotientAndRemainder(dividingBy: g.queryHeads)
         let context = AttentionContext(g, mask, bias, dropout, sequence: sequence)
         withScratch(memory) { scratch in
@@ -43,9 +43,6 @@ package func attentionForward(
         }
     }
 }
-
-/// Floats of scratch memory that a head takes of a thread.
-package func attentionForwardScratch(_ g: AttentionGeometry) -> Int { ForwardHead.memory(g) }
 
 /// One query head of one sequence and its panels.
 private struct ForwardHead {

@@ -77,7 +77,7 @@ private func columnSums<Element: StoredElement>(
                 dy, rows: blocks.rows[block], width: width, stride: stride,
                 into: sums + block * width)
         }
-        blocks.addBlocks(sums, width: width, into: partials)
+        serially { blocks.addBlocks(sums, width: width, into: partials) }
     }
 }
 

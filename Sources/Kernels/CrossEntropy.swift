@@ -98,12 +98,14 @@ package func maximaOverSlices(
     _ maxima: UnsafePointer<Float>, slices: Int, rows: Int,
     into global: UnsafeMutablePointer<Float>
 ) {
-    forEachVector(rows) { row, count in
-        var best = Vector(repeating: -.infinity)
-        for slice in 0..<slices {
-            best = best.maximum(maxima.part(at: slice * rows + row, count: count))
+    serially {
+        forEachVector(rows) { row, count in
+            var best = Vector(repeating: -.infinity)
+            for slice in 0..<slices {
+                best = best.maximum(maxima.part(at: slice * rows + row, count: count))
+            }
+            global.storePart(best, at: row, count: count)
         }
-        global.storePart(best, at: row, count: count)
     }
 }
 
@@ -112,14 +114,17 @@ package func rescaleSums(
     _ sums: UnsafeMutablePointer<Float>, maxima: UnsafePointer<Float>,
     global: UnsafePointer<Float>, slices: Int, rows: Int
 ) {
-    for slice in 0..<slices {
-        let offset = slice * rows
-        forEachVector(rows) { row, count in
-            let scale = totalExponential(
-                maxima.part(at: offset + row, count: count)
-                    - reference(global.part(at: row, count: count)))
-            sums.storePart(
-                sums.part(at: offset + row, count: count) * scale, at: offset + row, count: count)
+    serially {
+        for slice in 0..<slices {
+            let offset = slice * rows
+            forEachVector(rows) { row, count in
+                let scale = totalExponential(
+                    maxima.part(at: offset + row, count: count)
+                        - reference(global.part(at: row, count: count)))
+                sums.storePart(
+                    sums.part(at: offset + row, count: count) * scale, at: offset + row,
+                    count: count)
+            }
         }
     }
 }
@@ -129,8 +134,10 @@ package func logSumExp(
     maxima: UnsafePointer<Float>, sums: UnsafePointer<Float>,
     into logSumExp: UnsafeMutablePointer<Float>, rows: Int
 ) {
-    for row in 0..<rows {
-        logSumExp[row] = Float(Double(maxima[row]) + log(Double(sums[row])))
+    serially {
+        for row in 0..<rows {
+            logSumExp[row] = Float(Double(maxima[row]) + log(Double(sums[row])))
+        }
     }
 }
 
@@ -141,10 +148,12 @@ package func targetLogits(
     into out: UnsafeMutablePointer<Float>, rows: Int, stride: Int, firstColumn: Int = 0,
     columns: Int
 ) {
-    for row in 0..<rows {
-        let column = Int(targets[row]) - firstColumn
-        let held = targets[row] >= 0 && column >= 0 && column < columns
-        out[row] = held ? logits.float(at: row * stride + column) : 0
+    serially {
+        for row in 0..<rows {
+            let column = Int(targets[row]) - firstColumn
+            let held = targets[row] >= 0 && column >= 0 && column < columns
+            out[row] = held ? logits.float(at: row * stride + column) : 0
+        }
     }
 }
 

@@ -112,21 +112,23 @@ package func treeAdd(
     precondition(
         slices > 0 && slices & (slices - 1) == 0,
         "treeAdd: expected a power of two of slices, got \(slices)")
-    let chunk = 1024  // all slices of a chunk stay in the first-level cache
-    var start = 0
-    while start < count {
-        let length = min(chunk, count - start)
-        var distance = 1
-        while distance < slices {
-            var slice = 0
-            while slice < slices {
-                let target = partials + slice * stride + start
-                accumulate(target + distance * stride, into: target, count: length)
-                slice += 2 * distance
+    serially {
+        let chunk = 1024  // all slices of a chunk stay in the first-level cache
+        var start = 0
+        while start < count {
+            let length = min(chunk, count - start)
+            var distance = 1
+            while distance < slices {
+                var slice = 0
+                while slice < slices {
+                    let target = partials + slice * stride + start
+                    accumulate(target + distance * stride, into: target, count: length)
+                    slice += 2 * distance
+                }
+                distance *= 2
             }
-            distance *= 2
+            start += length
         }
-        start += length
     }
 }
 

@@ -44,9 +44,11 @@ package func scatterAddRows(
             UnsafePointer(gradient.pointer(to: type)), ids: ids, count: count, into: tableGradient,
             width: width, tableRows: tableRows, firstRow: firstRow)
     }
-    switch gradient.type {
-    case .float32: run(Float.self)
-    case .float16: run(Float16.self)
+    serially {
+        switch gradient.type {
+        case .float32: run(Float.self)
+        case .float16: run(Float16.self)
+        }
     }
 }
 

@@ -121,9 +121,11 @@ private func layerNormBackward<Element: StoredElement>(
                     gainSum: gainSum, biasSum: biasSum, width)
             }
         }
-        if let gainPartials { blocks.addBlocks(sums, width: width, into: gainPartials) }
-        if let biasPartials {
-            blocks.addBlocks(sums + blockCount * width, width: width, into: biasPartials)
+        serially {
+            if let gainPartials { blocks.addBlocks(sums, width: width, into: gainPartials) }
+            if let biasPartials {
+                blocks.addBlocks(sums + blockCount * width, width: width, into: biasPartials)
+            }
         }
     }
 }

@@ -25,7 +25,10 @@ package enum Threads {
     }
 
     /// The number of threads asked for, the calling one included; 1 until `start` is called.
-    package static var count: Int { ThreadPool.shared.wantedCount.load(ordering: .relaxed) }
+    /// In a dry log, the number that is planned.
+    package static var count: Int {
+        WorkLog.dry?.threads ?? ThreadPool.shared.wantedCount.load(ordering: .relaxed)
+    }
 
     /// Elements of a run of cheap work: some microseconds, well above the cost of taking a piece.
     package static let runLength = 1 << 13
@@ -34,11 +37,14 @@ package enum Threads {
 /// Calls `body(0)` … `body(count - 1)` once each, on the pool, in no particular order.
 ///
 /// A nested call, and a call while another thread uses the pool, runs inline on the caller. Everything
-/// written by the bodies is visible when the call returns. `label` is the name in a trace: the kernel that
-/// calls.
+/// written by the bodies is visible when the call returns. In a dry log (`WorkLog`) no body is called.
+/// - Parameters:
+///   - scratch: floats that a body asks `withScratch` for, where it does.
+///   - label: the name in a trace: the kernel that calls.
 package func parallelFor(
-    _ count: Int, label: StaticString = #function, _ body: (Int) -> Void
+    _ count: Int, scratch: Int = 0, label: StaticString = #function, _ body: (Int) -> Void
 ) {
+    if let log = WorkLog.dry { return log.share(scratch: count > 0 ? scratch : 0) }
     let span = Trace.begin(.kernel, label)
     defer { span.end() }
     let pool = ThreadPool.shared
@@ -48,6 +54,12 @@ package func parallelFor(
         return
     }
     for index in 0..<max(count, 0) { body(index) }
+}
+
+/// Calls `body` once, on the calling thread, and in a dry log (`WorkLog`) not at all: what reads or writes
+/// elements outside of `parallelFor` stands in it.
+package func serially(_ body: () -> Void) {
+    if WorkLog.dry == nil { body() }
 }
 
 /// Cuts the elements 0 ..< `count` into runs of `length`, the last shorter, and calls `body` for each, as

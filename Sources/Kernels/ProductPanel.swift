@@ -38,7 +38,9 @@ private func computeByPanels(_ task: ProductTask, tile: TileShape, threads: Int)
     let partialCount = levels * task.rows * panelWidth
     withScratch(panelWidth * longest + partialCount) { scratch in
         let partials = levels > 0 ? scratch + panelWidth * longest : nil
-        for first in stride(from: 0, to: task.columns, by: panelWidth) {
+        // All panels take the same scratch: a dry log sees the first.
+        let end = WorkLog.dry == nil ? task.columns : min(task.columns, panelWidth)
+        for first in stride(from: 0, to: end, by: panelWidth) {
             let columns = first..<min(task.columns, first + panelWidth)
             for group in groups {
                 run([
@@ -69,11 +71,16 @@ private func groupsOfLinks(_ task: ProductTask) -> [Range<Int>] {
 private func run(_ panels: [ProductPanel]) {
     let work = panels.reduce(0) { $0 + $1.work }
     forEachPiece(of: panels.map(\.packingCount), work: work) { panels[$0].pack(piece: $1) }
-    forEachPiece(of: panels.map(\.blockCount), work: work) { panels[$0].multiply(piece: $1) }
+    let scratch = panels.reduce(0) { max($0, $1.largestBlock.count) }
+    forEachPiece(of: panels.map(\.blockCount), work: work, scratch: scratch) {
+        panels[$0].multiply(piece: $1)
+    }
 }
 
 /// Calls `body(list, index)` for the pieces of several lists, on the pool if there is work enough.
-private func forEachPiece(of counts: [Int], work: Int, _ body: (Int, Int) -> Void) {
+private func forEachPiece(
+    of counts: [Int], work: Int, scratch: Int = 0, _ body: (Int, Int) -> Void
+) {
     func call(_ piece: Int) {
         var (list, index) = (0, piece)
         while index >= counts[list] {
@@ -83,10 +90,10 @@ private func forEachPiece(of counts: [Int], work: Int, _ body: (Int, Int) -> Voi
         body(list, index)
     }
     let total = counts.reduce(0, +)
-    if work <= Blocking.inlineWork {
+    if work <= Blocking.inlineWork && WorkLog.dry == nil {
         for piece in 0..<total { call(piece) }
     } else {
-        parallelFor(total) { call($0) }
+        parallelFor(total, scratch: scratch) { call($0) }
     }
 }
 
@@ -168,11 +175,9 @@ struct ProductPanel {
         let slivers =
             sliverCount * columnBlock / columnBlocks..<sliverCount * (columnBlock + 1)
             / columnBlocks
-        let height = roundUp(last - first, tile.height)
-        let levels = partials == nil ? task.levelCount * height * Blocking.columns : 0
-        let keepsC = task.c == nil && partials == nil
-        let blockCount = keepsC ? height * Blocking.columns : 0
-        withScratch(height * inner + levels + blockCount) { scratch in
+        let block = scratch(rows: last - first)
+        let height = block.height
+        withScratch(block.count) { scratch in
             let a = scratch
             for link in task.links[links] {
                 let before = (link.offset - task.links[links.lowerBound].offset) * height
@@ -182,9 +187,23 @@ struct ProductPanel {
             }
             let work = RowBlock(
                 panel: self, rows: first..<last, a: a, levels: a + height * inner,
-                block: a + height * inner + levels)
+                block: a + height * inner + block.levels)
             work.multiply(slivers)
         }
+    }
+
+    /// Floats for a block of so many rows, in all and of its levels, with its rows rounded up to whole tiles.
+    private func scratch(rows: Int) -> (count: Int, levels: Int, height: Int) {
+        let height = roundUp(rows, tile.height)
+        let levels = partials == nil ? task.levelCount * height * Blocking.columns : 0
+        let keepsC = task.c == nil && partials == nil
+        let blockCount = keepsC ? height * Blocking.columns : 0
+        return (height * inner + levels + blockCount, levels, height)
+    }
+
+    /// The first block has the most rows.
+    var largestBlock: (count: Int, levels: Int, height: Int) {
+        scratch(rows: rowBorders.count > 1 ? rowBorders[1] : 0)
     }
 
     /// A block of rows of A, packed, and its scratch.

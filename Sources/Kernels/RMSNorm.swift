@@ -147,7 +147,9 @@ private func rmsNormBackward<Element: StoredElement>(
                 }
             }
         }
-        if let gainPartials { blocks.addBlocks(sums, width: width, into: gainPartials) }
+        serially {
+            if let gainPartials { blocks.addBlocks(sums, width: width, into: gainPartials) }
+        }
     }
 }
 

@@ -6,10 +6,12 @@ import Synchronization
 
 /// Calls `body` with `count` floats of the calling thread's own, 64-byte aligned, not cleared.
 ///
-/// Calls may nest, each level having its block. The memory is kept until the thread ends.
+/// Calls may nest, each level having its block. The memory is kept until the thread ends. In a dry log
+/// (`WorkLog`) the body is called, with no memory.
 package func withScratch<Result>(
     _ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Result
 ) -> Result {
+    if let log = WorkLog.dry { return log.withScratch(count, body) }
     let arena = ScratchArena.ofThisThread
     let pointer = arena.enter(count)
     defer { arena.leave() }

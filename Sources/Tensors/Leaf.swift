@@ -73,6 +73,9 @@ public final class Leaf {
         if let rowSum, let target { rowSum.finish(into: target.buffer) }
     }
 
+    /// Takes the memory that the rows of a group of micro-batches leave, of which there was one.
+    package func reserveRows(microBatches: Int) { rowSum?.reserve(microBatches: microBatches) }
+
     /// Hands out the gradient, which is overwritten where `accumulates` is false, and added to otherwise.
     func contribute(_ body: (_ gradient: Buffer, _ accumulates: Bool) -> Void) {
         precondition(isTrainable, "Leaf: a frozen leaf takes no gradient")
@@ -105,7 +108,9 @@ public final class Leaf {
     func contribute(adding values: Buffer) {
         contribute { gradient, accumulates in
             if accumulates {
-                accumulate(values.floats, into: gradient.floats, count: values.count)
+                serially {
+                    accumulate(values.floats, into: gradient.floats, count: values.count)
+                }
             } else {
                 gradient.copyBytes(from: values)
             }

@@ -29,6 +29,11 @@ final class RowSum {
         let count = ids.shape.count
         idCount += count
         let sums = room(for: min(places.count, idCount))
+        serially { add(gradient, ids: ids, firstRow: firstRow, into: sums) }
+    }
+
+    private func add(_ gradient: Elements, ids: Tensor, firstRow: Int, into sums: Buffer) {
+        let count = ids.shape.count
         let numbers = ids.buffer.integers
         let known = rows.count
         var own = [Int32](repeating: -1, count: count)
@@ -67,6 +72,14 @@ final class RowSum {
         for row in rows { places[Int(row)] = -1 }
         rows.removeAll(keepingCapacity: true)
         idCount = 0
+    }
+
+    /// Room for the rows of so many micro-batches like the last sum's one: what a group of them leaves.
+    func reserve(microBatches: Int) {
+        let (count, reserved) = (idCount, places.count)
+        for number in 1...max(1, microBatches) where (number - 1) * count < reserved {
+            _ = room(for: min(reserved, number * count))
+        }
     }
 
     /// Memory for so many rows, a number that follows from shapes alone.

@@ -12,16 +12,33 @@ import Synchronization
 public final class Storage: @unchecked Sendable {
     package let pointer: UnsafeMutableRawPointer
     public let byteCount: Int
-    private let sizeClass: Int
+    /// nil: no memory is behind the pointer.
+    private let sizeClass: Int?
+    /// Where the block was taken while the thread's work was written down, and its number there.
+    private let entry: (log: WorkLog, block: Int)?
 
     public init(byteCount: Int) {
         precondition(
             byteCount >= 0, "Storage: expected a size of at least 0 bytes, got \(byteCount)")
         self.byteCount = byteCount
-        (pointer, sizeClass) = StoragePool.shared.take(byteCount)
+        entry = WorkLog.current.map { ($0, $0.take(byteCount)) }
+        guard entry?.log.isDry != true else {
+            (pointer, sizeClass) = (WorkLog.nowhere, nil)
+            return
+        }
+        let (pointer, sizeClass) = StoragePool.shared.take(byteCount)
+        (self.pointer, self.sizeClass) = (pointer, sizeClass)
     }
 
-    deinit { StoragePool.shared.give(back: pointer, sizeClass: sizeClass) }
+    /// A block without memory, of which no log knows: what a dry log's tensors stand beside.
+    package init(unbacked byteCount: Int) {
+        (pointer, self.byteCount, sizeClass, entry) = (WorkLog.nowhere, byteCount, nil, nil)
+    }
+
+    deinit {
+        if let sizeClass { StoragePool.shared.give(back: pointer, sizeClass: sizeClass) }
+        if let entry { entry.log.give(entry.block) }
+    }
 }
 
 /// `count` consecutive elements of a storage, from element `offset` on.
@@ -86,10 +103,10 @@ public struct Buffer: @unchecked Sendable {
         precondition(
             source.dtype == dtype && source.count == count,
             "Buffer: \(source.count) elements of \(source.dtype) into \(count) of \(dtype)")
-        bytes.copyMemory(from: source.bytes, byteCount: byteCount)
+        serially { bytes.copyMemory(from: source.bytes, byteCount: byteCount) }
     }
 
-    public func clear() { memset(bytes, 0, byteCount) }
+    public func clear() { serially { _ = memset(bytes, 0, byteCount) } }
 }
 
 /// Blocks by size class, kept when they are given back, so that a step after the first takes none from

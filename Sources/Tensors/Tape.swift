@@ -144,7 +144,7 @@ public final class Tape {
             let firstSlot = pass.slotCount
             let inner = Tape(firstSlot: firstSlot)
             let span = Trace.begin(.recompute, record.name)
-            let output = body(inner)
+            let output = WorkLog.repeating { body(inner) }
             span.end()
             pass.resize(to: inner.slotCount)
             pass.add(upstream.gradient, to: output, shared: !upstream.isOwned)

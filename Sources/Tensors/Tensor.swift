@@ -33,6 +33,12 @@ public struct Tensor {
             buffer: Buffer(count: rows.count * shape.width, dtype: dtype), shape: shape, rows: rows)
     }
 
+    /// A tensor without memory, of which no log knows (`Storage.init(unbacked:)`).
+    package init(unbacked shape: Shape, dtype: DType) {
+        let storage = Storage(unbacked: shape.count * dtype.size)
+        self.init(buffer: Buffer(storage: storage, count: shape.count, dtype: dtype), shape: shape)
+    }
+
     /// A new tensor of the same shape, type and rows, whose elements are not set.
     package init(like other: Tensor) {
         self.init(uninitialized: other.shape, dtype: other.dtype, rows: other.heldRows)
@@ -55,7 +61,8 @@ public struct Tensor {
             elements.count == shape.count,
             "Tensor: \(elements.count) elements given for shape \(shape)")
         elements.withUnsafeBufferPointer { source in
-            if let base = source.baseAddress { floats.update(from: base, count: source.count) }
+            guard let base = source.baseAddress else { return }
+            serially { floats.update(from: base, count: source.count) }
         }
     }
 
@@ -65,9 +72,8 @@ public struct Tensor {
             elements.count == shape.count,
             "Tensor: \(elements.count) elements given for shape \(shape)")
         elements.withUnsafeBufferPointer { source in
-            if let base = source.baseAddress {
-                buffer.integers.update(from: base, count: source.count)
-            }
+            guard let base = source.baseAddress else { return }
+            serially { buffer.integers.update(from: base, count: source.count) }
         }
     }
 
@@ -87,14 +93,15 @@ public struct Tensor {
     /// The one element of a scalar.
     public var scalar: Float {
         precondition(shape.count == 1, "Tensor: expected one element, got shape \(shape)")
-        return withExtendedLifetime(self) { floats[0] }
+        // In a dry log there is no number.
+        return withExtendedLifetime(self) { WorkLog.dry == nil ? floats[0] : 0 }
     }
 
     /// The one element of a Float64 scalar, such as a loss. A pointer into what a function has just returned would
     /// outlive it: its memory may be another tensor's when the element is read.
     package var float64: Double {
         precondition(shape.count == 1, "Tensor: expected one element, got shape \(shape)")
-        return withExtendedLifetime(self) { buffer.doubles[0] }
+        return withExtendedLifetime(self) { WorkLog.dry == nil ? buffer.doubles[0] : 0 }
     }
 
     package var floats: UnsafeMutablePointer<Float> { buffer.floats }

@@ -201,7 +201,9 @@ private struct PlannedRun: CustomTestStringConvertible {
         #expect(shared.data == data && shared.tensor == tensor && !shared.sequence)
         #expect(scattered.sequence)
         #expect(shared.parameters == one.parameters)
-        let whole = one.parameters.positions + one.parameters.norms + 12 * 2 * 768
+        let norms = ["h.*.ln_1", "h.*.ln_2", "ln_f"].reduce(0) { $0 + one.parameters[$1] }
+        #expect(norms == 25 * 2 * 768)
+        let whole = one.parameters["wpe"] + norms + 12 * 2 * 768
         let split = one.parameters.total - whole
         let held = whole + (split + tensor - 1) / tensor
         #expect(abs(shared.heldParameters.total - held) < 768 * tensor)
@@ -246,18 +248,23 @@ private struct PlannedRun: CustomTestStringConvertible {
     @Test func printsOneLineOfJSONWithParametersMemoryAndTime() throws {
         let report = try PlannedShape.wide.plan()
         let plan = try #require(report["plan"] as? [String: Any])
-        let parameters = try #require(plan["parameters"] as? [String: Double])
+        let counts = try #require(plan["parameters"] as? [String: Any])
+        let parameters = try #require(counts["parts"] as? [String: Double])
         let (width, inner, layers): (Double, Double, Double) = (512, 2048, 2)
-        #expect(parameters["token_table"] == 2048 * width)
-        #expect(parameters["positions"] == 64 * width)
-        #expect(parameters["attention"] == layers * (4 * width * width + 4 * width))
-        #expect(parameters["feed_forward"] == layers * (2 * width * inner + inner + width))
-        #expect(parameters["norms"] == (2 * layers + 1) * 2 * width)
-        let parts = parameters.filter { $0.key != "total" }.values.reduce(0, +)
-        #expect(parts == parameters["total"])
+        #expect(parameters["wte"] == 2048 * width)
+        #expect(parameters["wpe"] == 64 * width)
+        #expect(parameters["h.*.attn"] == layers * (4 * width * width + 4 * width))
+        #expect(parameters["h.*.mlp"] == layers * (2 * width * inner + inner + width))
+        for norm in ["h.*.ln_1", "h.*.ln_2"] {
+            #expect(parameters[norm] == layers * 2 * width)
+        }
+        #expect(parameters["ln_f"] == 2 * width && parameters.count == 7)
+        #expect(parameters.values.reduce(0, +) == counts["total"] as? Double)
+        #expect(plan["product_width"] as? Double == width)
         #expect(plan["gradient_buffers"] as? Int == 3)
         #expect(plan["data"] as? Int == 1 && plan["tensor"] as? Int == 1)
-        #expect(plan["held_parameters"] as? [String: Double] == parameters)
+        let held = try #require(plan["held_parameters"] as? [String: Any])
+        #expect(held["parts"] as? [String: Double] == parameters)
         let memory = try #require(plan["memory"] as? [String: Double])
         for key in [
             "weights", "masters", "moments", "gradients", "activations", "logits", "backward",
@@ -273,19 +280,22 @@ private struct PlannedRun: CustomTestStringConvertible {
         #expect(report["vocabulary_source"] as? String == "model.vocabulary")
     }
 
-    /// A plan's time follows from the peak and the width alone.
+    /// A plan's time follows from the peak and the extents of the products.
     @Test func timeFollowsFromThePeak() throws {
         let configuration = try RunConfiguration.parse(yaml: completeConfiguration)
         let plan = Plan(configuration, vocabulary: 5000, ranks: 1, threads: 1)
-        let speed = plan.speed(peak: 1e11, width: 768)
+        let speed = plan.speed(peak: 1e11)
         let flops = plan.flopsPerToken + plan.repeatedFlopsPerToken
         #expect(speed.peakFlopsPerSecond == 1e11)
         #expect(abs(speed.tokensPerSecond * flops / (1e11 * speed.expectedRatio) - 1) < 1e-12)
         #expect(abs(speed.stepSeconds * speed.tokensPerSecond / plan.tokensPerStep - 1) < 1e-12)
-        #expect(plan.speed(peak: 2e11, width: 768).tokensPerSecond == 2 * speed.tokensPerSecond)
+        #expect(plan.speed(peak: 2e11).tokensPerSecond == 2 * speed.tokensPerSecond)
         // No width reaches the peak, and a larger one comes nearer.
-        let ratios = [1, 64, 128, 256, 768, 1 << 20].map {
-            plan.speed(peak: 1e11, width: $0).expectedRatio
+        let ratios = try [4, 64, 128, 256, 768, 4096].map { width in
+            let configuration = try RunConfiguration.parse(
+                yaml: completeConfiguration, overrides: ["model.width=\(width)"])
+            return Plan(configuration, vocabulary: 5000, ranks: 1, threads: 1).speed(peak: 1e11)
+                .expectedRatio
         }
         #expect(ratios == ratios.sorted() && Set(ratios).count == ratios.count)
         #expect(ratios.allSatisfy { $0 > 0 && $0 < 1 })

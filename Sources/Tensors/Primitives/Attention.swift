@@ -98,6 +98,7 @@ public func attention(
         [key, value].allSatisfy { $0.tensor.dtype == query.tensor.dtype },
         "attention: queries, keys and values of one dtype expected, found \(query.tensor.dtype), "
             + "\(key.tensor.dtype), \(value.tensor.dtype)")
+    WorkLog.current?.attend(geometry)
     let mask = AttentionMask(
         causal: visibility.causal, queryOffset: visibility.queryOffset,
         queryOffsets: visibility.queryOffsets, window: visibility.window,

@@ -36,6 +36,7 @@ public func linearCrossEntropy(
         rows: rows, inputs: input.shape.width, outputs: columns, split: .outputs(vocabulary),
         tokens: tokens)
     let logits = Tensor(uninitialized: [rows, columns], dtype: input.dtype)
+    WorkLog.current?.holdLogits(bytes: logits.buffer.byteCount)
     let wholeInput = tokens.gathered(input)
     product.forward(wholeInput.elements, table.value.elements, finish: logits.store)
     withExtendedLifetime(wholeInput) {}
@@ -50,19 +51,23 @@ public func linearCrossEntropy(
         vocabulary.slice(of: Int(targets.buffer.integers[$0]))
     }
     let output = Tensor(uninitialized: [], dtype: .float64)
-    output.buffer.doubles[0] = (0..<rows).reduce(into: 0.0) { total, token in
-        let weight = weights.floats[token]
-        guard weight != 0 else { return }
-        let loss = smoothing.loss(
-            logSumExp: logSumExp.floats[token], targetLogit: hits.floats[token],
-            total: totals?.floats[token] ?? 0)
-        total += Double(weight) * loss
+    serially {
+        output.buffer.doubles[0] = (0..<rows).reduce(into: 0.0) { total, token in
+            let weight = weights.floats[token]
+            guard weight != 0 else { return }
+            let loss = smoothing.loss(
+                logSumExp: logSumExp.floats[token], targetLogit: hits.floats[token],
+                total: totals?.floats[token] ?? 0)
+            total += Double(weight) * loss
+        }
     }
 
     return tape.record(output, inputs: [input], leaves: [table]) { upstream, backward in
         let scales = Tensor(uninitialized: [rows])
         let scale = upstream.gradient.scalar
-        for token in 0..<rows { scales.floats[token] = weights.floats[token] * scale }
+        serially {
+            for token in 0..<rows { scales.floats[token] = weights.floats[token] * scale }
+        }
         crossEntropyBackward(
             logits.elements, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
@@ -107,7 +112,7 @@ private func statistics(
     treeAdd(sums.floats, slices: slices, stride: rows, count: rows)
     if let totals {
         treeAdd(totals, slices: slices, stride: rows, count: rows)
-        (sums.floats + rows).update(from: totals, count: rows)
+        serially { (sums.floats + rows).update(from: totals, count: rows) }
     }
     vocabulary.sum.finishSum(sums.buffer[0..<kinds * rows])
     let logSumExp = Tensor(uninitialized: [rows])

@@ -193,6 +193,7 @@ struct LinearProduct {
     ) {
         let span = Trace.begin(.product, "product", operations: 2 * rows * inputs * outputs)
         defer { span.end() }
+        WorkLog.current?.multiply(rows: rows, inputs: inputs, outputs: outputs)
         switch split {
         case .replicated, .outputs:
             product(
@@ -216,6 +217,7 @@ struct LinearProduct {
     ) -> () -> Void {
         let span = Trace.begin(.product, "input gradient", operations: 2 * rows * inputs * outputs)
         defer { span.end() }
+        WorkLog.current?.multiply(rows: rows, inputs: inputs, outputs: outputs)
         switch split {
         case .replicated:
             product(
@@ -248,6 +250,7 @@ struct LinearProduct {
     ) {
         let span = Trace.begin(.product, "weight gradient", operations: 2 * rows * inputs * outputs)
         defer { span.end() }
+        WorkLog.current?.multiply(rows: rows, inputs: inputs, outputs: outputs)
         let gradient = buffer.floats
         let upstream = Operand(dy, stride: outputs, transposed: true)
         switch split {

@@ -1,4 +1,5 @@
-// `murmur plan`: what a run will take, by arithmetic on its configuration. No tensor is allocated.
+// `murmur plan`: what a run will take. The model runs once, on tensors without memory (`DryModel`); what
+// its passes would have taken from the pool is replayed, and the rest is arithmetic on the configuration.
 
 import Checkpointing
 import Communication
@@ -7,39 +8,6 @@ import Tensors
 
 /// Parameters, memory and work of a run.
 public struct Plan: Sendable, Equatable, Encodable {
-    /// Elements, by part of the model; of the whole one, or of what a rank holds of it.
-    public struct Parameters: Sendable, Equatable, Encodable {
-        public let tokenTable: Int
-        public let positions: Int
-        public let attention: Int
-        public let feedForward: Int
-        public let norms: Int
-        public let total: Int
-
-        init(_ model: GPTConfiguration, vocabulary: Int, share: TensorShare) {
-            let (width, inner) = (model.width, share.held(of: model.inner))
-            let heads = width / model.heads * share.held(of: model.heads)
-            tokenTable = share.held(of: vocabulary) * width
-            positions = model.contextLength * width
-            attention = model.layers * (4 * width * heads + 3 * heads + width)
-            feedForward = model.layers * (2 * width * inner + inner + width)
-            norms = (2 * model.layers + 1) * 2 * width
-            total = tokenTable + positions + attention + feedForward + norms
-        }
-
-        /// A token's forward pass through what is made again.
-        fileprivate func repeatedFlops(_ configuration: RunConfiguration) -> Double {
-            let model = configuration.model.gpt
-            let scores =
-                4 * Double(model.layers) * Double(model.contextLength) * Double(model.width)
-            return switch configuration.memory.recompute {
-            case .none: 0
-            case .attention: 2 * Double(attention) + scores
-            case .block: 2 * Double(attention + feedForward) + scores
-            }
-        }
-    }
-
     /// Bytes of the rank that takes most.
     public struct Memory: Sendable, Equatable, Encodable {
         public let weights: Int
@@ -99,10 +67,13 @@ public struct Plan: Sendable, Equatable, Encodable {
     public let copiesState: Bool
     /// The most bytes that tensors hold at once, in the pool's size classes.
     public let poolPeakBytes: Int
-    /// 6·N + 12·layers·context·width.
+    /// 6·N + 12·Σ context·(keys·heads' width), the sum over layers of attention.
     public let flopsPerToken: Double
     /// What the backward pass computes a second time: forward passes of what `memory.recompute` names.
     public let repeatedFlopsPerToken: Double
+    /// The mean of the smaller extent of the model's weights, by the operations of their products: the width
+    /// of a transformer.
+    public let productWidth: Double
     public let tokensPerStep: Double
     public let steps: Int
 
@@ -117,54 +88,53 @@ public struct Plan: Sendable, Equatable, Encodable {
     ) {
         (self.ranks, self.threads, self.vocabulary) = (ranks, threads, vocabulary)
         self.copiesState = copiesState ?? (configuration.checkpoint.copy != .never)
-        let share = TensorShare(configuration)
-        let mesh = MeshShape(data: max(1, ranks / share.degree), tensor: share.degree)
-        (data, tensor, sequence) = (mesh.data, mesh.tensor, share.scattersTokens)
-        parameters = Parameters(configuration.model.gpt, vocabulary: vocabulary, share: .whole)
-        heldParameters = Parameters(configuration.model.gpt, vocabulary: vocabulary, share: share)
+        let degree = configuration.parallelism.tensor
+        let mesh = MeshShape(data: max(1, ranks / degree), tensor: degree)
+        (data, tensor) = (mesh.data, degree)
+        sequence = configuration.parallelism.sequence && degree > 1
+        let model = DryModel(configuration, vocabulary: vocabulary, tensor: degree)
+        parameters = Parameters(model.model.parameters.map { ($0.name, $0.count) })
+        heldParameters = Parameters(model.model.parameters.map { ($0.name, $0.leaf.shape.count) })
         gradientBuffers = Plan.gradientBuffers(configuration, replicas: mesh.data)
         steps = configuration.run.steps
-        flopsPerToken = configuration.flopsPerToken(parameters: parameters.total)
-        repeatedFlopsPerToken = parameters.repeatedFlops(configuration)
+        let work = TokenWork(configuration, vocabulary: vocabulary)
+        (flopsPerToken, repeatedFlopsPerToken) = (work.flops, work.repeated)
+        productWidth = work.productWidth
         tokensPerStep =
-            Double(configuration.batch.sequences) * Double(configuration.model.gpt.contextLength)
+            Double(configuration.batch.sequences)
+            * Double(configuration.model.shape.sample.positions)
 
         let layout = FlatEstimate(configuration, heldParameters.total, mesh)
-        let shape = GPTMemory(
-            configuration, sequences: configuration.batch.microBatch, vocabulary: vocabulary,
-            share: share)
-        let workspace = Workspace(
-            configuration, shape, layout, ranks: ranks, threads: threads)
         let element = configuration.storageType.size
         var pool = PoolReplay()
-        _ = pool.take(layout.count, size: element)
+        pool.take(layout.count, size: element)
         let weights = pool.residentBytes
-        if element < 4 { _ = pool.take(layout.owned) }
+        if element < 4 { pool.take(layout.owned) }
         let masters = pool.residentBytes - weights
-        for _ in 0..<layout.momentCount { _ = pool.take(layout.owned) }
+        for _ in 0..<layout.momentCount { pool.take(layout.owned) }
         let moments = pool.residentBytes - weights - masters
-        for _ in 0..<gradientBuffers { _ = pool.take(layout.count) }
-        shape.takeRowSums(&pool)
+        for _ in 0..<gradientBuffers { pool.take(layout.count) }
         let state = pool.residentBytes
-        var atTheTop = 0
-        shape.train(&pool) { atTheTop = $0.residentBytes - state }
+        let training = model.training(configuration.batch.microBatch, threads, &pool)
+        let atTheTop = training.topBytes - state
         let trained = pool.residentBytes
         poolPeakBytes = pool.peakBytes
+        var scratch = training.scratchBytes
         if !configuration.data.isEmpty {
-            GPTMemory(
-                configuration, sequences: configuration.evaluation.microBatch,
-                vocabulary: vocabulary, share: share.withWholeTokens
-            ).evaluate(&pool)
+            let evaluation = model.evaluation(
+                configuration.evaluation.microBatch, threads, &pool)
+            scratch = max(scratch, evaluation.scratchBytes)
         }
         let evaluated = pool.residentBytes
         if !configuration.data.isEmpty { layout.save(&pool, copies: self.copiesState) }
-        let logits = min(atTheTop, shape.logitsBytes)
+        let logits = min(atTheTop, training.logitsBytes)
         memory = Memory(
             weights: weights, masters: masters, moments: moments,
             gradients: state - weights - masters - moments,
             activations: atTheTop - logits, logits: logits, backward: trained - state - atTheTop,
             evaluation: evaluated - trained, checkpoint: pool.residentBytes - evaluated,
-            scratch: workspace.scratch, communication: workspace.communication,
+            scratch: scratch,
+            communication: Workspace.communicationBytes(layout, ranks: ranks, tensor: degree),
             process: Workspace.process)
         memoryTotal = memory.total
     }
@@ -229,6 +199,6 @@ struct FlatEstimate {
     /// through.
     func save(_ pool: inout PoolReplay, copies: Bool) {
         let state = (1 + momentCount) * owned
-        _ = pool.take(copies ? state : min(state, CheckpointWriter.streamedElementCount))
+        pool.take(copies ? state : min(state, CheckpointWriter.streamedElementCount))
     }
 }

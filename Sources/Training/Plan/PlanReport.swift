@@ -17,11 +17,11 @@ extension Plan {
     /// Model FLOP/s over the peak, as measured on Zen 4: 0.48 at a width of 64, 0.53 at 128, 0.66 at 256; from 384
     /// to 768 0.65 to 0.77 on three processors. What is not a product grows with the width, products with its
     /// square.
-    static func expectedRatio(width: Int) -> Double { 0.78 * Double(width) / Double(width + 48) }
+    static func expectedRatio(width: Double) -> Double { 0.78 * width / (width + 48) }
 
     /// - Parameter peak: of all ranks together, FLOP/s.
-    public func speed(peak: Double, width: Int) -> PlanSpeed {
-        let ratio = Plan.expectedRatio(width: width)
+    public func speed(peak: Double) -> PlanSpeed {
+        let ratio = Plan.expectedRatio(width: productWidth)
         let tokens = peak * ratio / (flopsPerToken + repeatedFlopsPerToken)
         return PlanSpeed(
             peakFlopsPerSecond: peak, expectedRatio: ratio, tokensPerSecond: tokens,
@@ -58,7 +58,7 @@ public struct PlanReport: Sendable, Encodable {
         (limitBytes, vocabularySource) = (limit?.bytes, source)
         let used = min(ranks * threads, AvailableProcessors.count)
         Threads.start(max(1, used))
-        speed = plan.speed(peak: Peak.flopsPerSecond(), width: configuration.model.gpt.width)
+        speed = plan.speed(peak: Peak.flopsPerSecond())
     }
 
     /// Throws where the ranks do not fit into this machine's memory.
@@ -82,11 +82,9 @@ public struct PlanReport: Sendable, Encodable {
         var rows: [(String, String)] = [
             ("vocabulary", "\(plan.vocabulary) (\(vocabularySource))"),
             ("parameters", "\(parameters.total)"),
-            ("  token table", "\(parameters.tokenTable)"),
-            ("  positions", "\(parameters.positions)"),
-            ("  attention", "\(parameters.attention)"),
-            ("  feed-forward", "\(parameters.feedForward)"),
-            ("  norms", "\(parameters.norms)"),
+        ]
+        rows += parameters.parts.map { ("  \($0.name)", "\($0.count)") }
+        rows += [
             ("parameters a rank", "\(plan.heldParameters.total)"),
             ("memory a rank", Self.mebibytes(plan.memoryTotal)),
         ]

@@ -4,22 +4,40 @@ import Tensors
 /// The pool's bookkeeping without its memory: what a sequence of tensors that come and go leaves it
 /// with. Follows `StoragePool`: size classes, the newest free block first, nothing given back.
 struct PoolReplay {
-    /// A block's number.
-    typealias Block = Int
-
     private static let page = 4 << 10
 
     private var classes: [Int] = []
     /// The most bytes of each block that a tensor has covered: pages beyond are never touched.
     private var touched: [Int] = []
-    private var free: [Int: [Block]] = [:]
+    private var free: [Int: [Int]] = [:]
     private(set) var liveBytes = 0
     /// As `StoragePool.Counters.peakBytes` counts it.
     private(set) var peakBytes = 0
 
-    /// A tensor of `size` bytes an element, the product of `extents`.
-    mutating func take(_ extents: Int..., size: Int = 4) -> Block {
-        let bytes = plannedBytes(extents.reduce(1) { $0 * Double($1) }, size: size)
+    /// A block for `count` elements of `size` bytes, which stays.
+    mutating func take(_ count: Int, size: Int = 4) {
+        take(bytes: plannedBytes(Double(count), size: size))
+    }
+
+    /// What a log says, each block `scale` times as large. Every block that it takes must come back in it, but
+    /// for those of a first part.
+    ///
+    /// - Parameter blocks: of the log's, those that are taken; kept from one part of a log to the next.
+    mutating func replay(
+        _ events: some Sequence<WorkLog.Event>, scale: Double = 1, _ blocks: inout [Int]
+    ) {
+        for event in events {
+            switch event {
+            case .take(let bytes):
+                blocks.append(take(bytes: plannedBytes(Double(bytes) * scale, size: 1)))
+            case .give(let number): give(blocks[number])
+            }
+        }
+    }
+
+    /// The block's number here.
+    @discardableResult
+    mutating func take(bytes: Int) -> Int {
         let sizeClass = StoragePool.sizeClass(of: bytes)
         liveBytes += sizeClass
         peakBytes = max(peakBytes, liveBytes)
@@ -32,13 +50,9 @@ struct PoolReplay {
         return classes.count - 1
     }
 
-    mutating func give(_ blocks: Block...) { give(blocks) }
-
-    mutating func give(_ blocks: [Block]) {
-        for block in blocks {
-            liveBytes -= classes[block]
-            free[classes[block], default: []].append(block)
-        }
+    private mutating func give(_ block: Int) {
+        liveBytes -= classes[block]
+        free[classes[block], default: []].append(block)
     }
 
     /// Bytes of memory behind all blocks ever taken: pages that were touched, huge ones where a block

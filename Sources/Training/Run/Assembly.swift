@@ -27,8 +27,15 @@ extension RunConfiguration {
                 "parallelism.tensor: expected at most the \(size) symbols of the vocabulary, found "
                     + "\(parallelism.tensor)")
         }
-        return model.shape.makeModel(
-            Build(vocabulary: size, slices: numerics.slices, recompute: memory.recompute))
+        return makeModel(symbols: size)
+    }
+
+    /// The model with so many symbols, which nothing has checked.
+    package func makeModel(symbols: Int) -> any Models.Model {
+        var shape = model.shape
+        shape.vocabulary = symbols
+        return shape.makeModel(
+            Build(vocabulary: symbols, slices: numerics.slices, recompute: memory.recompute))
     }
 
     func makeObjective() -> any Models.Objective {
@@ -122,10 +129,4 @@ extension RunConfiguration {
 
     /// In what gradients travel.
     var wire: DType { parallelism.reduceDType == .float16 ? .float16 : .float32 }
-
-    /// Model FLOPs of a token, forward and backward: 6·N + 12·layers·context·width (PaLM, appendix B).
-    func flopsPerToken(parameters: Int) -> Double {
-        6 * Double(parameters) + 12
-            * Double(model.gpt.layers * model.gpt.contextLength * model.gpt.width)
-    }
 }

@@ -226,8 +226,8 @@ private func assemble(
 ) throws(RunError) -> BenchResult {
     let stepSeconds = median(times.seconds)
     let tokens = Double(configuration.batch.sequences * configuration.model.shape.sample.positions)
-    let flops =
-        configuration.flopsPerToken(parameters: replica.model.parameterCount) * tokens / stepSeconds
+    let work = TokenWork(configuration, vocabulary: replica.model.output.classCount)
+    let flops = work.flops * tokens / stepSeconds
     let limit = median(times.peaks)
     let rate = times.rates.isEmpty ? nil : median(times.rates)
     let peak = StoragePool.shared.counters.peakBytes

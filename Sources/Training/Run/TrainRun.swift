@@ -111,7 +111,6 @@ public func train(
     }
     try writeResolvedConfiguration(configuration, world: world)
     let peak = try measuredPeak(world)
-    let flops = configuration.flopsPerToken(parameters: model.parameterCount)
     console.note(
         describe(
             configuration, model, dataset, replica.mesh, resumedAt: checkpoint?.reader.progress.step
@@ -129,7 +128,8 @@ public func train(
     do throws(RunError) {
         try trainer.run(
             until: last,
-            console: Console(isActive: world.isFirst, flopsPerToken: flops, peak: peak))
+            console: Console(isActive: world.isFirst, flopsPerToken: plan.flopsPerToken, peak: peak)
+        )
     } catch {
         throw error.kind == .deadline ? error.located(step: trainer.step) : error
     }

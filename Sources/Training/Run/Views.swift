@@ -3,6 +3,7 @@
 
 import Datasets
 import Models
+import Tensors
 
 extension RunConfiguration {
     /// The training batches of a run.
@@ -34,6 +35,19 @@ extension RunConfiguration {
         case .tokens(let length):
             SyntheticBatches(
                 sampleLength: length, vocabularySize: classes, layout: batchLayout, seed: run.seed)
+        }
+    }
+
+    /// A micro-batch of which only the shapes are known: what a plan goes through a model with.
+    func unsetInput(sequences: Int) -> ModelInput {
+        switch model.shape.sample {
+        case .tokens(let length):
+            let shape: Shape = [sequences, length]
+            return ModelInput(
+                fields: [
+                    Datasets.Batch.Name.tokens: Tensor(uninitialized: shape, dtype: .int32),
+                    Datasets.Batch.Name.targets: Tensor(uninitialized: shape, dtype: .int32),
+                ], weights: Tensor(uninitialized: [sequences * length]))
         }
     }
 }
