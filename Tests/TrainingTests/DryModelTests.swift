@@ -13,21 +13,24 @@ import Training
 @Suite struct DryModelTests {
     /// Layout, storage and recomputation of a model with dropout and smoothed labels.
     struct Run: Sendable, CustomTestStringConvertible {
+        var family = Family.gpt
         var tensor = 1
         var scattersTokens = false
         var storage = "float32"
         var recompute = "none"
 
         var testDescription: String {
-            "1 x \(tensor)\(scattersTokens ? ", scattered" : ""), \(storage), \(recompute)"
+            "\(family.rawValue), 1 x \(tensor)\(scattersTokens ? ", scattered" : ""), \(storage), \(recompute)"
         }
 
-        static let all = [(1, false), (2, false), (2, true)].flatMap { tensor, scattersTokens in
-            ["float32", "float16"].flatMap { storage in
-                ["none", "attention", "block"].map {
-                    Run(
-                        tensor: tensor, scattersTokens: scattersTokens, storage: storage,
-                        recompute: $0)
+        static let all = Family.allCases.flatMap { family in
+            [(1, false), (2, false), (2, true)].flatMap { tensor, scattersTokens in
+                ["float32", "float16"].flatMap { storage in
+                    ["none", "attention", "block"].map {
+                        Run(
+                            family: family, tensor: tensor, scattersTokens: scattersTokens,
+                            storage: storage, recompute: $0)
+                    }
                 }
             }
         }
@@ -40,7 +43,8 @@ import Training
                 try RunConfiguration.parse(
                     yaml: completeConfiguration,
                     overrides: [
-                        "model.layers=2", "model.width=24", "model.context_length=13",
+                        "model.family=\(family.rawValue)", "model.layers=2", "model.width=24",
+                        "model.context_length=13",
                         "model.vocabulary=\(Run.vocabulary)", "model.feed_forward=53",
                         "precision.storage=\(storage)", "precision.loss_scale=none",
                         "memory.recompute=\(recompute)",
@@ -62,8 +66,9 @@ import Training
             let mesh = Mesh(dryTensor: tensor)
             let model = configuration.makeModel(symbols: Run.vocabulary)
             let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
-            let replica = DataParallel(
-                model, optimizer: AdamW(), mesh: mesh, tensorGroup: group, bucketBytes: 1 << 16,
+            let replica = Replica(
+                model, objective: configuration.makeObjective(), optimizer: AdamW(), mesh: mesh,
+                tensorGroup: group, bucketBytes: 1 << 16,
                 storage: storage == "float16" ? .float16 : .float32)
             try replica.initialize(seed: 1)
             replica.beginStep()
@@ -71,7 +76,7 @@ import Training
             let log = WorkLog(isDry: false)
             try log.record {
                 _ = try replica.accumulate(
-                    input(configuration.model.contextLength),
+                    input(configuration.model.shape.sample.positions),
                     randomness: Pass.Randomness(seed: 1, step: 1, firstSequence: 0), scale: 1,
                     isLast: false)
             }
@@ -86,7 +91,7 @@ import Training
                     shape: [Run.sequences, length])
             }
             return ModelInput(
-                integers: ["tokens": integers(7), "targets": integers(11)],
+                fields: ["tokens": integers(7), "targets": integers(11)],
                 weights: Tensor([Float](repeating: 1, count: count), shape: [count]))
         }
     }

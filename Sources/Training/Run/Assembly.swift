@@ -38,7 +38,7 @@ extension RunConfiguration {
             Build(vocabulary: symbols, slices: numerics.slices, recompute: memory.recompute))
     }
 
-    func makeObjective() -> any Models.Objective {
+    package func makeObjective() -> any Models.Objective {
         CausalLanguageModelling(labelSmoothing: objective.labelSmoothing)
     }
 
