@@ -22,7 +22,9 @@ private let root = URL(filePath: #filePath)
         for key in ConfigurationKey.all { #expect(text.contains("| `\(key.path)` |")) }
     }
 
-    @Test(arguments: ["shakespeare-char", "gpt2-124m", "quickstart", "tests/same-bits"])
+    @Test(arguments: [
+        "shakespeare-char", "shakespeare-llama", "gpt2-124m", "quickstart", "tests/same-bits",
+    ])
     func configurationsOfTheRepositoryLoad(name: String) throws {
         let path = root.appending(path: "configs/\(name).yaml").path
         let configuration = try RunConfiguration.load(file: path)
@@ -36,7 +38,7 @@ private let root = URL(filePath: #filePath)
     @Test func everyConfigurationIsTried() throws {
         let names = try FileManager.default.subpathsOfDirectory(
             atPath: root.appending(path: "configs").path)
-        #expect(names.count { $0.hasSuffix(".yaml") } == 4)
+        #expect(names.count { $0.hasSuffix(".yaml") } == 5)
     }
 
     @Test func benchDividesOverTwoRanks() throws {
