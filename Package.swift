@@ -49,7 +49,7 @@ let package = Package(
         .target(name: "Communication", dependencies: ["CMPI", "Tensors"]),
 
         // 4: models, optimizers, checkpoints
-        .target(name: "Models", dependencies: ["Layers"]),
+        .target(name: "Models", dependencies: ["Layers", "Files"]),
         .target(name: "Optimizers", dependencies: ["Layers", "Kernels"]),
         .target(name: "Checkpointing", dependencies: ["Layers", "Communication", "Files"]),
 

@@ -24,7 +24,7 @@ public func importCheckpoint(
     _ path: String, into directory: String, configuration given: RunConfiguration? = nil
 ) throws(RunError) -> ImportedCheckpoint {
     let folder = try checkpointing { () throws(CheckpointError) in try HuggingFaceFolder(path) }
-    let file = try GPT2ConfigurationFile(folder)
+    let file = try ModelConfigurationFile(folder)
     var notes: [String] = []
     let stock = try ImportedTokenizer(folder)
     let passedOn = PassedOnFiles(of: folder)
@@ -41,7 +41,8 @@ public func importCheckpoint(
     }
     let model = try configuration.makeModel(
         vocabulary: tokenizer?.vocabularySize ?? file.model.vocabulary)
-    let tensors = model.parameters.map { HuggingFaceTensor(gpt2: $0) }
+    let shape = configuration.model.huggingFaceShape(vocabulary: model.output.classCount)
+    let tensors = HuggingFaceTensors(shape.weightMap, of: model.parameters)
     let weights = try checkpointing { () throws(CheckpointError) in
         try HuggingFaceWeights(in: folder, expecting: tensors, isTied: file.isTied)
     }
@@ -52,7 +53,7 @@ public func importCheckpoint(
     if keepsFiles { notes += passedOn.notes }
 
     // They read the weights: what is wrong with a folder is told before there is a run directory.
-    try checkpointing { () throws(CheckpointError) in try weights.checkHead() }
+    try checkpointing { () throws(CheckpointError) in try weights.checkAliases() }
     try checkpointing { () throws(CheckpointError) in try weights.checkValues() }
     let lock = try RunLock(directory: directory)
     defer { withExtendedLifetime(lock) {} }
@@ -165,7 +166,7 @@ private func choose(
 
 /// The configuration to save: the given one, compared with the folder's, or one made from it.
 private func configure(
-    _ file: GPT2ConfigurationFile, _ given: RunConfiguration?, _ directory: String,
+    _ file: ModelConfigurationFile, _ given: RunConfiguration?, _ directory: String,
     _ tokenizer: Tokenizer?
 ) throws(RunError) -> RunConfiguration {
     var configuration: RunConfiguration
