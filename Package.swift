@@ -50,7 +50,7 @@ let package = Package(
         .target(name: "Communication", dependencies: ["CMPI", "Tensors"]),
 
         // 4: models, optimizers, checkpoints
-        .target(name: "Models", dependencies: ["Layers", "Configuration"]),
+        .target(name: "Models", dependencies: ["Layers", "Configuration", "Files"]),
         .target(name: "Optimizers", dependencies: ["Layers", "Kernels"]),
         .target(name: "Checkpointing", dependencies: ["Layers", "Communication", "Files"]),
 

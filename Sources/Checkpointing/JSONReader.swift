@@ -244,21 +244,3 @@ struct JSONReader {
         return "\"\(UnicodeScalar(byte))\" \(place)"
     }
 }
-
-extension String {
-    /// The string as JSON, in quotation marks.
-    var json: String {
-        var text = "\""
-        for scalar in unicodeScalars {
-            switch scalar {
-            case "\"": text += "\\\""
-            case "\\": text += "\\\\"
-            case "\u{0}"..<"\u{20}":
-                let digits = String(scalar.value, radix: 16)
-                text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: text.unicodeScalars.append(scalar)
-            }
-        }
-        return text + "\""
-    }
-}

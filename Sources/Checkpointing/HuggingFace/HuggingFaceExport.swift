@@ -1,4 +1,5 @@
 import Files
+import Layers
 import Tensors
 
 /// Writes the weights of a checkpoint as a Hugging Face folder, which other programs see whole or not at
@@ -7,12 +8,12 @@ package struct HuggingFaceExport: Sendable {
     /// Files in which the weights go, and their tensors.
     private struct Shard {
         let name: String
-        let tensors: [HuggingFaceTensor]
+        let pieces: [WeightMap.Piece]
     }
 
     package static let standardShardLimit = 5_000_000_000
 
-    private let tensors: [HuggingFaceTensor]
+    private let tensors: HuggingFaceTensors
     private let texts: [(name: String, bytes: [UInt8])]
     private let shardLimit: Int
     private let operations: FileOperations
@@ -22,7 +23,7 @@ package struct HuggingFaceExport: Sendable {
     ///   - texts: the other files.
     ///   - shardLimit: bytes of tensors a file has at most; a larger tensor has a file of its own.
     package init(
-        _ tensors: [HuggingFaceTensor], texts: [(name: String, bytes: [UInt8])],
+        _ tensors: HuggingFaceTensors, texts: [(name: String, bytes: [UInt8])],
         shardLimit: Int = HuggingFaceExport.standardShardLimit,
         operations: FileOperations = FileOperations()
     ) {
@@ -74,57 +75,71 @@ package struct HuggingFaceExport: Sendable {
 
     /// Greedily in order, as the library huggingface_hub does.
     private func makeShards() -> [Shard] {
-        var groups: [[HuggingFaceTensor]] = []
+        var groups: [[WeightMap.Piece]] = []
         var room = 0
-        for tensor in tensors {
-            if groups.isEmpty || tensor.byteCount > room {
+        for piece in tensors.pieces {
+            if groups.isEmpty || piece.byteCount > room {
                 groups.append([])
                 room = shardLimit
             }
-            groups[groups.count - 1].append(tensor)
-            room -= tensor.byteCount
+            groups[groups.count - 1].append(piece)
+            room -= piece.byteCount
         }
         guard groups.count > 1 else {
-            return [Shard(name: HuggingFaceFile.weights, tensors: tensors)]
+            return [Shard(name: HuggingFaceFile.weights, pieces: tensors.pieces)]
         }
         return groups.enumerated().map {
             Shard(
-                name: HuggingFaceFile.shard($0.offset, of: groups.count), tensors: $0.element)
+                name: HuggingFaceFile.shard($0.offset, of: groups.count), pieces: $0.element)
         }
     }
 
     private func write(
         _ shard: Shard, in folder: String, from checkpoint: CheckpointReader
     ) throws(CheckpointError) {
-        let items = shard.tensors.map {
-            SafetensorsWriter.Item(name: $0.storedName, shape: $0.storedShape)
-        }
+        let items = shard.pieces.map { SafetensorsWriter.Item(name: $0.name, shape: $0.shape) }
         let writer = try SafetensorsWriter(
             creating: "\(folder)/\(shard.name)", items, operations: operations)
-        for tensor in shard.tensors {
-            guard let entry = checkpoint.entry(named: tensor.name) else {
-                preconditionFailure("HuggingFaceExport: \(tensor.name) was looked for before")
-            }
-            func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
-                try checkpoint.read(entry, elements: range, into: buffer)
-            }
-            if tensor.isTransposed {
-                try transposeBlocks(
-                    rows: tensor.shape[0], columns: tensor.shape[1], read: elements,
-                    take: writer.append)
-            } else {
-                try forEachBlock(
-                    of: tensor.shape.count, read: elements,
-                    take: writer.append)
+        let names = Set(shard.pieces.map(\.name))
+        for tensor in tensors.all {
+            var first = 0
+            for piece in tensor.pieces {
+                if names.contains(piece.name) {
+                    try write(piece, of: tensor, from: first, checkpoint, to: writer)
+                }
+                first += piece.count
             }
         }
         try writer.finish()
     }
 
+    /// Appends elements `first` ..< `first` + `piece.count` of a tensor.
+    private func write(
+        _ piece: WeightMap.Piece, of tensor: HuggingFaceTensors.Tensor, from first: Int,
+        _ checkpoint: CheckpointReader, to writer: SafetensorsWriter
+    ) throws(CheckpointError) {
+        guard let entry = checkpoint.entry(named: tensor.name) else {
+            preconditionFailure("HuggingFaceExport: \(tensor.name) was looked for before")
+        }
+        func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
+            let own = first + range.lowerBound..<first + range.upperBound
+            try checkpoint.read(entry, elements: own, into: buffer)
+        }
+        if piece.isTransposed {
+            try transposeBlocks(
+                rows: piece.shape[1], columns: piece.shape[0], read: elements, take: writer.append)
+        } else {
+            try forEachBlock(
+                of: piece.skipped, read: { (_, block) throws(CheckpointError) in block.clear() },
+                take: writer.append)
+            try forEachBlock(of: piece.count, read: elements, take: writer.append)
+        }
+    }
+
     private func index(of shards: [Shard]) -> [UInt8] {
-        let total = tensors.reduce(0) { $0 + $1.byteCount }
+        let total = tensors.pieces.reduce(0) { $0 + $1.byteCount }
         let lines = shards.flatMap { shard in
-            shard.tensors.map { "    \($0.storedName.json): \(shard.name.json)" }
+            shard.pieces.map { "    \($0.name.json): \(shard.name.json)" }
         }
         let text = """
             {
@@ -140,11 +155,11 @@ package struct HuggingFaceExport: Sendable {
 
     /// Names and shapes of the model against those of the checkpoint.
     private func check(_ checkpoint: CheckpointReader) throws(CheckpointError) {
-        let wanted = Set(tensors.map(\.name))
+        let wanted = Set(tensors.all.map(\.name))
         let more = checkpoint.manifest.tensors.map(\.name).first {
             !isOptimizers($0) && !wanted.contains($0)
         }
-        let other = tensors.first {
+        let other = tensors.all.first {
             checkpoint.entry(named: $0.name)?.spec.shape != $0.shape
         }
         guard let name = other?.name ?? more else { return }

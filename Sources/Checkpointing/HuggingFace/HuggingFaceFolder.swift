@@ -130,7 +130,7 @@ package final class HuggingFaceFolder: Sendable {
             if key == "weight_map" {
                 map = try HuggingFaceFolder.weightMap(&reader)
             } else {
-                _ = try reader.value()
+                try reader.skipValue()
             }
             reader.context = ""
         }

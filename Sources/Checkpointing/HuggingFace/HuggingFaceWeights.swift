@@ -2,41 +2,56 @@ import Files
 import Layers
 import Tensors
 
-/// The weights of a Hugging Face folder, compared with the tensors of a model; not read yet.
+/// The weights of a Hugging Face folder, compared with the parameters of a model; not read yet.
 package struct HuggingFaceWeights: Sendable {
-    private let tensors: [HuggingFaceTensor]
-    /// By our names.
+    private let tensors: HuggingFaceTensors
+    /// By keys: names without prefix.
     private let stored: [String: StoredTensor]
-    private let head: StoredTensor?
     /// What a person should know.
     package let notes: [String]
 
+    private var map: WeightMap { tensors.map }
+
     /// Throws `unusable` or `mismatch` with what is missing, of another shape or type, or too much.
     ///
-    /// - Parameter isTied: whether the folder's configuration says that head and table are one.
+    /// - Parameter isTied: whether the folder's configuration says that head and table are one. It has no say
+    ///   where the head is a parameter.
     package init(
-        in folder: HuggingFaceFolder, expecting tensors: [HuggingFaceTensor], isTied: Bool
+        in folder: HuggingFaceFolder, expecting tensors: HuggingFaceTensors, isTied: Bool
     ) throws(CheckpointError) {
+        let map = tensors.map
+        let wanted = Set((tensors.pieces.map(\.name) + map.aliases.map(\.name)).map(map.key))
         var stored: [String: StoredTensor] = [:]
-        var head: StoredTensor?
-        let found = try folder.tensors()
         var wrapped: [String] = []
-        for (given, tensor) in found.sorted(by: { $0.key < $1.key }) {
-            let name = HuggingFaceTensor.unwrapped(given)
+        for (given, tensor) in try folder.tensors().sorted(by: { $0.key < $1.key }) {
+            let name = HuggingFaceTensors.unwrapped(given)
             if name != given { wrapped.append(given) }
-            let isPrefixed = name.hasPrefix(HuggingFaceTensor.prefix)
-            let own = isPrefixed ? String(name.dropFirst(HuggingFaceTensor.prefix.count)) : name
-            if HuggingFaceTensor.isMask(own) { continue }
-            let isHead = name == HuggingFaceTensor.head
-            guard isHead ? head == nil : stored[own] == nil else {
+            var key = map.key(name)
+            if !wanted.contains(key) {
+                if map.ignores(key) { continue }
+                let renewed = map.renewed(key)
+                if wanted.contains(renewed) { key = renewed }
+            }
+            if let other = stored[key] {
                 throw CheckpointError(
                     .unusable,
-                    "\(tensor.path.printable): tensor \(own.printable): expected it once, found it with a "
-                        + "prefix and without")
+                    "\(tensor.path.printable): tensor \(key.printable): expected it once, found it as "
+                        + "\(other.entry.name.printable) and as \(given.printable)")
             }
-            if isHead { head = tensor } else { stored[own] = tensor }
+            stored[key] = tensor
         }
-        (self.tensors, self.stored, self.head) = (tensors, stored, head)
+        let unexpected = stored.filter { !wanted.contains($0.key) }.sorted { $0.key < $1.key }.map {
+            "tensor \($0.key.printable): expected none of that name, found \($0.value.entry.shape)"
+        }
+        let heads = map.aliases.filter { alias in
+            alias.isHead && !isTied && stored[map.key(alias.name)] == nil
+        }
+        // A folder that leaves out what it has twice may have kept the other name.
+        for alias in map.aliases where !alias.isHead || isTied {
+            let target = map.key(alias.target)
+            if stored[target] == nil { stored[target] = stored[map.key(alias.name)] }
+        }
+        (self.tensors, self.stored) = (tensors, stored)
         notes =
             wrapped.first.map {
                 [
@@ -44,11 +59,9 @@ package struct HuggingFaceWeights: Sendable {
                         + $0.printable
                 ]
             } ?? []
-        var problems = tensors.compactMap { self.problem(with: $0) } + unexpected
-        if head == nil, !isTied {
-            problems.append(
-                "tensor \(HuggingFaceTensor.head): expected it where tie_word_embeddings is false, found "
-                    + "none of that name")
+        var problems = tensors.pieces.compactMap { self.problem(with: $0) } + unexpected
+        problems += heads.map {
+            "tensor \($0.name): expected it where tie_word_embeddings is false, found none of that name"
         }
         guard !problems.isEmpty else { return }
         let more = problems.count > 8 ? "; and \(problems.count - 8) more" : ""
@@ -57,63 +70,64 @@ package struct HuggingFaceWeights: Sendable {
             "\(folder.path.printable): \(problems.prefix(8).joined(separator: "; "))\(more)")
     }
 
-    private func problem(with tensor: HuggingFaceTensor) -> String? {
-        guard let found = stored[tensor.name] else {
-            return "tensor \(tensor.name): expected \(tensor.storedShape), found none of that name"
+    private func problem(with piece: WeightMap.Piece) -> String? {
+        let key = map.key(piece.name)
+        guard let found = stored[key] else {
+            return "tensor \(key): expected \(piece.shape), found none of that name"
         }
-        guard found.entry.shape == tensor.storedShape else {
-            return
-                "tensor \(tensor.name): expected \(tensor.storedShape), found \(found.entry.shape)"
+        guard found.entry.shape == piece.shape else {
+            return "tensor \(key): expected \(piece.shape), found \(found.entry.shape)"
         }
         guard found.isFloat else {
             return
-                "tensor \(tensor.name): expected F32, F16, BF16 or F64, found \(found.entry.type.rawValue)"
+                "tensor \(key): expected F32, F16, BF16 or F64, found \(found.entry.type.rawValue)"
         }
         return nil
     }
 
-    private var unexpected: [String] {
-        let wanted = Set(tensors.map(\.name))
-        return stored.filter { !wanted.contains($0.key) }.sorted { $0.key < $1.key }.map {
-            "tensor \($0.key.printable): expected none of that name, found \($0.value.entry.shape)"
-        }
-    }
-
     /// The parameters as a state to save, Float32 and in logical order, which is read while it is written.
     package var state: [StreamedTensor] {
-        tensors.map { tensor in
+        tensors.all.map { tensor in
             StreamedTensor(name: tensor.name, spec: ShardSpec(replicated: tensor.shape)) {
-                (take) throws(CheckpointError) in try read(tensor, take)
+                (take) throws(CheckpointError) in
+                for piece in tensor.pieces { try read(piece, take) }
             }
         }
     }
 
-    /// A tensor block by block, in our order.
-    private func read(
-        _ tensor: HuggingFaceTensor, _ take: StreamedTensor.Take
-    ) throws(CheckpointError) {
-        guard let source = stored[tensor.name] else {
+    private func source(_ piece: WeightMap.Piece) -> StoredTensor {
+        guard let source = stored[map.key(piece.name)] else {
             preconditionFailure(
-                "HuggingFaceWeights: \(tensor.name) was looked for when it was made")
+                "HuggingFaceWeights: \(piece.name) was looked for when it was made")
         }
+        return source
+    }
+
+    /// What a parameter has of a tensor, block by block and in its own order.
+    private func read(
+        _ piece: WeightMap.Piece, _ take: StreamedTensor.Take
+    ) throws(CheckpointError) {
+        let source = source(piece)
         func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
-            try source.read(elements: range, into: buffer)
+            let theirs = piece.skipped + range.lowerBound..<piece.skipped + range.upperBound
+            try source.read(elements: theirs, into: buffer)
         }
-        if tensor.isTransposed {
-            let stored = tensor.storedShape
-            try transposeBlocks(rows: stored[0], columns: stored[1], read: elements, take: take)
+        if piece.isTransposed {
+            try transposeBlocks(
+                rows: piece.shape[0], columns: piece.shape[1], read: elements, take: take)
         } else {
-            try forEachBlock(of: tensor.shape.count, read: elements, take: take)
+            try forEachBlock(of: piece.count, read: elements, take: take)
         }
     }
 
     /// Throws where a weight is no number, or is beyond Float32. It reads all of them.
     package func checkValues() throws(CheckpointError) {
-        for tensor in tensors {
-            guard let source = stored[tensor.name] else { continue }
-            var position = 0
-            try forEachBlock(of: tensor.shape.count) { (range, block) throws(CheckpointError) in
-                try source.read(elements: range, into: block)
+        for piece in tensors.pieces {
+            let source = source(piece)
+            var position = piece.skipped
+            try forEachBlock(of: piece.count) { (range, block) throws(CheckpointError) in
+                let start = piece.skipped + range.lowerBound
+                try source.read(elements: start..<start + range.count, into: block)
             } take: { (block) throws(CheckpointError) in
                 if let index = (0..<block.count).first(where: { !block.floats[$0].isFinite }) {
                     throw CheckpointError(
@@ -127,32 +141,43 @@ package struct HuggingFaceWeights: Sendable {
         }
     }
 
-    /// Throws where there is a head of its own: ours is the token table, which a folder may have twice, not two
-    /// of them. It reads both.
-    package func checkHead() throws(CheckpointError) {
-        guard let head, let table = stored[HuggingFaceTensor.table] else { return }
-        guard head.isFloat, head.entry.shape == table.entry.shape else {
+    /// Throws if a tensor that the model has once is in the folder twice, with other values: a head of its own
+    /// where ours is the token table. Reads both.
+    package func checkAliases() throws(CheckpointError) {
+        for alias in map.aliases {
+            guard let other = stored[map.key(alias.name)],
+                let target = stored[map.key(alias.target)]
+            else { continue }
+            try check(alias, other, against: target)
+        }
+    }
+
+    private func check(
+        _ alias: WeightMap.Alias, _ other: StoredTensor, against target: StoredTensor
+    ) throws(CheckpointError) {
+        let (name, key) = (map.key(alias.name), map.key(alias.target))
+        guard other.isFloat, other.entry.shape == target.entry.shape else {
             throw CheckpointError(
                 .mismatch,
-                "\(head.path.printable): tensor \(HuggingFaceTensor.head): expected "
-                    + "\(table.entry.shape) as \(HuggingFaceTensor.table) has, found "
-                    + "\(head.entry.type.rawValue) \(head.entry.shape)")
+                "\(other.path.printable): tensor \(name): expected \(target.entry.shape) as \(key) has, "
+                    + "found \(other.entry.type.rawValue) \(other.entry.shape)")
         }
-        let other = Buffer(count: StreamedTensor.blockElementCount)
+        let values = Buffer(count: StreamedTensor.blockElementCount)
         var position = 0
-        try forEachBlock(of: head.entry.shape.count) { (range, block) throws(CheckpointError) in
-            try table.read(elements: range, into: block)
+        try forEachBlock(of: other.entry.shape.count) { (range, block) throws(CheckpointError) in
+            try target.read(elements: range, into: block)
         } take: { (block) throws(CheckpointError) in
-            try head.read(
-                elements: position..<position + block.count, into: other[0..<block.count])
+            try other.read(
+                elements: position..<position + block.count, into: values[0..<block.count])
             for index in 0..<block.count
-            where block.floats[index].bitPattern != other.floats[index].bitPattern {
+            where block.floats[index].bitPattern != values.floats[index].bitPattern {
                 throw CheckpointError(
                     .mismatch,
-                    "\(head.path.printable): tensor \(HuggingFaceTensor.head): expected the values "
-                        + "of \(HuggingFaceTensor.table), found another at element \(position + index); "
-                        + "a head of its own is not supported: tie it (model.tie_weights()) and save again"
-                )
+                    "\(other.path.printable): tensor \(name): expected the values of \(key), found "
+                        + "another at element \(position + index); "
+                        + (alias.isHead
+                            ? "a head of its own is not supported: tie it (model.tie_weights()) and save "
+                                + "again" : "the model has one tensor for both"))
             }
             position += block.count
         }

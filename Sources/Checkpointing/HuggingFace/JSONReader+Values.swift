@@ -1,60 +1,58 @@
-// Values of any kind, for files that other programs write: a configuration's scalars, and what is passed
+// Values of any kind, for files that other programs write: a configuration's members, and what is passed
 // over. Nesting is bounded, so that no text costs stack.
 
 import Files
 
-/// A member of a JSON object as far as a configuration needs it.
-package enum JSONValue: Sendable, Equatable {
-    case null
-    case bool(Bool)
-    case number(Double)
-    case string(String)
-    /// An object or an array, which was passed over.
-    case nested
-
-    /// For messages.
-    package var text: String {
-        switch self {
-        case .null: "null"
-        case .bool(let value): "\(value)"
-        case .number(let value): Int(exactly: value).map(String.init) ?? "\(value)"
-        case .string(let value): "\"\(value.printable)\""
-        case .nested: "an object or an array"
-        }
-    }
-}
-
 extension JSONReader {
     private static let mostLevels = 64
 
-    /// Reads a value; objects and arrays are checked and passed over.
-    mutating func value() throws(CheckpointError) -> JSONValue {
+    /// Reads a value of a text that is small enough to be held.
+    mutating func value() throws(CheckpointError) -> JSONValue { try value(levels: 0) }
+
+    private mutating func value(levels: Int) throws(CheckpointError) -> JSONValue {
         try skipSpace()
         switch try peek() {
         case UInt8(ascii: "\""): return .string(try string(limit: 1 << 16))
-        case UInt8(ascii: "{"), UInt8(ascii: "["):
-            try skipValue(levels: 0)
-            return .nested
         case UInt8(ascii: "t"), UInt8(ascii: "f"), UInt8(ascii: "n"): return try word()
-        default: return .number(try number())
+        case UInt8(ascii: "{"):
+            try checkDepth(levels)
+            var members: [String: JSONValue] = [:]
+            try object { (reader, key) throws(CheckpointError) in
+                members[key] = try reader.value(levels: levels + 1)
+            }
+            return .object(members)
+        case UInt8(ascii: "["):
+            try checkDepth(levels)
+            var values: [JSONValue] = []
+            try array { (reader) throws(CheckpointError) in
+                values.append(try reader.value(levels: levels + 1))
+            }
+            return .array(values)
+        default: return try number()
         }
     }
 
-    private mutating func skipValue(levels: Int) throws(CheckpointError) {
-        guard levels < JSONReader.mostLevels else {
-            throw failure(expected: "at most \(JSONReader.mostLevels) levels", found: "more")
-        }
+    /// Passes over a value, which is checked and not held.
+    mutating func skipValue(levels: Int = 0) throws(CheckpointError) {
         try skipSpace()
         switch try peek() {
         case UInt8(ascii: "{"):
+            try checkDepth(levels)
             try object { (reader, _) throws(CheckpointError) in
                 try reader.skipValue(levels: levels + 1)
             }
         case UInt8(ascii: "["):
+            try checkDepth(levels)
             try array { (reader) throws(CheckpointError) in
                 try reader.skipValue(levels: levels + 1)
             }
-        default: _ = try value()
+        default: _ = try value(levels: levels)
+        }
+    }
+
+    private func checkDepth(_ levels: Int) throws(CheckpointError) {
+        guard levels < JSONReader.mostLevels else {
+            throw failure(expected: "at most \(JSONReader.mostLevels) levels", found: "more")
         }
     }
 
@@ -72,7 +70,7 @@ extension JSONReader {
         }
     }
 
-    private mutating func number() throws(CheckpointError) -> Double {
+    private mutating func number() throws(CheckpointError) -> JSONValue {
         var text = ""
         while let byte = try peek(), "0123456789+-.eE".utf8.contains(byte), text.utf8.count < 64 {
             text.unicodeScalars.append(UnicodeScalar(byte))
@@ -84,6 +82,6 @@ extension JSONReader {
             let found = text.isEmpty ? try describeNext() : text
             throw failure(expected: "a value of JSON", found: found)
         }
-        return value
+        return Int(text).map { .integer($0) } ?? .number(value)
     }
 }

@@ -2,6 +2,7 @@
 
 import Checkpointing
 import Datasets
+import Files
 import Models
 
 /// Writes the newest sound checkpoint of a run, or the checkpoint that `path` is, as a Hugging Face folder
@@ -31,11 +32,12 @@ public func exportCheckpoint(
     let model = try configuration.makeModel(vocabulary: tokenizer?.vocabularySize)
 
     let passedOn = try PassedOnFiles(besides: reader.path, run: identity.run)
-    let end = tokenizer?.endOfText.map(String.init)
-    let settings = configuration.model.gpt.gpt2ConfigurationFile(
-        vocabulary: model.output.classCount,
-        tokenIDs: passedOn?.tokenIDs
-            ?? ["bos_token_id", "eos_token_id"].map { ($0, end ?? "null") })
+    let end = tokenizer?.endOfText
+    let endID = end.map { JSONValue.integer(Int($0)) } ?? .null
+    let shape = try configuration.model.huggingFaceShape(
+        vocabulary: model.output.classCount)
+    let settings = shape.configurationFile(
+        tokenIDs: passedOn?.tokenIDs ?? ["bos_token_id": endID, "eos_token_id": endID])
     var texts = [(name: HuggingFaceFile.configuration, bytes: Array(settings.utf8))]
     if let tokenizer {
         texts += tokenizer.huggingFaceFiles(
@@ -60,7 +62,7 @@ public func exportCheckpoint(
     }
     do throws(CheckpointError) {
         let export = HuggingFaceExport(
-            model.parameters.map { HuggingFaceTensor(gpt2: $0) }, texts: texts,
+            HuggingFaceTensors(shape.weightMap, of: model.parameters), texts: texts,
             shardLimit: shardLimit ?? HuggingFaceExport.standardShardLimit)
         return (try export.write(reader, to: output), notes)
     } catch {

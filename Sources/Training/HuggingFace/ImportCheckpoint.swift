@@ -24,7 +24,7 @@ public func importCheckpoint(
     _ path: String, into directory: String, configuration given: RunConfiguration? = nil
 ) throws(RunError) -> ImportedCheckpoint {
     let folder = try checkpointing { () throws(CheckpointError) in try HuggingFaceFolder(path) }
-    let file = try GPT2ConfigurationFile(folder)
+    let file = try ModelConfigurationFile(folder)
     var notes: [String] = []
     let stock = try ImportedTokenizer(folder)
     let passedOn = PassedOnFiles(of: folder)
@@ -34,14 +34,11 @@ public func importCheckpoint(
     if let given, given.run.directory != directory {
         notes.append("train it with --set run.directory=\(directory)")
     }
-    if file.model.dropout != configuration.model.gpt.dropout {
-        notes.append(
-            "model.dropout is \(configuration.model.gpt.dropout); \(file.path) has \(file.model.dropout)"
-        )
-    }
+    notes += file.choices(in: configuration.model.shape)
     let model = try configuration.makeModel(
-        vocabulary: tokenizer?.vocabularySize ?? file.model.vocabulary)
-    let tensors = model.parameters.map { HuggingFaceTensor(gpt2: $0) }
+        vocabulary: tokenizer?.vocabularySize ?? file.shape.vocabulary)
+    let shape = try configuration.model.huggingFaceShape(vocabulary: model.output.classCount)
+    let tensors = HuggingFaceTensors(shape.weightMap, of: model.parameters)
     let weights = try checkpointing { () throws(CheckpointError) in
         try HuggingFaceWeights(in: folder, expecting: tensors, isTied: file.isTied)
     }
@@ -52,7 +49,7 @@ public func importCheckpoint(
     if keepsFiles { notes += passedOn.notes }
 
     // They read the weights: what is wrong with a folder is told before there is a run directory.
-    try checkpointing { () throws(CheckpointError) in try weights.checkHead() }
+    try checkpointing { () throws(CheckpointError) in try weights.checkAliases() }
     try checkpointing { () throws(CheckpointError) in try weights.checkValues() }
     let lock = try RunLock(directory: directory)
     defer { withExtendedLifetime(lock) {} }
@@ -165,33 +162,33 @@ private func choose(
 
 /// The configuration to save: the given one, compared with the folder's, or one made from it.
 private func configure(
-    _ file: GPT2ConfigurationFile, _ given: RunConfiguration?, _ directory: String,
+    _ file: ModelConfigurationFile, _ given: RunConfiguration?, _ directory: String,
     _ tokenizer: Tokenizer?
 ) throws(RunError) -> RunConfiguration {
     var configuration: RunConfiguration
     if let given {
         configuration = given
         let vocabulary = given.model.shape.vocabulary ?? tokenizer?.vocabularySize
-        let differences = file.differences(from: given.model.gpt, vocabulary: vocabulary)
+        let differences = file.differences(from: given.model.shape, vocabulary: vocabulary)
         guard differences.isEmpty else {
             throw RunError(.usage, problems: differences)
         }
     } else {
         configuration = RunConfiguration(
-            run: .init(directory: directory, steps: 1000), model: .init(file.model),
+            run: .init(directory: directory, steps: 1000), model: .init(file.shape),
             batch: .init(sequences: 8, microBatch: 1), optimizer: .init(learningRate: 3e-5))
         if let tokenizer { configuration.data.tokenizer = tokenizer.kind }
         let size = tokenizer?.vocabularySize ?? 0
-        guard size <= file.model.vocabulary ?? size else {
+        guard size <= file.shape.vocabulary ?? size else {
             throw RunError(
                 .checkpoint,
                 "\(file.path): vocab_size: expected at least the tokenizer's \(size), found "
-                    + "\(file.model.vocabulary ?? 0)")
+                    + "\(file.shape.vocabulary ?? 0)")
         }
     }
     configuration.run.directory = directory
     if configuration.model.shape.vocabulary == nil, tokenizer == nil {
-        configuration.model.shape.vocabulary = file.model.vocabulary
+        configuration.model.shape.vocabulary = file.shape.vocabulary
     }
     do throws(ConfigurationError) {
         return try RunConfiguration.parse(yaml: configuration.yaml, file: file.path)

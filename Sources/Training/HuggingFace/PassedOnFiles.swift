@@ -2,6 +2,7 @@
 
 import Checkpointing
 import Datasets
+import Files
 import Foundation
 
 /// Files of an imported folder that this version does not use, but programs that load an export do. They lie in
@@ -15,6 +16,8 @@ struct PassedOnFiles {
     ]
 
     private(set) var files: [(name: String, bytes: [UInt8])] = []
+    /// The members of `config.json`.
+    private var configuration: [String: JSONValue] = [:]
     /// Why some are not passed on.
     private(set) var notes: [String] = []
 
@@ -22,7 +25,8 @@ struct PassedOnFiles {
     init(of folder: HuggingFaceFolder) {
         for name in PassedOnFiles.names where folder.has(name) {
             do throws(CheckpointError) {
-                _ = try folder.members(of: name)
+                let members = try folder.members(of: name)
+                if name == HuggingFaceFile.configuration { configuration = members }
                 files.append((name, try folder.bytes(of: name)))
             } catch {
                 notes.append("\(name) is not passed on to exports: \(error.message)")
@@ -58,18 +62,14 @@ struct PassedOnFiles {
         }
     }
 
-    /// The ids of special tokens that the folder's `config.json` gives: numbers, lists of them or null, as JSON.
-    var tokenIDs: [(key: String, value: String)] {
-        guard let file = files.first(where: { $0.name == HuggingFaceFile.configuration }),
-            let members = try? JSONSerialization.jsonObject(with: Data(file.bytes))
-                as? [String: Any]
-        else { return [] }
-        return ["bos_token_id", "eos_token_id", "pad_token_id"].compactMap { key in
-            switch members[key] {
-            case let id as Int: (key, "\(id)")
-            case let ids as [Int]: (key, "[\(ids.map(String.init).joined(separator: ", "))]")
-            case is NSNull: (key, "null")
-            default: nil
+    /// The ids of special tokens that the folder's `config.json` gives: numbers, lists of them or null.
+    var tokenIDs: [String: JSONValue] {
+        ["bos_token_id", "eos_token_id", "pad_token_id"].reduce(into: [:]) { ids, key in
+            switch configuration[key] {
+            case .null: ids[key] = .null
+            case .integer(let id): ids[key] = .integer(id)
+            case .array(let list) where list.allSatisfy({ $0.int != nil }): ids[key] = .array(list)
+            default: break
             }
         }
     }

@@ -22,7 +22,16 @@ import Testing
         ]
     }
 
-    private static let tensors = parameters.map { HuggingFaceTensor(gpt2: $0) }
+    private static let map = WeightMap(
+        rules: parameters.map { parameter in
+            let stored = "transformer.\(parameter.name)"
+            return isTurned(parameter.name)
+                ? .transposed(parameter.name, as: stored) : .same(parameter.name, as: stored)
+        },
+        prefixes: ["transformer."],
+        aliases: [.init("lm_head.weight", of: "transformer.wte.weight", isHead: true)],
+        ignored: ["h.*.attn.bias"])
+    private static let tensors = HuggingFaceTensors(map, of: parameters)
 
     /// Values that every type holds.
     private static func values(_ tensor: Shape) -> [Float] {
@@ -65,7 +74,7 @@ import Testing
     private static func imported(_ path: String, isTied: Bool = true) throws -> [String: [Float]] {
         let weights = try HuggingFaceWeights(
             in: HuggingFaceFolder(path), expecting: tensors, isTied: isTied)
-        try weights.checkHead()
+        try weights.checkAliases()
         try weights.checkValues()
         var values: [String: [Float]] = [:]
         for tensor in weights.state {

@@ -1,0 +1,136 @@
+// What a folder's `config.json` says of a model, and what a family has to say to be exchanged with Hugging
+// Face folders.
+
+import Files
+import Layers
+
+/// The shape of a model that Hugging Face's `config.json` can say, with weights that its folders can hold.
+package protocol HuggingFaceShape: ModelShape {
+    /// Values of the key `model_type` that are this family's.
+    static var modelTypes: [String] { get }
+
+    /// Throws everything in the file that the family has no model for, one line a key. Missing keys have the
+    /// defaults of the file's own class.
+    init(huggingFace file: HuggingFaceConfiguration) throws(HuggingFaceConfigurationError)
+
+    /// The members of a `config.json`, `model_type` and `architectures` included and special tokens left out.
+    func huggingFace() -> [String: JSONValue]
+
+    /// How the parameters of this shape are named and laid out in a folder.
+    var weightMap: WeightMap { get }
+
+    /// Whether a file that does not say so means that the output projection is the token table.
+    var tiesByDefault: Bool { get }
+    /// Keys of section `model` that need not be the file's.
+    static var chosenKeys: Set<String> { get }
+    /// Why this shape cannot be written; nil where it can.
+    var exchangeProblem: String? { get }
+}
+
+extension HuggingFaceShape {
+    package var exchangeProblem: String? { nil }
+}
+
+/// What is wrong with a `config.json`, one line a key.
+package struct HuggingFaceConfigurationError: Error, Hashable {
+    package let problems: [String]
+
+    package init(problems: [String]) { self.problems = problems }
+}
+
+/// The members of a `config.json`, read one by one. What is wrong is collected, so that all of it is told at
+/// once: `check` comes last.
+package struct HuggingFaceConfiguration: Sendable {
+    package let members: [String: JSONValue]
+    private var problems: [String] = []
+
+    package init(_ members: [String: JSONValue]) { self.members = members }
+
+    /// Throws what was wrong with the members that were read.
+    package func check() throws(HuggingFaceConfigurationError) {
+        guard problems.isEmpty else { throw HuggingFaceConfigurationError(problems: problems) }
+    }
+
+    /// What was wrong with an object that is the member `key`.
+    package mutating func take(problemsOf object: HuggingFaceConfiguration, in key: String) {
+        problems += object.problems.map { "\(key): \($0)" }
+    }
+
+    package mutating func refuse(_ key: String, _ expected: String, _ found: JSONValue) {
+        problems.append("\(key): expected \(expected), found \(found.text)")
+    }
+
+    /// A key that may have one value only; `standard` where it is missing.
+    package mutating func expect(_ key: String, _ value: JSONValue, standard: JSONValue) {
+        let found = members[key] ?? standard
+        if found != value { refuse(key, value.text, found) }
+    }
+
+    /// A key that may have one number only, as Float32; it is the default too.
+    package mutating func expect(_ key: String, number: Double) {
+        let value = members[key] ?? .number(number)
+        guard let found = value.double, Float(found) == Float(number) else {
+            return refuse(key, "\(number)", value)
+        }
+    }
+
+    /// An integer from 1 to `limit`. Null is the default too; without one the key must be there.
+    package mutating func size(_ key: String, standard: Int?, limit: Int) -> Int {
+        let value = members[key] ?? .null
+        if value == .null, let standard { return standard }
+        if let size = value.int, (1...limit).contains(size) { return size }
+        refuse(key, "an integer from 1 to \(limit)", value)
+        return 1
+    }
+
+    package mutating func boolean(_ key: String, standard: Bool) -> Bool {
+        let value = members[key] ?? .bool(standard)
+        guard case .bool(let boolean) = value else {
+            refuse(key, "true or false", value)
+            return standard
+        }
+        return boolean
+    }
+
+    /// A finite number above 0.
+    package mutating func positive(_ key: String, standard: Double) -> Double {
+        let value = members[key] ?? .number(standard)
+        guard let number = value.double, number > 0, number.isFinite else {
+            refuse(key, "a number above 0", value)
+            return standard
+        }
+        return number
+    }
+
+    /// A number from 0 to below 1, as Float32.
+    package mutating func probability(_ key: String, standard: Double) -> Double {
+        let value = members[key] ?? .number(standard)
+        guard let number = value.double, number >= 0, Float(number) < 1 else {
+            refuse(key, "a number from 0 to below 1", value)
+            return 0
+        }
+        return number
+    }
+
+    /// One of several names, each with what it means; `standard` is one of them.
+    package mutating func choice<Value>(
+        _ key: String, standard: String, _ choices: KeyValuePairs<String, Value>
+    ) -> Value {
+        let value = members[key] ?? .string(standard)
+        if case .string(let name) = value, let choice = choices.first(where: { $0.key == name }) {
+            return choice.value
+        }
+        refuse(key, choices.map { "\"\($0.key)\"" }.alternatives, value)
+        guard let choice = choices.first(where: { $0.key == standard }) else {
+            preconditionFailure("HuggingFaceConfiguration: \(key) has no choice \(standard)")
+        }
+        return choice.value
+    }
+}
+
+extension [String] {
+    /// `a, b or c`
+    package var alternatives: String {
+        count < 2 ? first ?? "" : "\(dropLast().joined(separator: ", ")) or \(self[count - 1])"
+    }
+}
