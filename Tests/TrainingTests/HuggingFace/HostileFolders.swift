@@ -47,7 +47,7 @@ struct HostileFolder: Sendable {
         configuration("list", "[]", "expected an object"),
         configuration("null", "null", "expected an object"),
         configuration("number", "1", "expected an object"),
-        configuration("no model", "{}", "model_type: expected \"gpt2\", found null"),
+        configuration("no model", "{}", "or \"qwen3\", found null"),
         configuration("text after it", "{}x", "expected the end, found \"x\""),
         configuration("trailing comma", "{\"a\":1,}", "expected a string"),
         configuration("colon missing", "{\"a\" 1}", "expected \":\""),
@@ -88,8 +88,8 @@ struct HostileFolder: Sendable {
     }
 
     private static let values: [HostileFolder] = [
-        value("model_type", "\"llama\"", "model_type: expected \"gpt2\", found \"llama\""),
-        value("model_type", "2", "model_type: expected \"gpt2\", found 2"),
+        value("model_type", "\"bloom\"", "or \"qwen3\", found \"bloom\""),
+        value("model_type", "2", "or \"qwen3\", found 2"),
         value("n_layer", "0", "n_layer: expected an integer from 1 to 10000, found 0"),
         value("n_layer", "-1", "n_layer: expected an integer"),
         value("n_layer", "1.5", "n_layer: expected an integer"),
@@ -115,7 +115,7 @@ struct HostileFolder: Sendable {
         value("vocab_size", "true", "vocab_size: expected an integer"),
         value("vocab_size", "null", "wte.weight: expected [50257, 18]"),
         value("vocab_size", "256", "vocab_size: expected at least the tokenizer's 257"),
-        value("activation_function", "\"relu\"", "activation_function: expected"),
+        value("activation_function", "\"sigmoid\"", "activation_function: expected"),
         value("activation_function", "1", "activation_function: expected"),
         value("layer_norm_epsilon", "1e-6", "layer_norm_epsilon: expected 1e-05"),
         value("layer_norm_epsilon", "\"1e-5\"", "layer_norm_epsilon: expected 1e-05"),
