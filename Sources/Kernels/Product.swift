@@ -57,7 +57,7 @@ package func product(
 /// zeros. The rest is as in `product`.
 package func sumOfProducts(
     rows m: Int, columns n: Int, slices: [ProductSlice], accumulate: Bool = false,
-    into c: UnsafeMutablePointer<Float>? = nil, stride: Int = 0, tile: TileShape = .ofThisBuild,
+    into c: UnsafeMutablePointer<Float>? = nil, stride: Int = 0, tile: TileShape? = nil,
     epilogue: ((ProductBlock) -> Void)? = nil
 ) {
     compute(
@@ -88,7 +88,7 @@ package struct Product {
 /// Computes `terms`, whose results do not overlap, each with the bits of `product`; threads share all of
 /// them at once.
 package func products(_ terms: [Product]) {
-    compute(terms.map(\.task), tile: .ofThisBuild)
+    compute(terms.map(\.task), tile: nil)
 }
 
 /// A sum of products, as the functions above take it.
@@ -98,6 +98,7 @@ struct ProductTask {
     let links: [Link]
     let c: UnsafeMutablePointer<Float>?
     let stride: Int
+    let accumulate: Bool
     let epilogue: ((ProductBlock) -> Void)?
 
     init(
@@ -109,7 +110,7 @@ struct ProductTask {
             "sumOfProducts: expected a power of two of slices, got \(slices.count)")
         precondition(c != nil || !accumulate, "sumOfProducts: nothing there to add to")
         (self.rows, self.columns, self.slices) = (rows, columns, slices)
-        (self.c, self.stride, self.epilogue) = (c, stride, epilogue)
+        (self.c, self.stride, self.accumulate, self.epilogue) = (c, stride, accumulate, epilogue)
         links = Link.of(slices, accumulate: accumulate)
     }
 

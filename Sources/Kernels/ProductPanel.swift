@@ -3,10 +3,19 @@
 
 import COpenBLAS
 
-/// Computes `tasks`, whose results do not overlap.
-func compute(_ tasks: [ProductTask], tile: TileShape) {
+/// Computes `tasks`, whose results do not overlap; those with few rows without packing, unless a tile is asked
+/// for.
+func compute(_ tasks: [ProductTask], tile: TileShape?) {
+    var tasks = tasks.filter { $0.rows > 0 && $0.columns > 0 }
+    if tile == nil {
+        for task in tasks where task.hasFewRows { computeFewRows(task) }
+        tasks.removeAll { $0.hasFewRows }
+    }
+    computePacked(tasks, tile: tile ?? .ofThisBuild)
+}
+
+private func computePacked(_ tasks: [ProductTask], tile: TileShape) {
     let threads = Threads.count
-    let tasks = tasks.filter { $0.rows > 0 && $0.columns > 0 }
     let sizes = tasks.map { roundUp($0.columns, tile.width) * $0.inner }
     if sizes.reduce(0, +) <= Blocking.panel {
         withScratch(sizes.reduce(0, +)) { scratch in

@@ -91,6 +91,8 @@ enum Blocking {
     static let panelInner = 3 << 10
     /// Floats of B that are packed at once, for all threads.
     static let panel = 3 << 20
+    /// Elements of the right factor in a piece of a product with few rows.
+    static let pieceElements = 1 << 16
     /// Multiply-adds below which handing work to other threads costs more than it saves.
     static let inlineWork = 1 << 18
 }

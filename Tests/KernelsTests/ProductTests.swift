@@ -15,7 +15,7 @@ private let huge = [
 
 /// What `sumOfProducts` makes of the factors: in memory of the caller's, or seen by the epilogue alone.
 private func run(
-    _ factors: Factors, slices: Int, addedTo old: [Float]? = nil, tile: TileShape = .ofThisBuild,
+    _ factors: Factors, slices: Int, addedTo old: [Float]? = nil, tile: TileShape? = nil,
     keeps: Bool = true
 ) -> [Float] {
     let (m, n) = (factors.test.m, factors.test.n)
@@ -103,6 +103,46 @@ extension ThreadedTests {
             #expect(same(found, factors.canonical()))
             #expect(!same(found, factors.canonical(chain: chainLength - 1)))
             #expect(!same(found, factors.canonical(chain: test.k)))
+            #expect(!same(found, factors.canonical(slices: 2)))
+        }
+
+        /// Rows up to and beyond the limit, strips, blocks and pieces that are not whole, chains that are not, in
+        /// any number of slices: what reads B where it lies has the bits of the packed form.
+        @Test(arguments: 1...17, [ElementType.float32, .float16])
+        func fewRowsHaveTheBitsOfTheDefinition(_ rows: Int, _ type: ElementType) {
+            let shapes = [
+                (1, 1), (7, 5), (8, 16), (9, 31), (33, 32), (47, 100), (70, 1029), (300, 70),
+            ]
+            for (n, k) in shapes + [(0, 4), (4, 0)] {
+                for transposesA in [false, true] {
+                    let factors = Factors(
+                        ProductCase(
+                            m: rows, n: n, k: k, transposesA: transposesA, transposesB: true,
+                            type: type))
+                    let old = values(rows * n, seed: 3)
+                    for (slices, threads) in [(1, 1), (2, 2), (4, 3), (8, 4)] {
+                        Threads.start(threads)
+                        let expected = factors.canonical(slices: slices)
+                        #expect(same(run(factors, slices: slices), expected))
+                        #expect(same(run(factors, slices: slices, keeps: false), expected))
+                        #expect(
+                            same(run(factors, slices: slices, tile: .ofThisBuild), expected))
+                        let added = factors.canonical(slices: slices, addedTo: old)
+                        #expect(same(run(factors, slices: slices, addedTo: old), added))
+                    }
+                }
+            }
+        }
+
+        /// The control of the one above.
+        @Test func otherChainsOfFewRowsGiveOtherBits() {
+            let factors = Factors(
+                ProductCase(
+                    m: 3, n: 40, k: 3001, transposesA: false, transposesB: true, type: .float32))
+            let found = run(factors, slices: 1)
+            #expect(same(found, factors.canonical()))
+            #expect(!same(found, factors.canonical(chain: chainLength - 1)))
+            #expect(!same(found, factors.canonical(chain: 3001)))
             #expect(!same(found, factors.canonical(slices: 2)))
         }
 
