@@ -24,6 +24,7 @@ extension Operand {
 /// Computes a task that has few rows.
 func computeFewRows(_ task: ProductTask) {
     withScratch(task.copiedFloats) { scratch in
+        if let log = WorkLog.dry { return log.share(scratch: FewRowsProduct.scratch(task)) }
         let product = FewRowsProduct(task, copies: scratch)
         let count = product.pieceCount
         if task.rows * task.columns * task.inner <= Blocking.inlineWork {
@@ -41,7 +42,8 @@ private struct FewRowsProduct {
     /// Columns of a piece of work, whole blocks.
     private let pieceWidth: Int
     /// Columns that are gone through together.
-    private let blockWidth = 8 * mostStrips
+    private static let blockWidth = 8 * mostStrips
+    private var blockWidth: Int { Self.blockWidth }
 
     init(_ task: ProductTask, copies: UnsafeMutablePointer<Float>) {
         self.task = task
@@ -65,15 +67,20 @@ private struct FewRowsProduct {
         return min(Blocking.columns, max(32, elements / 32 * 32))
     }
 
+    /// Floats that a piece takes: sums that nobody else keeps, and a level of the tree for each bit of a slice's number
+    /// with the sum of the slice itself.
+    static func scratch(_ task: ProductTask) -> Int {
+        let levels = task.slices.count > 1 ? task.slices.count.trailingZeroBitCount + 1 : 0
+        return task.rows * ((task.c == nil ? pieceWidth(task) : 0) + levels * blockWidth)
+    }
+
     var pieceCount: Int { (task.columns + pieceWidth - 1) / pieceWidth }
 
     func multiply(piece: Int) {
         let columns = piece * pieceWidth..<min(task.columns, (piece + 1) * pieceWidth)
         let keepsC = task.c == nil
         let block = keepsC ? task.rows * pieceWidth : 0
-        // A level of the tree for each bit of a slice's number, and the sum of the slice itself.
-        let levels = task.slices.count > 1 ? task.slices.count.trailingZeroBitCount + 1 : 0
-        withScratch(block + levels * task.rows * blockWidth) { scratch in
+        withScratch(Self.scratch(task)) { scratch in
             let stride = keepsC ? pieceWidth : task.stride
             let target = task.c.map { $0 + columns.lowerBound } ?? scratch
             for first in Swift.stride(from: 0, to: columns.count, by: blockWidth) {

@@ -99,7 +99,7 @@ import Training
         }
         #expect(launch.exitCode == 8 && !launch.timedOut, "\(launch.summary)")
         let line = try #require(launch.errorLines.first { $0.hasPrefix("error:") })
-        let form = /error: step \d+: .+ outstanding from rank 1 \(host \S+\).*/
+        let form = /error: step \d+: .+ outstanding (from|to) rank 1 \(host \S+\).*/
         #expect(line.wholeMatch(of: form) != nil, "\(line)")
         #expect(waitUntil { run.ranks.isEmpty }, "processes are left: \(run.ranks)")
     }

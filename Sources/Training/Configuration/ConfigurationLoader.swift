@@ -52,8 +52,12 @@ extension Key<RunConfiguration> {
             || families(having: key.path).count == Family.allCases.count
     }
 
-    fileprivate static func families(having path: String) -> [Family] {
-        Family.allCases.filter { family in shapeKeys(of: family).contains { $0.path == path } }
+    fileprivate static func families(having path: String) -> [Family] { owners[path] ?? [] }
+
+    /// The families that have a key of section `model`.
+    private static let owners = Family.allCases.reduce(into: [String: [Family]]()) {
+        owners, family in
+        for key in shapeKeys(of: family) { owners[key.path, default: []].append(family) }
     }
 }
 
@@ -66,6 +70,8 @@ private struct ConfigurationLoader {
     private let keys: [String: ConfigurationKey]
     private let orderedKeys: [ConfigurationKey]
     private let family: Family?
+    /// What the command line names.
+    private let chosenOptimizer: RunConfiguration.Optimizer.Name?
     /// Keys whose value is not to be relied on.
     private var refused: Set<String> = []
 
@@ -79,7 +85,11 @@ private struct ConfigurationLoader {
         let family = isKnown ? first.model.family : nil
         let keys = family.map { ConfigurationKey.all(of: $0) } ?? ConfigurationKey.ofAllFamilies
         (self.family, orderedKeys, configuration.model) = (family, keys, first.model)
-        self.keys = Dictionary(uniqueKeysWithValues: keys.map { ($0.path, $0) })
+        let table = Dictionary(uniqueKeysWithValues: keys.map { ($0.path, $0) })
+        self.keys = table
+        let name = document.entries.first { $0.key == "optimizer.name" && $0.isOverride }
+        let isRead = name.flatMap { table[$0.key]?.read($0.value, &first) } ?? false
+        chosenOptimizer = isRead ? first.optimizer.name : nil
     }
 
     mutating func load() {
@@ -114,11 +124,8 @@ private struct ConfigurationLoader {
 
     /// Whether the command line has chosen another optimizer than the file has keys of.
     private func isPassedOver(_ entry: ConfigurationDocument.Entry) -> Bool {
-        guard !entry.isOverride, let name = self.entry(of: "optimizer.name"), name.isOverride
-        else { return false }
-        var named = configuration
-        _ = keys[name.key]?.read(name.value, &named)
-        return keys[entry.key] != nil && !named.optimizer.name.has(entry.key)
+        guard !entry.isOverride, let chosenOptimizer else { return false }
+        return keys[entry.key] != nil && !chosenOptimizer.has(entry.key)
     }
 
     /// A key of another optimizer would have no effect.

@@ -26,13 +26,9 @@ extension Plan {
         _ configuration: RunConfiguration, vocabulary: Int, ranks: Int, threads: Int,
         ranksHere: Int, limit: MemoryLimit? = .current
     ) {
-        self.init(configuration, vocabulary: vocabulary, ranks: ranks, threads: threads)
-        guard configuration.checkpoint.copy == .auto, !fits(ranksHere: ranksHere, limit) else {
-            return
+        self.init(configuration, vocabulary: vocabulary, ranks: ranks, threads: threads) {
+            $0.fits(ranksHere: ranksHere, limit)
         }
-        self.init(
-            configuration, vocabulary: vocabulary, ranks: ranks, threads: threads,
-            copiesState: false)
     }
 
     private func fits(ranksHere: Int, _ limit: MemoryLimit?) -> Bool {

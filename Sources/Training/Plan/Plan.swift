@@ -59,12 +59,12 @@ public struct Plan: Sendable, Equatable, Encodable {
     /// On the rank that takes most.
     public let heldParameters: Parameters
     /// Of the rank that takes most.
-    public let memory: Memory
-    public let memoryTotal: Int
+    public private(set) var memory: Memory
+    public private(set) var memoryTotal: Int
     /// Flat gradient buffers of a rank: open levels of its tree of micro-batches.
     public let gradientBuffers: Int
     /// Whether saves are written from a copy of the state, while training goes on.
-    public let copiesState: Bool
+    public private(set) var copiesState: Bool
     /// The most bytes that tensors hold at once, in the pool's size classes.
     public let poolPeakBytes: Int
     /// 6·N + 12·Σ context·(keys·heads' width), the sum over layers of attention.
@@ -85,6 +85,18 @@ public struct Plan: Sendable, Equatable, Encodable {
     public init(
         _ configuration: RunConfiguration, vocabulary: Int, ranks: Int, threads: Int,
         copiesState: Bool? = nil
+    ) {
+        self.init(
+            configuration, vocabulary: vocabulary, ranks: ranks, threads: threads,
+            copiesState: copiesState
+        ) { _ in true }
+    }
+
+    /// - Parameter fits: whether a plan with a copy of the state fits; where it does not, and nobody has asked for the
+    ///   copy, there is none.
+    init(
+        _ configuration: RunConfiguration, vocabulary: Int, ranks: Int, threads: Int,
+        copiesState: Bool? = nil, fits: (Plan) -> Bool
     ) {
         (self.ranks, self.threads, self.vocabulary) = (ranks, threads, vocabulary)
         self.copiesState = copiesState ?? (configuration.checkpoint.copy != .never)
@@ -126,17 +138,27 @@ public struct Plan: Sendable, Equatable, Encodable {
             scratch = max(scratch, evaluation.scratchBytes)
         }
         let evaluated = pool.residentBytes
-        if !configuration.data.isEmpty { layout.save(&pool, copies: self.copiesState) }
         let logits = min(atTheTop, training.logitsBytes)
-        memory = Memory(
-            weights: weights, masters: masters, moments: moments,
-            gradients: state - weights - masters - moments,
-            activations: atTheTop - logits, logits: logits, backward: trained - state - atTheTop,
-            evaluation: evaluated - trained, checkpoint: pool.residentBytes - evaluated,
-            scratch: scratch,
-            communication: Workspace.communicationBytes(layout, ranks: ranks, tensor: degree),
-            process: Workspace.process)
-        memoryTotal = memory.total
+        func memory(copies: Bool) -> Memory {
+            var saved = pool
+            if !configuration.data.isEmpty { layout.save(&saved, copies: copies) }
+            return Memory(
+                weights: weights, masters: masters, moments: moments,
+                gradients: state - weights - masters - moments,
+                activations: atTheTop - logits, logits: logits,
+                backward: trained - state - atTheTop, evaluation: evaluated - trained,
+                checkpoint: saved.residentBytes - evaluated, scratch: scratch,
+                communication: Workspace.communicationBytes(layout, ranks: ranks, tensor: degree),
+                process: Workspace.process)
+        }
+        self.memory = memory(copies: self.copiesState)
+        memoryTotal = self.memory.total
+        guard copiesState == nil, configuration.checkpoint.copy == .auto, !fits(self) else {
+            return
+        }
+        self.copiesState = false
+        self.memory = memory(copies: false)
+        memoryTotal = self.memory.total
     }
 
     /// How many buffers `GradientTree` has open at once over a rank's groups.

@@ -271,9 +271,12 @@ private func plan(
         ranksHere: ranksHere, limit: limit)
     let copiesState = try world.communicator.gather(mine.copiesState).allSatisfy { $0 }
     return try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-        let plan = Plan(
-            configuration, vocabulary: vocabulary, ranks: world.size, threads: Threads.count,
-            copiesState: copiesState)
+        let plan =
+            mine.copiesState == copiesState
+            ? mine
+            : Plan(
+                configuration, vocabulary: vocabulary, ranks: world.size, threads: Threads.count,
+                copiesState: copiesState)
         try plan.requireMemory(ranksHere: ranksHere, limit: limit)
         return plan
     }
