@@ -168,3 +168,14 @@ extension Array {
         return low
     }
 }
+
+extension FlatLayout.Entry {
+    /// From flat memory here to the whole parameter's memory.
+    var memoryShift: Int { parameter.heldRange.lowerBound - range.lowerBound }
+}
+
+extension Range<Int> {
+    func shifted(by offset: Int) -> Range<Int> {
+        lowerBound + offset..<upperBound + offset
+    }
+}

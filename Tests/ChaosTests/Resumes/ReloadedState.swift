@@ -64,7 +64,8 @@ struct ReloadedState {
     private var configuration: RunConfiguration {
         var configuration = RunConfiguration(
             run: .init(directory: "none", steps: 50),
-            model: .init(layers: 4, heads: 4, width: 20, contextLength: 33),
+            model: .init(
+                GPTConfiguration(contextLength: 33, layers: 4, heads: 4, width: 20)),
             batch: .init(sequences: 24, microBatch: 3), optimizer: .init(learningRate: 3e-3))
         configuration.numerics.groups = 4
         return configuration

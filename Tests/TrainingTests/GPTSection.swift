@@ -1,8 +1,9 @@
 import Models
+import Training
 
-// What still asks a configuration for a GPT.
+/// Most runs of these tests are of a GPT.
 extension RunConfiguration.Model {
-    package var gpt: GPTConfiguration {
+    var gpt: GPTConfiguration {
         get {
             guard let shape = shape as? GPTConfiguration else {
                 preconditionFailure("RunConfiguration: expected a gpt, found \(family.rawValue)")
@@ -12,7 +13,7 @@ extension RunConfiguration.Model {
         set { shape = newValue }
     }
 
-    package init(layers: Int, heads: Int, width: Int, contextLength: Int) {
+    init(layers: Int, heads: Int, width: Int, contextLength: Int) {
         self.init(
             GPTConfiguration(
                 contextLength: contextLength, layers: layers, heads: heads, width: width))
