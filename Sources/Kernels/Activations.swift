@@ -1,5 +1,5 @@
 // The Gaussian error linear unit (Hendrycks and Gimpel 2016) in its two forms, the sigmoid-weighted one
-// (SiLU, same paper), the rectified one, and their derivatives.
+// (SiLU, same paper), the rectified one, the hyperbolic tangent, and their derivatives.
 //
 // x: input; y: value; σ: logistic function; Φ, φ: distribution function and density of the normal
 // distribution. Beyond |x| = 9 both forms are 0 or x to all digits of Float32, so that σ and Φ are taken
@@ -15,6 +15,8 @@ public enum Activation: String, Sendable, CaseIterable {
     case silu
     /// max(x, 0); its derivative at 0 is 0.
     case relu
+    /// tanh x, of poolers.
+    case tanh
 }
 
 /// y = f(x); `y` may be `x`.
@@ -35,6 +37,7 @@ package func activate(_ kind: Activation, _ x: Elements, into y: Elements, count
         case .geluErf: map(x, into: y, count, geluErf)
         case .silu: map(x, into: y, count, silu)
         case .relu: map(x, into: y, count, relu)
+        case .tanh: map(x, into: y, count, hyperbolicTangent)
         }
     }
     switch x.type {
@@ -58,6 +61,7 @@ package func activateBackward(
         case .geluErf: map(x, dy, into: dx, count, geluErfBackward)
         case .silu: map(x, dy, into: dx, count, siluBackward)
         case .relu: map(x, dy, into: dx, count, reluBackward)
+        case .tanh: map(x, dy, into: dx, count, hyperbolicTangentBackward)
         }
     }
     switch x.type {
@@ -81,6 +85,9 @@ func silu(_ x: Vector) -> Vector { x * SiLU(at: x).sigmoid }
 func relu(_ x: Vector) -> Vector { x.raised(to: 0) }
 
 @inline(__always)
+func hyperbolicTangent(_ x: Vector) -> Vector { HyperbolicTangent(at: x).value }
+
+@inline(__always)
 private func geluTanhBackward(_ x: Vector, _ dy: Vector) -> Vector {
     dy * GELUTanh(at: x).derivative
 }
@@ -95,6 +102,11 @@ private func siluBackward(_ x: Vector, _ dy: Vector) -> Vector { dy * SiLU(at: x
 
 @inline(__always)
 private func reluBackward(_ x: Vector, _ dy: Vector) -> Vector { dy * reluDerivative(x) }
+
+@inline(__always)
+private func hyperbolicTangentBackward(_ x: Vector, _ dy: Vector) -> Vector {
+    dy * HyperbolicTangent(at: x).derivative
+}
 
 @inline(__always)
 private func reluDerivative(_ x: Vector) -> Vector {
@@ -124,6 +136,12 @@ func siluAndDerivative(_ x: Vector) -> (value: Vector, derivative: Vector) {
 @inline(__always)
 func reluAndDerivative(_ x: Vector) -> (value: Vector, derivative: Vector) {
     (relu(x), reluDerivative(x))
+}
+
+@inline(__always)
+func hyperbolicTangentAndDerivative(_ x: Vector) -> (value: Vector, derivative: Vector) {
+    let function = HyperbolicTangent(at: x)
+    return (function.value, function.derivative)
 }
 
 private let limit: Float = 9
@@ -199,5 +217,39 @@ private struct GELUErf {
     @inline(__always)
     var derivative: Vector {
         distribution.addingProduct(x * Vector(repeating: 0.398942280), bell)
+    }
+}
+
+private struct HyperbolicTangent {
+    /// Limited to ±10, where the tangent is ±1 to all digits of Float32.
+    let x: Vector
+    /// e^(−2|x|)
+    let decay: Vector
+
+    @_transparent
+    init(at input: Vector) {
+        x = input.limited(to: 10).raised(to: -10)
+        let magnitude = Vector(bits: x.bits & Bits(repeating: 0x7FFF_FFFF))
+        decay = exponential(magnitude * Vector(repeating: -2))
+    }
+
+    /// ±(1 − e^(−2|x|)) / (1 + e^(−2|x|)); near 0, where that loses digits, the series up to x⁹.
+    @inline(__always)
+    var value: Vector {
+        let magnitude = (1 - decay) / (1 + decay)
+        let far = Vector(bits: magnitude.bits | (x.bits & Bits(repeating: 0x8000_0000)))
+        let square = x * x
+        let tail = Vector(repeating: 0.0218694885)
+            .times(square, plus: -0.0539682540).times(square, plus: 0.133333333)
+            .times(square, plus: -0.333333333)
+        let near = x.addingProduct(x * square, tail)
+        return far.replacing(with: near, where: square .< Vector(repeating: 0.09))
+    }
+
+    /// 1 − tanh² = 4e^(−2|x|) / (1 + e^(−2|x|))², without cancellation.
+    @inline(__always)
+    var derivative: Vector {
+        let sum = 1 + decay
+        return 4 * decay / (sum * sum)
     }
 }

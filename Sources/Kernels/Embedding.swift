@@ -1,4 +1,5 @@
-// Rows of a table by their number, and the gradient of that: rows added back in token order.
+// Rows of a table by their number, and the gradient of that: rows added back in token order, or put back
+// where no row was taken twice.
 
 /// out[t] = table[ids[t] − firstRow] where this table holds that row, zeros elsewhere.
 ///
@@ -24,6 +25,32 @@ package func gatherRows(
                 (out + token * width).base.initializeMemory(
                     as: UInt8.self, repeating: 0, count: rowBytes)
             }
+        }
+    }
+}
+
+/// out[rows[t]] = x[t], and zeros in all other rows: what `gatherRows` took goes back to its place.
+///
+/// - Parameters:
+///   - x: `[count × width]`.
+///   - rows: no row twice; a negative one is passed over.
+///   - out: `[outRows × width]`, of the type of `x`, overwritten.
+package func placeRows(
+    _ x: Elements, width: Int, rows: UnsafePointer<Int32>, count: Int, into out: Elements,
+    outRows: Int
+) {
+    precondition(
+        x.type == out.type,
+        "placeRows: operands of one type expected, found \(x.type) and \(out.type)")
+    let rowBytes = width * x.type.size
+    parallelRows(outRows, width: width) { block in
+        (out + block.lowerBound * width).base.initializeMemory(
+            as: UInt8.self, repeating: 0, count: block.count * rowBytes)
+    }
+    parallelRows(count, width: width) { block in
+        for index in block where rows[index] >= 0 {
+            (out + Int(rows[index]) * width).base.copyMemory(
+                from: (x + index * width).base, byteCount: rowBytes)
         }
     }
 }

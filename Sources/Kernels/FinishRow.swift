@@ -31,6 +31,7 @@ package func finishRow(
         case .geluErf: row.finish(dropout, geluErf)
         case .silu: row.finish(dropout, silu)
         case .relu: row.finish(dropout, relu)
+        case .tanh: row.finish(dropout, hyperbolicTangent)
         }
     }
     switch output.type {

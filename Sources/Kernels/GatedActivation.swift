@@ -20,6 +20,7 @@ package func gatedActivate(
         case .geluErf: map(gate, up, into: y, count) { geluErf($0) * $1 }
         case .silu: map(gate, up, into: y, count) { silu($0) * $1 }
         case .relu: map(gate, up, into: y, count) { relu($0) * $1 }
+        case .tanh: map(gate, up, into: y, count) { hyperbolicTangent($0) * $1 }
         }
     }
     switch y.type {
@@ -46,6 +47,7 @@ package func gatedActivateBackward(
         case .geluErf: pass.run(geluErfAndDerivative)
         case .silu: pass.run(siluAndDerivative)
         case .relu: pass.run(reluAndDerivative)
+        case .tanh: pass.run(hyperbolicTangentAndDerivative)
         }
     }
     switch gate.type {

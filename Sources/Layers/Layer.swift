@@ -51,6 +51,26 @@ public struct Pass {
             }, shape: [sequences, tokens])
     }
 
+    /// The same pass where every rank has every token, as beyond `select` and `gather`.
+    public var withAllTokens: Pass { Pass(tape: tape, randomness: randomness, cache: cache) }
+
+    /// x [sequences, tokens, width] → [sequences, K, width]: the tokens at `places` [sequences, K], with which the
+    /// pass goes on as `withAllTokens`.
+    public func select(_ x: Tensor, at places: Tensor, _ numerics: Numerics) -> Tensor {
+        Tensors.select(x, places: places, tokens: tokens(numerics), tape: tape)
+    }
+
+    /// The first token of each sequence, [sequences, 1, width]: one that stands for the whole.
+    public func selectFirst(of x: Tensor, _ numerics: Numerics) -> Tensor {
+        let places = [Int32](repeating: 0, count: x.shape[0])
+        return select(x, at: Tensor(integers: places, shape: [places.count, 1]), numerics)
+    }
+
+    /// All tokens of x, with which the pass goes on as `withAllTokens`.
+    public func gather(_ x: Tensor, _ numerics: Numerics) -> Tensor {
+        Tensors.gather(x, tokens: tokens(numerics), tape: tape)
+    }
+
     /// Runs `body`; where `isMadeAgain`, nothing of it is kept but `input`, and the backward pass runs
     /// it again. The bits are the same.
     ///

@@ -3,18 +3,47 @@ import Tensors
 
 /// The end of a model: scores of classes from features, x·Wᵀ + b. The weight may be another layer's (a tied head:
 /// Press and Wolf 2017), which then lists it.
-public struct OutputProjection {
+public struct OutputProjection: Layer {
     /// [classes, width], cut by rows where tensor parallelism may split it.
     public let weight: Parameter
+    /// [classes], cut likewise.
+    public let bias: Parameter?
+    private let ownsWeight: Bool
+    private let readsAllTokens: Bool
     private let numerics: Numerics
 
-    public init(_ weight: Parameter, numerics: Numerics) {
-        (self.weight, self.numerics) = (weight, numerics)
+    /// - Parameter readsAllTokens: whether its features come from `Pass.select` or `Pass.gather`.
+    public init(
+        _ weight: Parameter, bias: Parameter? = nil, readsAllTokens: Bool = false,
+        numerics: Numerics
+    ) {
+        (self.weight, self.bias, self.numerics) = (weight, bias, numerics)
+        (self.readsAllTokens, ownsWeight) = (readsAllTokens, false)
+    }
+
+    /// A classifier that every rank has whole, on features that every rank has: few classes, `name.weight` and
+    /// `name.bias`.
+    public init(
+        _ name: String, width: Int, classes: Int, deviation: Float, numerics: Numerics
+    ) {
+        weight = Parameter(
+            "\(name).weight", ShardSpec([classes, width], axis: 0, slices: numerics.slices),
+            initializer: .normal(deviation: deviation))
+        bias = Parameter(
+            "\(name).bias", ShardSpec([classes], axis: 0, slices: numerics.slices),
+            initializer: .zeros)
+        (readsAllTokens, ownsWeight, self.numerics) = (true, true, numerics)
+    }
+
+    /// Its own: not a weight that is tied.
+    public var parameters: [Parameter] {
+        (ownsWeight ? [weight] : []) + (bias.map { [$0] } ?? [])
     }
 
     public var classCount: Int { weight.spec.shape[0] }
 
-    /// The summed cross-entropy of softmax(x·Wᵀ), Σ w·(log Σ exp z − z at the target): a Float64 scalar.
+    /// The summed cross-entropy of softmax(x·Wᵀ + b), Σ w·(log Σ exp z − z at the target), and the weight of what it
+    /// gets right.
     ///
     /// - Parameters:
     ///   - features: [targets…, width].
@@ -22,11 +51,13 @@ public struct OutputProjection {
     ///   - weights: Float32, likewise.
     ///   - smoothing: ε, the part of each target that is spread over all classes.
     public func crossEntropy(
-        _ features: Tensor, targets: Tensor, weights: Tensor, smoothing: Double, _ pass: Pass
-    ) -> Tensor {
-        linearCrossEntropy(
-            features, table: weight.leaf, vocabulary: weight.slices, targets: targets,
-            weights: weights, tokens: pass.tokens(numerics), smoothing: smoothing, tape: pass.tape)
+        _ features: Tensor, targets: Tensor, weights: Tensor, smoothing: Double = 0, _ pass: Pass
+    ) -> ClassificationLoss {
+        let pass = readsAllTokens ? pass.withAllTokens : pass
+        return linearCrossEntropy(
+            features, table: weight.leaf, bias: bias?.leaf, vocabulary: weight.slices,
+            targets: targets, weights: weights, tokens: pass.tokens(numerics),
+            smoothing: smoothing, tape: pass.tape)
     }
 
     /// The scores of all classes, as Float32, for each row of features. Collective over the ranks that hold the weight
@@ -49,6 +80,6 @@ public struct OutputProjection {
     public func logits(_ features: Tensor, _ pass: Pass) -> Tensor {
         linear(
             features, weight: weight.leaf, split: .outputs(weight.slices),
-            tokens: TokenSlices(1), tape: pass.tape)
+            epilogue: Epilogue(bias: bias?.leaf), tokens: TokenSlices(1), tape: pass.tape)
     }
 }

@@ -128,6 +128,33 @@ package struct HuggingFaceConfiguration: Sendable {
     }
 }
 
+// MARK: Labels of a classification
+
+extension HuggingFaceConfiguration {
+    /// How many labels `id2label` has, or `num_labels` says; 2 without either.
+    package var classes: Int {
+        mutating get {
+            if case .object(let names) = members["id2label"] ?? .null, !names.isEmpty {
+                return names.count
+            }
+            return size("num_labels", standard: 2, limit: 1_048_576)
+        }
+    }
+
+    /// `id2label` and `label2id`.
+    ///
+    /// - Parameter names: by the classes' numbers; what is not there is `LABEL_n`, as transformers has it.
+    package static func labels(_ count: Int, names: [String] = []) -> [String: JSONValue] {
+        let names = (0..<count).map { $0 < names.count ? names[$0] : "LABEL_\($0)" }
+        let pairs = names.enumerated()
+        return [
+            "id2label": .object(
+                Dictionary(uniqueKeysWithValues: pairs.map { ("\($0)", .string($1)) })),
+            "label2id": .object(Dictionary(pairs.map { ($1, .integer($0)) }) { first, _ in first }),
+        ]
+    }
+}
+
 extension [String] {
     /// `a, b or c`
     package var alternatives: String {

@@ -4,8 +4,8 @@ import Tensors
 /// One micro-batch as a model and its objective see it: named tensors and a weight for each target. A trainer
 /// passes it on and knows neither tokens nor logits.
 public struct ModelInput {
-    /// Int32 or Float32 tensors by name, a row for each sequence: `tokens`, `targets` [sequences, tokens];
-    /// another view of the data has its own.
+    /// Int32 or Float32 tensors by name, a row for each sequence: `tokens` [sequences, tokens], `targets`; another view
+    /// of the data has its own.
     public let fields: [String: Tensor]
     /// Float32, one a target; 0 leaves a position out.
     public let weights: Tensor
@@ -78,4 +78,14 @@ extension Model {
 public protocol Generative: Model {
     /// The most tokens it can look back on.
     var contextLength: Int { get }
+}
+
+// MARK: Encoders
+
+extension ModelInput {
+    /// Every token sees every token of its sequence that exists: `lengths` [sequences], where there is padding.
+    public var visibleToAll: AttentionVisibility {
+        AttentionVisibility(
+            causal: false, keyRanges: fields["lengths"]?.integers.map { $0.map { 0..<Int($0) } })
+    }
 }

@@ -14,16 +14,30 @@ public protocol ModelShape: Hashable, Sendable {
 
     /// What one sample is.
     var sample: SampleShape { get }
-    /// Symbols of the texts that it reads; nil: the tokenizer's.
+    /// What its head is made for.
+    var objective: ObjectiveKind { get }
+    /// Symbols of the texts that it reads, or classes of images; nil: those of the data.
     var vocabulary: Int? { get set }
+    /// Symbols that it needs beside those of the data.
+    var addedSymbols: Int { get }
 
     /// A model whose weights have no memory yet.
     func makeModel(_ build: Build) -> any Model
 }
 
+extension ModelShape {
+    public var objective: ObjectiveKind { .causalLanguageModelling }
+    public var addedSymbols: Int { 0 }
+
+    /// Symbols, or classes of images, where the data have so many; nil where neither says.
+    public func symbols(ofData count: Int?) -> Int? {
+        vocabulary ?? count.map { $0 + addedSymbols }
+    }
+}
+
 /// One sample as data and views know it.
 public enum SampleShape: Hashable, Sendable {
-    /// So many tokens, each of which has the next one for its target.
+    /// So many tokens.
     case tokens(Int)
 
     /// Positions that a model works on.

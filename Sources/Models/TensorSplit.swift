@@ -8,15 +8,15 @@ public enum TensorSplit {
     /// A rank holds inputs; the bias is whole, and added once the sum over all inputs is there.
     case rows(Linear)
     /// A table of vectors, by its rows; where it is the output projection too, a rank makes the logits of its
-    /// symbols.
-    case vocabulary(Embedding)
+    /// symbols, whose bias lies with them.
+    case vocabulary(Embedding, bias: Parameter? = nil)
 
     /// The parameters that are cut.
     public var parameters: [Parameter] {
         switch self {
         case .columns(let map): TensorSplit.cut(map, axis: 0)
         case .rows(let map): TensorSplit.cut(map, axis: 1)
-        case .vocabulary(let table): [table.weight]
+        case .vocabulary(let table, let bias): [table.weight] + (bias.map { [$0] } ?? [])
         }
     }
 

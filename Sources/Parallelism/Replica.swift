@@ -183,9 +183,9 @@ public final class Replica {
         try backward(forward(input, randomness: randomness), scale: scale, isLast: isLast)
     }
 
-    /// The sum of the losses without a gradient. Collective over the tensor dimension.
-    public func loss(of input: ModelInput) throws(CommunicationError) -> Double {
-        try withoutGradient { objective.loss(of: input, by: model, Pass()).float64 }
+    /// What an evaluation adds up over a micro-batch. Collective over the tensor dimension.
+    public func sums(of input: ModelInput) throws(CommunicationError) -> [Double] {
+        try withoutGradient { objective.sums(of: input, by: model).map(\.float64) }
     }
 
     /// Runs passes through the model that keep nothing. Collective over the tensor dimension: its ranks do

@@ -90,6 +90,14 @@ public struct Tensor {
         }
     }
 
+    /// The elements of a tensor of integers, copied out; nil in a dry log, where there are none.
+    package var integers: [Int32]? {
+        guard WorkLog.dry == nil else { return nil }
+        return withExtendedLifetime(self) {
+            Array(UnsafeBufferPointer(start: buffer.integers, count: buffer.count))
+        }
+    }
+
     /// The one element of a scalar.
     public var scalar: Float {
         precondition(shape.count == 1, "Tensor: expected one element, got shape \(shape)")

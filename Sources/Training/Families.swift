@@ -5,11 +5,13 @@ import Models
 public enum Family: String, Sendable, CaseIterable {
     case gpt
     case llama
+    case bert
 
     var shape: any ModelShape.Type {
         switch self {
         case .gpt: GPTConfiguration.self
         case .llama: LlamaConfiguration.self
+        case .bert: BERTConfiguration.self
         }
     }
 

@@ -8,6 +8,7 @@ private func value(_ kind: Activation, _ x: Double) -> Double {
     case .geluErf: 0.5 * x * erfc(-x / 2.0.squareRoot())
     case .silu: x / (1 + exp(-x))
     case .relu: max(x, 0)
+    case .tanh: tanh(x)
     }
 }
 
@@ -24,6 +25,7 @@ private func derivative(_ kind: Activation, _ x: Double) -> Double {
         let sigmoid = 1 / (1 + exp(-x))
         return sigmoid + x * sigmoid * (1 - sigmoid)
     case .relu: return x > 0 ? 1 : 0
+    case .tanh: return 1 / (cosh(x) * cosh(x))
     }
 }
 

@@ -51,6 +51,27 @@ private func scatter(
     }
 
     @Test(arguments: [1, 7, 64], elementTypes)
+    func placesRowsWhereTheyWereTaken(width: Int, type: ElementType) {
+        let rows: [Int32] = [3, -1, 0, 7]
+        let x = rounded(values(rows.count * width, seed: 1), to: type)
+        let found = withMemory { memory in
+            let out = memory.elements([Float](repeating: 9, count: 9 * width), type)
+            placeRows(
+                memory.elements(x, type), width: width, rows: memory.copy(rows),
+                count: rows.count, into: out, outRows: 9)
+            return array(out, 9 * width)
+        }
+        let expected = (0..<9).flatMap { row -> [Float] in
+            guard let index = rows.firstIndex(of: Int32(row)) else {
+                return [Float](repeating: 0, count: width)
+            }
+            return Array(x[index * width..<(index + 1) * width])
+        }
+        #expect(bits(found) == bits(expected))
+        #expect(bits(found) != bits(expected.reversed()))
+    }
+
+    @Test(arguments: [1, 7, 64], elementTypes)
     func addsInTokenOrder(width: Int, type: ElementType) {
         // Many tokens on few rows, so that the order shows in the bits.
         let count = 5_000

@@ -54,7 +54,8 @@ import Testing
         let pass = Pass(tape: tape)
         return model.output.crossEntropy(
             model.end(model.block(1, received, input, pass), input, pass),
-            targets: input["targets"], weights: input.weights, smoothing: 0, pass)
+            targets: input["targets"], weights: input.weights, smoothing: 0, pass
+        ).loss
     }
 
     /// A tied table whose rows are one stage's and whose head is another's: the gradient of a group of micro-batches is
@@ -89,7 +90,8 @@ import Testing
             let received = second.watch(features.detached)
             let loss = linearCrossEntropy(
                 received, table: head, vocabulary: table.slices, targets: input["targets"],
-                weights: input.weights, tokens: tokens, tape: second)
+                weights: input.weights, tokens: tokens, tape: second
+            ).loss
             let gradient = second.backward(
                 from: [(loss, Tensor([scale], shape: []))], wanted: [received])
             first.backward(from: [(features, gradient[0])])

@@ -2,6 +2,7 @@ import Layers
 import Models
 import Tensors
 import Testing
+import Training
 
 /// Every family has the bits of one process on any layout, resumed on another one too.
 @Suite struct FamilyLayoutTests {
@@ -16,10 +17,10 @@ import Testing
                 + recompute.rawValue
         }
 
-        func run(_ storage: DType, seed: UInt64 = 1) -> ReplicaRun {
+        func run(_ family: Family, _ storage: DType, seed: UInt64 = 1) -> ReplicaRun {
             ReplicaRun(
                 ranks: data, tensor: tensor, scattersTokens: scattersTokens, seed: seed,
-                recompute: recompute, storage: storage, isLlama: true)
+                recompute: recompute, storage: storage, family: family)
         }
 
         static let all = [
@@ -30,19 +31,29 @@ import Testing
         ]
     }
 
+    struct Kind: Hashable, Sendable {
+        let family: Family
+        let storage: DType
+
+        static let all = Family.allCases.filter { $0 != .gpt }.flatMap { family in
+            [DType.float32, .float16].map { Kind(family: family, storage: $0) }
+        }
+    }
+
     private static let references = Dictionary(
-        uniqueKeysWithValues: [DType.float32, .float16].map { storage in
-            (storage, Result { try Layout().run(storage).train(0..<4) })
+        uniqueKeysWithValues: Kind.all.map { kind in
+            (kind, Result { try Layout().run(kind.family, kind.storage).train(0..<4) })
         })
 
-    @Test(arguments: Layout.all, [DType.float32, .float16])
-    func llamaHasTheBitsOfOneProcess(layout: Layout, storage: DType) throws {
-        let reference = try #require(try Self.references[storage]?.get())
-        #expect(try layout.run(storage).train(0..<4) == reference)
-        #expect(try layout.run(storage, seed: 2).train(0..<4) != reference, "control")
+    @Test(arguments: Layout.all, Kind.all)
+    func aFamilyHasTheBitsOfOneProcess(layout: Layout, kind: Kind) throws {
+        let (family, storage) = (kind.family, kind.storage)
+        let reference = try #require(try Self.references[kind]?.get())
+        #expect(try layout.run(family, storage).train(0..<4) == reference)
+        #expect(try layout.run(family, storage, seed: 2).train(0..<4) != reference, "control")
         // Half of the steps in one process, the others here.
-        let half = try Layout().run(storage).train(0..<2)
-        let resumed = try layout.run(storage).train(2..<4, from: half.state)
+        let half = try Layout().run(family, storage).train(0..<2)
+        let resumed = try layout.run(family, storage).train(2..<4, from: half.state)
         #expect(resumed.state == reference.state)
     }
 }

@@ -29,8 +29,8 @@ struct ReplicaRun: Sendable {
     var storage = DType.float32
     /// Odd where nothing asks for more: heads are 4, the rest is not divisible by 4.
     var isOdd = false
-    /// Instead of a GPT; always odd.
-    var isLlama = false
+    /// Others than a GPT are always odd.
+    var family = Family.gpt
 
     /// What is known after some steps.
     struct Outcome: Equatable, Sendable {
@@ -94,7 +94,12 @@ struct ReplicaRun: Sendable {
     // MARK: Parts
 
     private func makeModel() -> any Model {
-        let model: any Model = isLlama ? makeLlama() : makeGPT()
+        let model: any Model =
+            switch family {
+            case .gpt: makeGPT()
+            case .llama: makeLlama()
+            case .bert: makeBERT()
+            }
         for parameter in model.parameters where frozen.contains(parameter.name) {
             parameter.leaf.isTrainable = false
         }
@@ -111,6 +116,14 @@ struct ReplicaRun: Sendable {
         return Llama(shape, numerics: Numerics(slices: 4), recompute: recompute)
     }
 
+    /// A masked language model with padding.
+    private func makeBERT() -> BERT {
+        var shape = BERTConfiguration(
+            vocabulary: 61, contextLength: 16, layers: 2, heads: 4, width: 20, inner: 53)
+        shape.dropout = 0.1
+        return BERT(shape, numerics: Numerics(slices: 4), recompute: recompute)
+    }
+
     private func makeGPT() -> GPT {
         var shape = GPTConfiguration(
             vocabulary: 61, contextLength: 16, layers: 2, heads: isOdd ? 4 : 3,
@@ -123,9 +136,15 @@ struct ReplicaRun: Sendable {
         let model = makeModel()
         let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
         return Replica(
-            model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
-            tensorGroup: group, bucketBytes: bucketBytes,
-            storage: storage)
+            model, objective: objective, optimizer: AdamW(), mesh: mesh, tensorGroup: group,
+            bucketBytes: bucketBytes, storage: storage)
+    }
+
+    private var objective: any Objective {
+        switch family {
+        case .gpt, .llama: CausalLanguageModelling()
+        case .bert: Classification(of: "masked token", labelSmoothing: 0.1)
+        }
     }
 
     /// Names and sizes of the whole state.
@@ -139,7 +158,7 @@ struct ReplicaRun: Sendable {
         let own = microBatchGroups(
             count: microBatches, groups: groups, rank: replica.mesh.dataRank, ranks: ranks)
         let sequences = 2
-        let targets = Float(microBatches * sequences * 13)
+        let targets = Float(microBatches * sequences * targetsOfSequence)
         var losses: [Double] = []
         replica.beginStep()
         for group in own {
@@ -162,17 +181,29 @@ struct ReplicaRun: Sendable {
     /// Pseudo-random tokens, a function of step and micro-batch.
     private func input(_ step: Int, _ microBatch: Int, _ sequences: Int) -> ModelInput {
         var state = UInt64(step * 1000 + microBatch + 1) &* 0x9E37_79B9_7F4A_7C15
-        func tokens() -> Tensor {
+        func tokens(_ count: Int = 13) -> Tensor {
             Tensor(
-                integers: (0..<sequences * 13).map { _ in
+                integers: (0..<sequences * count).map { _ in
                     state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
                     return Int32(state >> 33) % 61
-                }, shape: [sequences, 13])
+                }, shape: [sequences, count])
+        }
+        let count = targetsOfSequence
+        var fields = ["tokens": tokens(), "targets": tokens(count)]
+        if family == .bert {
+            fields["lengths"] = Tensor(
+                integers: (0..<sequences).map { 13 - Int32($0) * 3 }, shape: [sequences])
+            fields["places"] = Tensor(
+                integers: (0..<sequences * count).map { Int32($0 % count * 3) },
+                shape: [sequences, count])
         }
         return ModelInput(
-            fields: ["tokens": tokens(), "targets": tokens()],
-            weights: Tensor([Float](repeating: 1, count: sequences * 13), shape: [sequences * 13]))
+            fields: fields,
+            weights: Tensor(
+                [Float](repeating: 1, count: sequences * count), shape: [sequences * count]))
     }
+
+    private var targetsOfSequence: Int { family == .bert ? 4 : 13 }
 }
 
 private struct Piece: Sendable {

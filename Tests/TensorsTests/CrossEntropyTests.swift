@@ -12,17 +12,20 @@ import Testing
         let vocabulary: Int
         let storage: DType
         let smoothing: Double
+        var isBiased = false
 
-        var testDescription: String { "\(rows)×\(width)→\(vocabulary) \(storage) \(smoothing)" }
+        var testDescription: String {
+            "\(rows)×\(width)→\(vocabulary) \(storage) \(smoothing)\(isBiased ? ", biased" : "")"
+        }
     }
 
     static let cases: [Case] = [(1, 1, 2), (3, 5, 7), (13, 24, 61), (33, 16, 1009)]
         .flatMap { rows, width, vocabulary in
             [DType.float32, .float16].flatMap { storage in
-                [0, 0.1].map {
+                [(0, false), (0.1, false), (0, true)].map { smoothing, isBiased in
                     Case(
                         rows: rows, width: width, vocabulary: vocabulary, storage: storage,
-                        smoothing: $0)
+                        smoothing: smoothing, isBiased: isBiased)
                 }
             }
         }
@@ -37,10 +40,12 @@ import Testing
         for rank in ranks {
             #expect(rank.outcome.loss == whole.loss)
             #expect(rank.outcome.inputGradient == whole.inputGradient)
+            #expect(rank.outcome.correct == whole.correct)
             // One exchange of sums forward, with smoothing too, and one backward.
             #expect(rank.sums == 2)
         }
         #expect(ranks.flatMap(\.outcome.tableGradient) == whole.tableGradient)
+        #expect(ranks.flatMap(\.outcome.biasGradient) == whole.biasGradient)
         // The control: labels that are smoothed a little more.
         let more = this.smoothing + 1e-3
         let found = TwoRanks.run { head.run($0, smoothing: more).loss }
@@ -60,6 +65,16 @@ import Testing
         }
         #expect(isClose(expected.loss))
         #expect(close(gradient, expected.gradient, tolerance: tolerance))
+        if this.isBiased {
+            let found = found.biasGradient.map { Float(bitPattern: $0) }
+            #expect(close(found, expected.bias, tolerance: tolerance))
+            #expect(!close(found, expected.bias.reversed(), tolerance: tolerance))
+        }
+        // Rounded scores may be equal.
+        if this.storage == .float32 {
+            #expect(found.correct == expected.correct)
+            #expect(expected.correct < weightOfAll(head), "control")
+        }
         // The control: one wrong element must be seen.
         var wrong = expected
         wrong.loss *= 1 + 3 * tolerance
@@ -71,6 +86,10 @@ import Testing
     }
 }
 
+private func weightOfAll(_ head: Head) -> Double {
+    head.weights.reduce(0.5) { $0 + Double($1) }
+}
+
 /// Tokens, a table and targets; the second token is left out.
 private struct Head: Sendable {
     struct Outcome: Sendable {
@@ -78,11 +97,14 @@ private struct Head: Sendable {
         var inputGradient: [UInt32]
         /// Of the rows that the rank holds.
         var tableGradient: [UInt32]
+        var biasGradient: [UInt32]
+        var correct: Double
     }
 
     let this: CrossEntropyTests.Case
     let input: [Float]
     let table: [Float]
+    let bias: [Float]
     let targets: [Int32]
     let weights: [Float]
     /// A gradient that comes from above, as 1 over a number of tokens.
@@ -97,6 +119,7 @@ private struct Head: Sendable {
             $0 == 1 ? -1 : Int32(abs(random.next()) * Float(this.vocabulary - 1))
         }
         weights = (0..<this.rows).map { $0 == 1 ? 0 : 1 + Float($0 % 3) }
+        bias = stored(random.floats(this.vocabulary), this.storage)
     }
 
     /// Value and gradients on the rank that holds the slices of `sum`.
@@ -107,42 +130,50 @@ private struct Head: Sendable {
         let leaf = Leaf(tensor(Array(rows), [held.count, this.width], this.storage))
         let tape = Tape()
         let x = tape.watch(tensor(input, [this.rows, this.width], this.storage))
-        let loss = linearCrossEntropy(
-            x, table: leaf, vocabulary: vocabulary,
+        let bias =
+            this.isBiased
+            ? Leaf(tensor(Array(self.bias[held]), [held.count], this.storage)) : nil
+        let found = linearCrossEntropy(
+            x, table: leaf, bias: bias, vocabulary: vocabulary,
             targets: Tensor(integers: targets, shape: [this.rows]),
             weights: Tensor(weights, shape: [this.rows]), tokens: TokenSlices(4),
             smoothing: smoothing ?? this.smoothing, tape: tape)
         let gradients = tape.backward(
-            from: [(loss, Tensor([scale], shape: []))], wanted: [x])
+            from: [(found.loss, Tensor([scale], shape: []))], wanted: [x])
         return Outcome(
-            loss: loss.buffer.doubles[0].bitPattern,
+            loss: found.loss.float64.bitPattern,
             inputGradient: gradients[0].array.map(\.bitPattern),
-            tableGradient: leaf.gradient!.array.map(\.bitPattern))
+            tableGradient: leaf.gradient!.array.map(\.bitPattern),
+            biasGradient: bias?.gradient?.array.map(\.bitPattern) ?? [],
+            correct: found.correct.float64)
     }
 
-    /// Loss and input gradient in Float64.
-    func reference() -> (loss: Double, gradient: [Double]) {
+    /// Loss, gradients of input and bias, and the weight of what is right, in Float64.
+    func reference() -> (loss: Double, gradient: [Double], bias: [Double], correct: Double) {
         let (width, vocabulary) = (this.width, this.vocabulary)
-        var loss = 0.0
+        var (loss, correct) = (0.0, 0.0)
+        var biasGradient = [Double](repeating: 0, count: vocabulary)
         var gradient = [Double](repeating: 0, count: this.rows * width)
         for row in 0..<this.rows where targets[row] >= 0 {
             let logits = (0..<vocabulary).map { column in
-                (0..<width).reduce(0.0) {
+                (0..<width).reduce(this.isBiased ? Double(bias[column]) : 0) {
                     $0 + Double(input[row * width + $1]) * Double(table[column * width + $1])
                 }
             }
             let logSumExp = log(logits.reduce(0) { $0 + exp($1) })
+            if logits[Int(targets[row])] == logits.max() { correct += Double(weights[row]) }
             for (column, logit) in logits.enumerated() {
                 let wanted =
                     (column == Int(targets[row]) ? 1 - this.smoothing : 0)
                     + this.smoothing / Double(vocabulary)
                 loss += Double(weights[row]) * wanted * (logSumExp - logit)
                 let slope = Double(weights[row] * scale) * (exp(logit - logSumExp) - wanted)
+                biasGradient[column] += slope
                 for k in 0..<width {
                     gradient[row * width + k] += slope * Double(table[column * width + k])
                 }
             }
         }
-        return (loss, gradient)
+        return (loss, gradient, biasGradient, correct)
     }
 }

@@ -9,6 +9,7 @@ private func function(_ kind: Activation, _ x: Double) -> Double {
     case .geluErf: 0.5 * x * erfc(-x / 2.0.squareRoot())
     case .silu: x / (1 + exp(-x))
     case .relu: max(x, 0)
+    case .tanh: tanh(x)
     }
 }
 

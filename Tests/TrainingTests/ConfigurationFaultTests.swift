@@ -87,10 +87,10 @@ private let outOfBounds: [String: [String]] = [
     }
 
     @Test func everyKeyHasValuesToRefuse() {
-        #expect(Set(outOfBounds.keys) == Set(ConfigurationKey.all(of: .gpt).map(\.path)))
+        #expect(Set(outOfBounds.keys) == Set(ConfigurationKey.ofGPT.map(\.path)))
     }
 
-    @Test(arguments: ConfigurationKey.all(of: .gpt).map(\.path))
+    @Test(arguments: ConfigurationKey.ofGPT.map(\.path))
     func wrongTypesAndBoundsAreNamedWithTheirLine(key: String) throws {
         for value in ["{ a: 1 }", "[[1]]"] + (outOfBounds[key] ?? []) {
             let (text, line) = try Self.file(
@@ -109,7 +109,7 @@ private let outOfBounds: [String: [String]] = [
         }
     }
 
-    @Test(arguments: ConfigurationKey.all(of: .gpt).map(\.path))
+    @Test(arguments: ConfigurationKey.ofGPT.map(\.path))
     func unknownNeighboursNameTheNearestKey(key: String) throws {
         let (text, line) = try Self.file(
             replacing: key, with: "\(Self.name(of: key))x: 1")

@@ -33,12 +33,12 @@ import Training
     @Test func everyKeyIsTried() {
         #expect(
             Set(Self.changes.keys).union(Self.fixed)
-                == Set(ConfigurationKey.all(of: .gpt).map(\.path)))
+                == Set(ConfigurationKey.ofGPT.map(\.path)))
     }
 
-    @Test(arguments: ConfigurationKey.all(of: .gpt).filter { !fixed.contains($0.path) }.map(\.path))
+    @Test(arguments: ConfigurationKey.ofGPT.filter { !fixed.contains($0.path) }.map(\.path))
     func changesFollowTheRuleOfTheirKey(path: String) throws {
-        let key = try #require(ConfigurationKey.all(of: .gpt).first { $0.path == path })
+        let key = try #require(ConfigurationKey.ofGPT.first { $0.path == path })
         let saved = try RunConfiguration.parse(yaml: completeConfiguration)
         let value = try #require(Self.changes[path])
         let given = try RunConfiguration.parse(
@@ -71,7 +71,7 @@ import Training
             "objective": .override, "optimizer": .override, "numerics": .override, "model": .never,
         ]
         let exceptions: [String: ResumeRule] = ["data.tokenizer": .never, "data.cache": .free]
-        for key in ConfigurationKey.all(of: .gpt) {
+        for key in ConfigurationKey.ofGPT {
             let section = String(key.path.prefix { $0 != "." })
             #expect(key.rule == exceptions[key.path] ?? rules[section], "\(key.path)")
         }
@@ -107,7 +107,7 @@ import Training
     ]
 
     @Test func theAutomaticKeysAreKnown() {
-        let accepted = ConfigurationKey.all(of: .gpt).map(\.path).filter { path in
+        let accepted = ConfigurationKey.ofGPT.map(\.path).filter { path in
             (try? RunConfiguration.parse(
                 yaml: minimalConfiguration, overrides: ["\(path)=auto"])) != nil
         }

@@ -73,26 +73,17 @@ import Training
             try replica.initialize(seed: 1)
             replica.beginStep()
             replica.beginGroup()
+            let source = configuration.syntheticBatches(symbols: Run.vocabulary)
+            let batch = try source.trainingBatch(position: 0, microBatch: 0)
+            precondition(batch.sequences == Run.sequences)
             let log = WorkLog(isDry: false)
             try log.record {
                 _ = try replica.accumulate(
-                    input(configuration.model.shape.sample.positions),
-                    randomness: Pass.Randomness(seed: 1, step: 1, firstSequence: 0), scale: 1,
-                    isLast: false)
+                    batch.modelInput,
+                    randomness: Pass.Randomness(seed: 1, step: 1, firstSequence: 0),
+                    scale: 1, isLast: false)
             }
             return log
-        }
-
-        private func input(_ length: Int) -> ModelInput {
-            let count = Run.sequences * length
-            func integers(_ factor: Int) -> Tensor {
-                Tensor(
-                    integers: (0..<count).map { Int32($0 * factor % Run.vocabulary) },
-                    shape: [Run.sequences, length])
-            }
-            return ModelInput(
-                fields: ["tokens": integers(7), "targets": integers(11)],
-                weights: Tensor([Float](repeating: 1, count: count), shape: [count]))
         }
     }
 

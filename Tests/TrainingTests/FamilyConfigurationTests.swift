@@ -57,11 +57,12 @@ import Training
                     "x.yaml:2: model.key_heads: expected a key of the family gpt, found one that only "
                         + "llama has"
                 ])
+        let families = Family.allCases.map(\.rawValue).joined(separator: ", ")
         // Where nobody knows the family, the others' keys are not judged.
         #expect(
             problems(
                 "family: alpaca, layers: 2, heads: 4, width: 32, context_length: 8, key_heads: 0")
-                == ["x.yaml:2: model.family: expected one of gpt, llama, found alpaca"])
+                == ["x.yaml:2: model.family: expected one of \(families), found alpaca"])
     }
 
     @Test(arguments: [
@@ -84,6 +85,34 @@ import Training
     ])
     func whatAFamilyCannotHaveIsRefused(keys: String, message: String) {
         #expect(problems("\(Self.llama), \(keys)") == ["x.yaml:2: \(message)"])
+    }
+
+    private static let bert = "family: bert, layers: 2, heads: 4, width: 32, context_length: 16"
+
+    /// What a model predicts decides what can be said of it.
+    @Test func keysOfAnotherObjectiveAreRefused() throws {
+        let masked = try RunConfiguration.parse(
+            yaml: Self.file(Self.bert), overrides: ["objective.masking_rate=0.3"])
+        #expect(masked.objective.maskingRate == 0.3 && masked.objective.maskToken == nil)
+        #expect(masked.yaml.contains("masking_rate: 0.3"))
+        #expect(try RunConfiguration.parse(yaml: masked.yaml) == masked)
+        let classified = try RunConfiguration.parse(
+            yaml: Self.file("\(Self.bert), head: sequence_classification, classes: 3"))
+        #expect(!classified.yaml.contains("masking_rate"))
+        for (model, objective) in [
+            (Self.llama, "causal_lm"),
+            ("\(Self.bert), head: token_classification", "token_classification"),
+        ] {
+            #expect(
+                problems(model, ["objective.whole_words=true"]) == [
+                    "--set: objective.whole_words: expected no whole_words where the model is made for "
+                        + "\(objective), found true"
+                ])
+        }
+        #expect(
+            problems("\(Self.bert), variant: roberta, head: sequence_classification") == [
+                "x.yaml:2: model.variant: expected bert where model.head is sequence_classification, found roberta"
+            ])
     }
 
     @Test func ranksDivideKeyHeads() {

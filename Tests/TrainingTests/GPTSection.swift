@@ -19,3 +19,12 @@ extension RunConfiguration.Model {
                 contextLength: contextLength, layers: layers, heads: heads, width: width))
     }
 }
+
+extension ConfigurationKey {
+    /// Those that a run of a GPT has: without the keys of other objectives.
+    static let ofGPT = all(of: .gpt).filter { !isOfMasking($0.path) }
+
+    static func isOfMasking(_ path: String) -> Bool {
+        ["objective.masking_rate", "objective.mask_token", "objective.whole_words"].contains(path)
+    }
+}

@@ -38,7 +38,7 @@ import Training
             let result = try evaluate(
                 on: Split(), mesh: Mesh(data: communicator), host: "h",
                 signal: last && batches >= 4 ? SIGTERM : 0, objective: CausalLanguageModelling()
-            ) { _ in loss() }
+            ) { _ in [loss()] }
             #expect(result == nil && batches < 100 / ranks, "\(batches)")
         }
     }
@@ -48,7 +48,7 @@ import Training
             let result = try evaluate(
                 on: Split(), mesh: Mesh(data: communicator), host: "h",
                 objective: CausalLanguageModelling()
-            ) { _ in 2 }
+            ) { _ in [2] }
             #expect(result?.loss == 2 && result?.targets == 100)
         }
     }
@@ -59,7 +59,7 @@ import Training
                 try evaluate(
                     on: Split(damaged: 80), mesh: Mesh(data: communicator), host: "h",
                     objective: CausalLanguageModelling()
-                ) { _ in 2 }
+                ) { _ in [2] }
             }
             #expect(error?.kind == .data && error?.isShared == true && error?.rank == 1)
         }

@@ -45,8 +45,12 @@ public struct Batch: Sendable, Equatable {
     public enum Name {
         /// Token ids [B, T].
         public static let tokens = "tokens"
-        /// The id each position predicts [B, T]; `ignoredTarget` where there is none.
+        /// The class of each target, [B, T] where every position has one; `ignoredTarget` where there is none.
         public static let targets = "targets"
+        /// Tokens of each sequence that exist [B]; padding follows them.
+        public static let lengths = "lengths"
+        /// Positions that have a target [B, K], none twice in a row; −1 where there are fewer.
+        public static let places = "places"
     }
 
     /// The target of a position that is not counted: padding. Its weight is 0.

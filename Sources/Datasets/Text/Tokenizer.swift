@@ -45,6 +45,18 @@ public enum Tokenizer: Sendable, Equatable {
         }
     }
 
+    /// The tokens that stand between words: white space.
+    public var separators: Set<Int32> {
+        switch self {
+        case .byte: Set(" \t\n\u{B}\u{C}\r".utf8.map { Int32($0) })
+        case .character(let tokenizer):
+            Set(
+                tokenizer.characters.indices.filter {
+                    tokenizer.characters[$0].properties.isWhitespace
+                }.map { Int32($0) })
+        }
+    }
+
     /// The tokens of `text`, without end-of-text. Fails on a character that the vocabulary lacks.
     public func encode(_ text: String) throws(DatasetError) -> [Int32] {
         switch self {

@@ -32,7 +32,7 @@ extension GPTConfiguration: HuggingFaceShape {
             "activation_function", standard: "gelu_new",
             [
                 "gelu_new": Activation.geluTanh, "gelu_pytorch_tanh": .geluTanh,
-                "gelu": .geluErf, "silu": .silu, "swish": .silu, "relu": .relu,
+                "gelu": .geluErf, "silu": .silu, "swish": .silu, "relu": .relu, "tanh": .tanh,
             ])
         // One probability for all places: the residual's, where the file has several.
         dropout = file.probability("resid_pdrop", standard: 0.1)
@@ -49,6 +49,7 @@ extension GPTConfiguration: HuggingFaceShape {
             case .geluErf: "gelu"
             case .silu: "silu"
             case .relu: "relu"
+            case .tanh: "tanh"
             }
         let dropout = JSONValue.number(dropout)
         return [

@@ -61,7 +61,7 @@ extension LlamaConfiguration: HuggingFaceShape {
             "hidden_act", standard: "silu",
             [
                 "silu": Activation.silu, "swish": .silu, "gelu": .geluErf, "gelu_new": .geluTanh,
-                "gelu_pytorch_tanh": .geluTanh, "relu": .relu,
+                "gelu_pytorch_tanh": .geluTanh, "relu": .relu, "tanh": .tanh,
             ])
         dropout = file.probability("attention_dropout", standard: 0)
         epsilon = file.positive("rms_norm_eps", standard: 1e-6)
@@ -163,6 +163,7 @@ extension LlamaConfiguration: HuggingFaceShape {
             case .geluErf: "gelu"
             case .silu: "silu"
             case .relu: "relu"
+            case .tanh: "tanh"
             }
         var members: [String: JSONValue] = [
             "architectures": .array([.string(kind.className)]),

@@ -3,26 +3,36 @@
 
 import Kernels
 
-/// Summed cross-entropy of softmax(x·tableᵀ): Σ_t w_t·(log Σ_c exp z_tc − Σ_c q_tc·z_tc), with z = x·tableᵀ
-/// and q 1 for the target, 0 elsewhere, or that smoothed.
+/// What `linearCrossEntropy` gives.
+public struct ClassificationLoss {
+    /// Σ_t w_t·(log Σ_c exp z_tc − Σ_c q_tc·z_tc), a Float64 scalar.
+    public let loss: Tensor
+    /// Σ w_t over the t none of whose scores is above the target's, a Float64 scalar; no gradient flows back.
+    public let correct: Tensor
+}
+
+/// Summed cross-entropy of softmax(z), z = x·tableᵀ + bias: Σ_t w_t·(log Σ_c exp z_tc − Σ_c q_tc·z_tc), with q 1
+/// for the target, 0 elsewhere, or that smoothed.
 ///
 /// - Parameters:
 ///   - input: [tokens…, width].
 ///   - table: [vocabulary, width]: the output projection, often the token embedding itself.
+///   - bias: [vocabulary], cut like the table's rows.
 ///   - vocabulary: the slices of the table's rows.
 ///   - targets: Int32, one a token; negative where the weight is 0.
 ///   - weights: Float32, one a token.
 ///   - tokens: of which the input has those that are here; targets and weights are there for all.
 ///   - smoothing: ε, the part of each target that is spread over the whole vocabulary.
-/// - Returns: a Float64 scalar, the sum over tokens in order.
+/// - Returns: sums over tokens in order.
 ///
 /// Logits are kept, in the input's storage type, until the backward pass, which turns them into their
 /// gradient in place; statistics are Float32, and no probability is ever stored. (To make them again would cost a third of the head's products, a
 /// tenth of a GPT-2 124M step.) Saved: input, logits, log-sum-exp of each token.
 public func linearCrossEntropy(
-    _ input: Tensor, table: Leaf, vocabulary: Slices, targets: Tensor, weights: Tensor,
+    _ input: Tensor, table: Leaf, bias: Leaf? = nil, vocabulary: Slices, targets: Tensor,
+    weights: Tensor,
     tokens: TokenSlices, smoothing: Double = 0, tape: Tape?
-) -> Tensor {
+) -> ClassificationLoss {
     let span = Trace.begin(.forward)
     defer { span.end() }
     let rows = input.shape.rows
@@ -38,10 +48,17 @@ public func linearCrossEntropy(
     let logits = Tensor(uninitialized: [rows, columns], dtype: input.dtype)
     WorkLog.current?.holdLogits(bytes: logits.buffer.byteCount)
     let wholeInput = tokens.gathered(input)
-    product.forward(wholeInput.elements, table.value.elements, finish: logits.store)
+    if bias == nil {
+        product.forward(wholeInput.elements, table.value.elements, finish: logits.store)
+    } else {
+        let epilogue = Epilogue(bias: bias)
+        product.forward(wholeInput.elements, table.value.elements) {
+            epilogue.finish($0, preactivation: nil, into: logits)
+        }
+    }
     withExtendedLifetime(wholeInput) {}
 
-    let (logSumExp, totals) = statistics(
+    let (maximum, logSumExp, totals) = statistics(
         of: logits, vocabulary: vocabulary, withTotals: !smoothing.isNone)
     let hits = Tensor(uninitialized: [rows])
     targetLogits(
@@ -51,7 +68,12 @@ public func linearCrossEntropy(
         vocabulary.slice(of: Int(targets.buffer.integers[$0]))
     }
     let output = Tensor(uninitialized: [], dtype: .float64)
+    let correct = Tensor(uninitialized: [], dtype: .float64)
     serially {
+        correct.buffer.doubles[0] = (0..<rows).reduce(into: 0.0) { total, token in
+            let isCorrect = hits.floats[token] >= maximum.floats[token]
+            if isCorrect { total += Double(weights.floats[token]) }
+        }
         output.buffer.doubles[0] = (0..<rows).reduce(into: 0.0) { total, token in
             let weight = weights.floats[token]
             guard weight != 0 else { return }
@@ -62,7 +84,9 @@ public func linearCrossEntropy(
         }
     }
 
-    return tape.record(output, inputs: [input], leaves: [table]) { upstream, backward in
+    let loss = tape.record(
+        output, inputs: [input], leaves: [table] + (bias.map { [$0] } ?? [])
+    ) { upstream, backward in
         let scales = Tensor(uninitialized: [rows])
         let scale = upstream.gradient.scalar
         serially {
@@ -73,6 +97,7 @@ public func linearCrossEntropy(
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
             firstColumn: first, smoothing: smoothing)
         backward.stored(logits)
+        if let bias, bias.isTrainable { product.biasGradient(logits, of: bias) }
         let inputGradient = backward.wants(input) ? Tensor(like: input) : nil
         // What crosses ranks is on its way while the table's gradient is made.
         let finish = inputGradient.map {
@@ -89,12 +114,13 @@ public func linearCrossEntropy(
         finish?()
         if let inputGradient { backward.add(inputGradient, to: input) }
     }
+    return ClassificationLoss(loss: loss, correct: correct)
 }
 
-/// log Σ exp over the whole vocabulary, and Σ where it is asked for, from those of each slice: [rows].
+/// The maximum and log Σ exp over the whole vocabulary, and Σ where it is asked for, from those of each slice: [rows].
 private func statistics(
     of logits: Tensor, vocabulary: Slices, withTotals: Bool
-) -> (logSumExp: Tensor, totals: Buffer?) {
+) -> (maximum: Tensor, logSumExp: Tensor, totals: Buffer?) {
     let (rows, slices) = (logits.shape[0], vocabulary.ranges.count)
     let maxima = Tensor(uninitialized: [slices, rows])
     // Sums of exponentials, then totals: two trees, but one exchange.
@@ -118,5 +144,5 @@ private func statistics(
     let logSumExp = Tensor(uninitialized: [rows])
     Kernels.logSumExp(
         maxima: maximum.floats, sums: sums.floats, into: logSumExp.floats, rows: rows)
-    return (logSumExp, withTotals ? sums.buffer[rows..<2 * rows] : nil)
+    return (maximum, logSumExp, withTotals ? sums.buffer[rows..<2 * rows] : nil)
 }

@@ -121,8 +121,20 @@ extension Key<RunConfiguration> {
         ConfigurationKey(
             "objective.label_smoothing", \.objective.labelSmoothing,
             .single(from: .including(0), to: .excluding(1)), resume: .override,
-            "Part of each target that is spread evenly over the vocabulary in the training loss; evaluations do without."
-        )
+            "Part of each target that is spread evenly over the classes in the training loss; evaluations do without."
+        ),
+        ConfigurationKey(
+            "objective.masking_rate", \.objective.maskingRate,
+            .number(from: .excluding(0), to: .including(1)), resume: .override,
+            "Part of the tokens of a sequence that masked language modelling predicts; of these 80 % become the mask token, 10 % a random one, and 10 % stay."
+        ),
+        ConfigurationKey(
+            "objective.mask_token", \.objective.maskToken,
+            .automatic(.integer(0...1_073_741_823)), resume: .never,
+            "Symbol of a masked token; `auto`: the first after those of the tokenizer."),
+        ConfigurationKey(
+            "objective.whole_words", \.objective.wholeWords, .boolean, resume: .override,
+            "Whether words, which stand between white space, are masked as a whole."),
     ]
 
     private static let optimizerKeys = [

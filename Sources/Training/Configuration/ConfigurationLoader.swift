@@ -30,7 +30,7 @@ extension RunConfiguration {
     /// Every key that family and optimizer have, with its value, in one order: `parse(yaml: x.yaml) == x`. Equal
     /// configurations give the same bytes, so that a digest of it stands for the configuration.
     public var yaml: String {
-        let all = ConfigurationKey.all(of: model.family).filter { optimizer.name.has($0.path) }
+        let all = ConfigurationKey.all(of: model.family).filter { has($0.path) }
         return ConfigurationKey.sections.map { section in
             let keys = all.filter { $0.section == section }
             return "\(section):\n" + keys.map { "  \($0.name): \($0.text(self))\n" }.joined()
@@ -95,6 +95,7 @@ private struct ConfigurationLoader {
     mutating func load() {
         for entry in document.entries where !isPassedOver(entry) { read(entry) }
         refuseOtherOptimizers()
+        refuseOtherObjectives()
         fillIn()
         let checks = ConfigurationCheck.all(of: family)
         for check in checks where refused.isDisjoint(with: check.keys) {
@@ -140,6 +141,20 @@ private struct ConfigurationLoader {
             refuse(
                 entry,
                 "expected no \(name) with optimizer.name \(optimizer.rawValue), found "
+                    + entry.value.found)
+        }
+    }
+
+    /// A key of another objective would have none either.
+    private mutating func refuseOtherObjectives() {
+        guard family != nil else { return }
+        let objective = configuration.model.shape.objective
+        for entry in document.entries
+        where !objective.has(entry.key) && !refused.contains(entry.key) {
+            let name = entry.key.drop { $0 != "." }.dropFirst()
+            refuse(
+                entry,
+                "expected no \(name) where the model is made for \(objective.rawValue), found "
                     + entry.value.found)
         }
     }

@@ -1,4 +1,5 @@
 import Configuration
+import Models
 
 /// A key whose value differs between a saved configuration and the one given on resume.
 public struct ConfigurationDifference: Sendable, Equatable {
@@ -24,10 +25,8 @@ extension RunConfiguration {
             let (old, new) = (key.text(saved), key.text(self))
             guard old != new, old != "auto", new != "auto" else { return nil }
             guard isUsed(key.path) || saved.isUsed(key.path) else { return nil }
-            // A number that one of two optimizers has goes with its name.
-            guard optimizer.name.has(key.path), saved.optimizer.name.has(key.path) else {
-                return nil
-            }
+            // A number that one of two optimizers or objectives has goes with its name.
+            guard has(key.path), saved.has(key.path) else { return nil }
             return ConfigurationDifference(key: key.path, saved: old, given: new, rule: key.rule)
         }
     }
@@ -81,6 +80,24 @@ extension RunConfiguration {
             throw ConfigurationError(file: "configuration", problems: problems)
         }
         return allowed
+    }
+}
+
+extension RunConfiguration {
+    /// Whether a key has a meaning for this optimizer and this model's objective.
+    func has(_ key: String) -> Bool {
+        optimizer.name.has(key) && model.shape.objective.has(key)
+    }
+}
+
+extension ObjectiveKind {
+    /// Whether a key has a meaning for this objective; those outside its section always have.
+    func has(_ key: String) -> Bool {
+        switch key {
+        case "objective.masking_rate", "objective.mask_token", "objective.whole_words":
+            self == .maskedLanguageModelling
+        default: true
+        }
     }
 }
 

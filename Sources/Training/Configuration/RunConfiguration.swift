@@ -114,6 +114,12 @@ public struct RunConfiguration: Sendable, Equatable {
     public struct Objective: Sendable, Equatable {
         /// ε: part of each target that is spread evenly over the vocabulary.
         public var labelSmoothing: Double = 0
+        /// Part of the tokens that a masked language model predicts.
+        public var maskingRate: Double = 0.15
+        /// The symbol of a masked token; nil: the first after those of the tokenizer.
+        public var maskToken: Int?
+        /// Whether words are masked as a whole.
+        public var wholeWords = false
 
         public init() {}
     }

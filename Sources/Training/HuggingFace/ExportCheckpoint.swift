@@ -29,13 +29,13 @@ public func exportCheckpoint(
     let identity = reader.progress.identity
     let configuration = try reader.configuration()
     let tokenizer = try? Tokenizer(json: Array(identity.tokenizer.utf8), name: "tokenizer.json")
-    let model = try configuration.makeModel(vocabulary: tokenizer?.vocabularySize)
+    let symbols = try configuration.symbols(vocabulary: tokenizer?.vocabularySize)
+    let model = configuration.makeModel(symbols: symbols)
 
     let passedOn = try PassedOnFiles(besides: reader.path, run: identity.run)
     let end = tokenizer?.endOfText
     let endID = end.map { JSONValue.integer(Int($0)) } ?? .null
-    let shape = try configuration.model.huggingFaceShape(
-        vocabulary: model.output.classCount)
+    let shape = try configuration.model.huggingFaceShape(vocabulary: symbols)
     let settings = shape.configurationFile(
         tokenIDs: passedOn?.tokenIDs ?? ["bos_token_id": endID, "eos_token_id": endID])
     var texts = [(name: HuggingFaceFile.configuration, bytes: Array(settings.utf8))]

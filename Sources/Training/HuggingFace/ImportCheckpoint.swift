@@ -35,9 +35,10 @@ public func importCheckpoint(
         notes.append("train it with --set run.directory=\(directory)")
     }
     notes += file.choices(in: configuration.model.shape)
-    let model = try configuration.makeModel(
+    let symbols = try configuration.symbols(
         vocabulary: tokenizer?.vocabularySize ?? file.shape.vocabulary)
-    let shape = try configuration.model.huggingFaceShape(vocabulary: model.output.classCount)
+    let model = configuration.makeModel(symbols: symbols)
+    let shape = try configuration.model.huggingFaceShape(vocabulary: symbols)
     let tensors = HuggingFaceTensors(shape.weightMap, of: model.parameters)
     let weights = try checkpointing { () throws(CheckpointError) in
         try HuggingFaceWeights(in: folder, expecting: tensors, isTied: file.isTied)
@@ -168,7 +169,7 @@ private func configure(
     var configuration: RunConfiguration
     if let given {
         configuration = given
-        let vocabulary = given.model.shape.vocabulary ?? tokenizer?.vocabularySize
+        let vocabulary = given.model.shape.symbols(ofData: tokenizer?.vocabularySize)
         let differences = file.differences(from: given.model.shape, vocabulary: vocabulary)
         guard differences.isEmpty else {
             throw RunError(.usage, problems: differences)

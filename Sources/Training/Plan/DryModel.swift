@@ -120,7 +120,7 @@ package struct DryModel {
         bind()
         let log = WorkLog(isDry: true, threads: threads)
         let objective = configuration.makeObjective()
-        log.record { _ = objective.loss(of: input(sequences: sequences), by: model, Pass()) }
+        log.record { _ = objective.sums(of: input(sequences: sequences), by: model) }
         return log
     }
 

@@ -10,9 +10,11 @@ import Parallelism
 import Tensors
 
 extension RunConfiguration {
+    /// Symbols of the model.
+    ///
     /// - Parameter vocabulary: the tokenizer's; `model.vocabulary`, where given, must hold it.
-    func makeModel(vocabulary: Int?) throws(RunError) -> any Models.Model {
-        guard let size = model.shape.vocabulary ?? vocabulary else {
+    func symbols(vocabulary: Int?) throws(RunError) -> Int {
+        guard let size = model.shape.symbols(ofData: vocabulary) else {
             throw RunError(
                 .usage, "model.vocabulary: expected a size where there is no data, found none")
         }
@@ -27,7 +29,7 @@ extension RunConfiguration {
                 "parallelism.tensor: expected at most the \(size) symbols of the vocabulary, found "
                     + "\(parallelism.tensor)")
         }
-        return makeModel(symbols: size)
+        return size
     }
 
     /// The model with so many symbols, which nothing has checked.
@@ -39,7 +41,17 @@ extension RunConfiguration {
     }
 
     package func makeObjective() -> any Models.Objective {
-        CausalLanguageModelling(labelSmoothing: objective.labelSmoothing)
+        func classification(of target: String) -> Classification {
+            Classification(of: target, labelSmoothing: objective.labelSmoothing)
+        }
+        return switch model.shape.objective {
+        case .causalLanguageModelling:
+            CausalLanguageModelling(labelSmoothing: objective.labelSmoothing)
+        case .maskedLanguageModelling: classification(of: "masked token")
+        case .sequenceClassification: classification(of: "sequence")
+        case .tokenClassification: classification(of: "token")
+        case .imageClassification: classification(of: "image")
+        }
     }
 
     /// This rank's part of a model, whose weights are not set yet. Collective over the world.

@@ -98,12 +98,13 @@ public func bench(
 ) throws(RunError) -> BenchResult {
     _ = try checkLayout(configuration, world: world, readsData: false)
     try configuration.startThreads(world)
-    let model = try configuration.makeModel(vocabulary: nil)
+    let symbols = try configuration.symbols(vocabulary: nil)
+    let model = configuration.makeModel(symbols: symbols)
     let replica = try configuration.makeReplica(of: model, world: world)
     try communicating { () throws(CommunicationError) in
         try replica.initialize(seed: configuration.run.seed)
     }
-    let source = configuration.syntheticBatches(classes: model.output.classCount)
+    let source = configuration.syntheticBatches(symbols: symbols)
 
     var taken = TrainingSteps(configuration, world: world, replica: replica, source: source)
     let start = ContinuousClock.now
@@ -226,7 +227,7 @@ private func assemble(
 ) throws(RunError) -> BenchResult {
     let stepSeconds = median(times.seconds)
     let tokens = Double(configuration.batch.sequences * configuration.model.shape.sample.positions)
-    let work = TokenWork(configuration, vocabulary: replica.model.output.classCount)
+    let work = TokenWork(configuration, vocabulary: try configuration.symbols(vocabulary: nil))
     let flops = work.flops * tokens / stepSeconds
     let limit = median(times.peaks)
     let rate = times.rates.isEmpty ? nil : median(times.rates)

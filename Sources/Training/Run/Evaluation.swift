@@ -34,17 +34,18 @@ public struct EvaluationResult: Sendable, Equatable {
 /// - Parameters:
 ///   - signal: a signal that this rank has received; 0: none.
 ///   - objective: what reports.
-///   - loss: the summed loss of a micro-batch. Collective over the tensor dimension.
+///   - sums: what it adds up over a micro-batch. Collective over the tensor dimension.
 package func evaluate(
     on source: any EvaluationSource, mesh: Mesh, host: String, signal: @autoclosure () -> Int32 = 0,
-    objective: any Objective, loss: (ModelInput) throws(CommunicationError) -> Double
+    objective: any Objective, sums: (ModelInput) throws(CommunicationError) -> [Double]
 ) throws(RunError) -> EvaluationResult? {
     let span = Trace.begin(.evaluation, "evaluation")
     defer { span.end() }
     let (rank, size, count) = (mesh.dataRank, mesh.shape.data, source.batchCount)
     let borders = (0...size).map { $0 * count / size }
-    // Of each batch its loss and its weight.
-    let sums = Buffer(count: 2 * count, dtype: .float64)
+    // Of each batch its weight and its sums.
+    let width = 1 + objective.sumCount
+    let table = Buffer(count: width * count, dtype: .float64)
     var (rest, turn) = (borders[rank]..<borders[rank + 1], EvaluationTurn())
     var failure: RunError?
     repeat {
@@ -60,10 +61,12 @@ package func evaluate(
             }
             // The ranks of one copy of the model go on, or stop, together.
             guard let agreed = try mesh.whereAllHave(batch) else { break }
-            sums.doubles[2 * index] = try communicating { () throws(CommunicationError) in
-                try loss(agreed.modelInput)
+            let found = try communicating { () throws(CommunicationError) in
+                try sums(agreed.modelInput)
             }
-            sums.doubles[2 * index + 1] = agreed.targetWeight
+            for (column, value) in ([agreed.targetWeight] + found).enumerated() {
+                table.doubles[width * index + column] = value
+            }
         }
         let seconds = (ContinuousClock.now - clock).inSeconds
         turn = try mesh.world.agree(
@@ -74,17 +77,17 @@ package func evaluate(
     try mesh.world.together(host) { () throws(RunError) in if let failure { throw failure } }
     guard turn.signal == 0 else { return nil }
     try communicating { () throws(CommunicationError) in
-        let counts = zip(borders, borders.dropFirst()).map { 2 * ($1 - $0) }
-        try mesh.data.allGather(sums, counts: counts).wait()
+        let counts = zip(borders, borders.dropFirst()).map { width * ($1 - $0) }
+        try mesh.data.allGather(table, counts: counts).wait()
     }
-    let (total, weight) = withExtendedLifetime(sums) {
-        (0..<count).reduce((0.0, 0.0)) {
-            ($0.0 + sums.doubles[2 * $1], $0.1 + sums.doubles[2 * $1 + 1])
+    let totals = withExtendedLifetime(table) {
+        (0..<width).map { column in
+            (0..<count).reduce(0.0) { $0 + table.doubles[width * $1 + column] }
         }
     }
-    let loss = total / weight
+    let means = totals.dropFirst().map { $0 / totals[0] }
     return EvaluationResult(
-        loss: loss, targets: weight, metrics: objective.metrics(meanLoss: loss))
+        loss: means[0], targets: totals[0], metrics: objective.metrics(means: means))
 }
 
 /// What ranks tell each other between the batches of an evaluation.

@@ -64,7 +64,7 @@ extension Replica {
 
 extension Batch {
     /// The same as tensors.
-    var modelInput: ModelInput {
+    package var modelInput: ModelInput {
         ModelInput(
             fields: Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0.tensor) }),
             weights: Tensor(weights, shape: [weights.count]))

@@ -79,7 +79,8 @@ public struct TrainedModel {
         Threads.start(configuration.run.threads ?? ProcessorShare(ranks: 1).threads)
         step = reader.progress.step
         namesCache = overrides.contains { $0.hasPrefix("data.cache=") }
-        model = try configuration.makeModel(vocabulary: tokenizer.vocabularySize)
+        model = configuration.makeModel(
+            symbols: try configuration.symbols(vocabulary: tokenizer.vocabularySize))
         let weights = model.parameters.map { (name: $0.name, shape: $0.spec.shape) }
         try checkpointing { () throws(CheckpointError) in try reader.requireModel(of: weights) }
         var state: [StateTensor] = []
@@ -152,7 +153,7 @@ public struct TrainedModel {
             on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName,
             objective: objective
         ) { (input) throws(CommunicationError) in
-            objective.loss(of: input, by: model, Pass()).float64
+            objective.sums(of: input, by: model).map(\.float64)
         }!  // Nobody asks it to stop.
     }
 

@@ -88,8 +88,9 @@ public func train(
     try world.requireEqual(identity.digests)
 
     // Model and state.
-    let model = try configuration.makeModel(vocabulary: dataset.tokenizer.vocabularySize)
-    let plan = try plan(configuration, vocabulary: model.output.classCount, world: world)
+    let symbols = try configuration.symbols(vocabulary: dataset.tokenizer.vocabularySize)
+    let model = configuration.makeModel(symbols: symbols)
+    let plan = try plan(configuration, vocabulary: symbols, world: world)
     if !plan.copiesState {
         let reason = configuration.checkpoint.copy == .auto ? ", which does not fit" : ""
         console.note("checkpoints: no copy of the state\(reason): \(Plan.streaming)")

@@ -158,7 +158,7 @@ final class Trainer {
         let result = try evaluate(
             on: evaluation, mesh: replica.mesh, host: world.placement.hostName,
             signal: StopSignal.number, objective: replica.objective
-        ) { (input) throws(CommunicationError) in try replica.loss(of: input) }
+        ) { (input) throws(CommunicationError) in try replica.sums(of: input) }
         if result == nil { signal = try world.communicator.gather(StopSignal.number).max()! }
         return result
     }

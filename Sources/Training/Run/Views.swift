@@ -8,10 +8,14 @@ import Tensors
 extension RunConfiguration {
     /// The training batches of a run.
     func trainingBatches(of dataset: PreparedDataset) throws(DatasetError) -> any BatchSource {
-        switch model.shape.sample {
-        case .tokens(let length):
+        switch view {
+        case .nextTokens(let length):
             try TokenBatches(
                 stream: dataset.train, sampleLength: length, layout: batchLayout, seed: run.seed)
+        case .maskedTokens(let length):
+            try MaskedBatches(
+                stream: dataset.train, sampleLength: length, layout: batchLayout,
+                masking: masking(of: dataset.tokenizer))
         }
     }
 
@@ -20,34 +24,85 @@ extension RunConfiguration {
         of dataset: PreparedDataset
     ) throws(DatasetError) -> (any EvaluationSource)? {
         guard let stream = dataset.validation else { return nil }
-        switch model.shape.sample {
-        case .tokens(let length):
+        switch view {
+        case .nextTokens(let length):
             return try EvaluationBatches(
                 stream: stream, sampleLength: length, microBatch: evaluation.microBatch)
+        case .maskedTokens(let length):
+            return try MaskedEvaluationBatches(
+                stream: stream, sampleLength: length, microBatch: evaluation.microBatch,
+                masking: masking(of: dataset.tokenizer))
         }
     }
 
     /// Batches without data, for measuring.
     ///
-    /// - Parameter classes: of the model's output.
-    func syntheticBatches(classes: Int) -> any BatchSource {
-        switch model.shape.sample {
-        case .tokens(let length):
+    /// - Parameter symbols: of the model.
+    package func syntheticBatches(symbols: Int) -> any BatchSource {
+        switch view {
+        case .nextTokens(let length):
             SyntheticBatches(
-                sampleLength: length, vocabularySize: classes, layout: batchLayout, seed: run.seed)
+                sampleLength: length, vocabularySize: symbols, layout: batchLayout, seed: run.seed)
+        case .maskedTokens(let length):
+            SyntheticMaskedBatches(
+                sampleLength: length, layout: batchLayout,
+                masking: Masking(
+                    rate: objective.maskingRate, mask: Int32(symbols - 1),
+                    symbols: max(1, symbols - 1), separators: nil, seed: run.seed))
         }
     }
 
     /// A micro-batch of which only the shapes are known: what a plan goes through a model with.
     func unsetInput(sequences: Int) -> ModelInput {
-        switch model.shape.sample {
-        case .tokens(let length):
+        typealias Name = Datasets.Batch.Name
+        func integers(_ shape: Shape) -> Tensor { Tensor(uninitialized: shape, dtype: .int32) }
+        switch view {
+        case .nextTokens(let length):
             let shape: Shape = [sequences, length]
             return ModelInput(
+                fields: [Name.tokens: integers(shape), Name.targets: integers(shape)],
+                weights: Tensor(uninitialized: [sequences * length]))
+        case .maskedTokens(let length):
+            let chosen = Masking.chosen(of: length, rate: objective.maskingRate)
+            return ModelInput(
                 fields: [
-                    Datasets.Batch.Name.tokens: Tensor(uninitialized: shape, dtype: .int32),
-                    Datasets.Batch.Name.targets: Tensor(uninitialized: shape, dtype: .int32),
-                ], weights: Tensor(uninitialized: [sequences * length]))
+                    Name.tokens: integers([sequences, length]),
+                    Name.lengths: integers([sequences]),
+                    Name.places: integers([sequences, chosen]),
+                    Name.targets: integers([sequences, chosen]),
+                ], weights: Tensor(uninitialized: [sequences * chosen]))
         }
+    }
+
+    /// What the model's samples and its objective make of the data.
+    private var view: View {
+        switch (model.shape.objective, model.shape.sample) {
+        case (.causalLanguageModelling, .tokens(let length)): .nextTokens(length)
+        case (.maskedLanguageModelling, .tokens(let length)): .maskedTokens(length)
+        case (.sequenceClassification, .tokens), (.tokenClassification, .tokens),
+            (.imageClassification, .tokens):
+            preconditionFailure("Views: none for \(model.shape.objective) of tokens")
+        }
+    }
+
+    private enum View {
+        case nextTokens(Int)
+        case maskedTokens(Int)
+    }
+
+    private func masking(of tokenizer: Tokenizer) throws(DatasetError) -> Masking {
+        let mask = objective.maskToken ?? tokenizer.vocabularySize
+        let symbols =
+            model.shape.symbols(ofData: tokenizer.vocabularySize) ?? tokenizer.vocabularySize
+        guard mask < symbols else {
+            throw DatasetError(
+                .mismatch,
+                "objective.mask_token: expected one of the model's \(symbols) symbols, found \(mask)"
+                    + (objective.maskToken == nil
+                        ? ", the one after the tokenizer's; set it, or model.vocabulary" : ""))
+        }
+        return Masking(
+            rate: objective.maskingRate, mask: Int32(mask), symbols: tokenizer.vocabularySize,
+            separators: objective.wholeWords ? tokenizer.separators : nil, seed: run.seed)
     }
 }

@@ -1,0 +1,189 @@
+// BERT (Devlin et al. 2019): an encoder whose every token sees every other, with learned positions and layer norm
+// after each sub-layer. RoBERTa (Liu et al. 2019) is a shape of it.
+
+import Kernels
+import Layers
+import Tensors
+
+/// norm(x + attention(x)), then norm(x + feedForward(x)).
+public struct BERTBlock: Layer {
+    package let attention: SelfAttention
+    let attentionNorm: LayerNorm
+    package let feedForward: FeedForward
+    let feedForwardNorm: LayerNorm
+    private let recompute: Recompute
+
+    init(_ name: String, _ shape: BERTConfiguration, numerics: Numerics, recompute: Recompute) {
+        self.recompute = recompute
+        let (width, epsilon) = (shape.width, Float(shape.epsilon))
+        var options = SelfAttention.Options()
+        (options.projectionName, options.outputName) = ("self.qkv", "output.dense")
+        attention = SelfAttention(
+            "\(name).attention", width: width, heads: shape.heads, keyHeads: shape.heads,
+            options: options, dropout: Float(shape.dropout), deviation: 0.02,
+            residualDeviation: 0.02, numerics: numerics)
+        attentionNorm = LayerNorm(
+            "\(name).attention.output.LayerNorm", width: width, epsilon: epsilon,
+            numerics: numerics)
+        feedForward = FeedForward(
+            name, names: ("intermediate.dense", "output.dense"), width: width, inner: shape.inner,
+            activation: shape.activation, dropout: Float(shape.dropout), deviation: 0.02,
+            residualDeviation: 0.02, numerics: numerics)
+        feedForwardNorm = LayerNorm(
+            "\(name).output.LayerNorm", width: width, epsilon: epsilon, numerics: numerics)
+    }
+
+    public var parameters: [Parameter] {
+        attentionParameters + feedForward.parameters + feedForwardNorm.parameters
+    }
+
+    private var attentionParameters: [Parameter] { attention.parameters + attentionNorm.parameters }
+
+    func callAsFunction(_ x: Tensor, _ visibility: AttentionVisibility, _ pass: Pass) -> Tensor {
+        pass.recompute(if: recompute == .block, from: x, parameters) { pass in
+            let x = pass.recompute(if: recompute == .attention, from: x, attentionParameters) {
+                attentionNorm(attention(x, residual: x, visibility: visibility, $0), $0)
+            }
+            return feedForwardNorm(feedForward(x, residual: x, pass), pass)
+        }
+    }
+}
+
+/// The encoder with one of its heads. Parameters bear the names of Hugging Face's.
+public final class BERT: Model {
+    public let configuration: BERTConfiguration
+    package let tokens: Embedding
+    let positions: Embedding
+    let types: Embedding
+    let embeddingNorm: LayerNorm
+    let dropout: Dropout
+    package let blocks: [BERTBlock]
+    private let head: Head
+    public let output: OutputProjection
+    private let numerics: Numerics
+
+    /// Between the encoder and the scores.
+    private enum Head {
+        /// norm(f(W·x + b)) of the tokens that are to be predicted.
+        case maskedTokens(Linear, Activation, LayerNorm)
+        /// tanh(W·x + b) of the first token, the *pooler*.
+        case sequences(Linear, Dropout)
+        case tokens(Dropout)
+
+        var parameters: [Parameter] {
+            switch self {
+            case .maskedTokens(let map, _, let norm): map.parameters + norm.parameters
+            case .sequences(let map, _): map.parameters
+            case .tokens: []
+            }
+        }
+    }
+
+    /// - Parameters:
+    ///   - configuration: with a vocabulary.
+    ///   - recompute: what training keeps no activations of.
+    public init(
+        _ configuration: BERTConfiguration, numerics: Numerics, recompute: Recompute = .none
+    ) {
+        guard let vocabulary = configuration.vocabulary else {
+            preconditionFailure("BERT: expected a vocabulary, found none in the configuration")
+        }
+        (self.configuration, self.numerics) = (configuration, numerics)
+        let (width, epsilon) = (configuration.width, Float(configuration.epsilon))
+        func table(_ name: String, _ count: Int, isSharded: Bool = false) -> Embedding {
+            Embedding(
+                "embeddings.\(name)_embeddings", count: count, width: width, deviation: 0.02,
+                isSharded: isSharded, numerics: numerics)
+        }
+        tokens = table("word", vocabulary, isSharded: true)
+        positions = table("position", configuration.contextLength)
+        types = table("token_type", configuration.tokenTypes)
+        embeddingNorm = LayerNorm(
+            "embeddings.LayerNorm", width: width, epsilon: epsilon, numerics: numerics)
+        dropout = Dropout("embedding", rate: Float(configuration.dropout))
+        blocks = (0..<configuration.layers).map {
+            BERTBlock(
+                "encoder.layer.\($0)", configuration, numerics: numerics, recompute: recompute)
+        }
+        func square(_ name: String) -> Linear {
+            Linear(
+                name, inputs: width, outputs: width,
+                split: .outputs([ShardSpec.Segment(units: width)]), deviation: 0.02,
+                numerics: numerics)
+        }
+        let classifier = OutputProjection(
+            "classifier", width: width, classes: configuration.classes, deviation: 0.02,
+            numerics: numerics)
+        let headDropout = Dropout("head", rate: Float(configuration.dropout))
+        switch configuration.head {
+        case .maskedTokens:
+            head = .maskedTokens(
+                square("cls.predictions.transform.dense"), configuration.activation,
+                LayerNorm(
+                    "cls.predictions.transform.LayerNorm", width: width, epsilon: epsilon,
+                    numerics: numerics))
+            output = OutputProjection(
+                tokens.weight,
+                bias: Parameter(
+                    "cls.predictions.bias",
+                    ShardSpec([vocabulary], axis: 0, slices: numerics.slices),
+                    initializer: .zeros),
+                readsAllTokens: true, numerics: numerics)
+        case .sequences:
+            (head, output) = (.sequences(square("pooler.dense"), headDropout), classifier)
+        case .tokens:
+            (head, output) = (.tokens(headDropout), classifier)
+        }
+    }
+
+    public var parameters: [Parameter] {
+        tokens.parameters + positions.parameters + types.parameters + embeddingNorm.parameters
+            + blocks.flatMap(\.parameters) + head.parameters + output.parameters
+    }
+
+    public var tensorPlan: [TensorSplit] {
+        let isTied = output.weight === tokens.weight
+        return [.vocabulary(tokens, bias: isTied ? output.bias : nil)]
+            + blocks.flatMap { block -> [TensorSplit] in
+                [
+                    .columns(block.attention.projection), .rows(block.attention.output),
+                    .columns(block.feedForward.up), .rows(block.feedForward.down),
+                ]
+            }
+    }
+
+    public var blockCount: Int { blocks.count }
+
+    public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
+        let ids = input["tokens"]  // [B, T]
+        let (sequences, length) = (ids.shape[0], ids.shape[1])
+        let places = pass.positions(sequences: sequences, tokens: length)
+        let kinds =
+            input.fields["types"]
+            ?? Tensor(
+                integers: [Int32](repeating: 0, count: sequences * length), shape: ids.shape)
+        let words = add(tokens(ids, pass), types(kinds, pass), tape: pass.tape)
+        let x = add(words, positions(places, pass), tape: pass.tape)  // [B, T, width]
+        return dropout(embeddingNorm(x, pass), pass)
+    }
+
+    public func block(
+        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
+    ) -> Tensor {
+        blocks[index](value, input.visibleToAll, pass)
+    }
+
+    public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
+        let rest = pass.withAllTokens
+        switch head {
+        case .maskedTokens(let map, let activation, let norm):
+            let chosen = pass.select(value, at: input["places"], numerics)  // [B, K, width]
+            return norm(map(chosen, rest, activation: activation), rest)
+        case .sequences(let pooler, let dropout):
+            let first = pass.selectFirst(of: value, numerics)  // [B, 1, width]
+            return dropout(pooler(first, rest, activation: .tanh), rest)
+        case .tokens(let dropout):
+            return dropout(pass.gather(value, numerics), rest)
+        }
+    }
+}
