@@ -4,13 +4,22 @@ import Foundation
 import Layers
 import Tensors
 
-/// What a model is trained for, as a configuration and a shape name it.
-public enum ObjectiveKind: String, Sendable, CaseIterable {
-    case causalLanguageModelling = "causal_lm"
-    case maskedLanguageModelling = "masked_lm"
-    case sequenceClassification = "sequence_classification"
-    case tokenClassification = "token_classification"
-    case imageClassification = "image_classification"
+/// What a model is made for: its head and the view of the data follow from it.
+public enum ObjectiveKind: Hashable, Sendable {
+    case causalLanguageModelling
+    case maskedLanguageModelling
+    case sequenceClassification(classes: Int)
+    case tokenClassification(classes: Int)
+
+    /// For messages.
+    public var name: String {
+        switch self {
+        case .causalLanguageModelling: "causal language modelling"
+        case .maskedLanguageModelling: "masked language modelling"
+        case .sequenceClassification: "classification of sequences"
+        case .tokenClassification: "classification of tokens"
+        }
+    }
 }
 
 /// A loss over a model's features, and what an evaluation reports.

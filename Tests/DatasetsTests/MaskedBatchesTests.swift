@@ -61,8 +61,11 @@ import Testing
                     }
                 }
                 // Every fourth symbol stands between words, from some place on.
-                let phase = whole.firstIndex(of: 0)!
-                #expect(whole.indices.allSatisfy { (whole[$0] == 0) == ($0 % 4 == phase % 4) })
+                for start in [0, Self.length] {
+                    let row = Array(whole[start..<start + Self.length])
+                    let phase = row.firstIndex(of: 0)!
+                    #expect(row.indices.allSatisfy { (row[$0] == 0) == ($0 % 4 == phase) })
+                }
             }
         }
         let all = Double(masked + other + same)

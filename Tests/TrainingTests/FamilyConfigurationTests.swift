@@ -100,8 +100,8 @@ import Training
             yaml: Self.file("\(Self.bert), head: sequence_classification, classes: 3"))
         #expect(!classified.yaml.contains("masking_rate"))
         for (model, objective) in [
-            (Self.llama, "causal_lm"),
-            ("\(Self.bert), head: token_classification", "token_classification"),
+            (Self.llama, "causal language modelling"),
+            ("\(Self.bert), head: token_classification", "classification of tokens"),
         ] {
             #expect(
                 problems(model, ["objective.whole_words=true"]) == [

@@ -101,8 +101,8 @@ extension BERTConfiguration: ModelShape {
     public var objective: ObjectiveKind {
         switch head {
         case .maskedTokens: .maskedLanguageModelling
-        case .sequences: .sequenceClassification
-        case .tokens: .tokenClassification
+        case .sequences: .sequenceClassification(classes: classes)
+        case .tokens: .tokenClassification(classes: classes)
         }
     }
 

@@ -154,7 +154,7 @@ private struct ConfigurationLoader {
             let name = entry.key.drop { $0 != "." }.dropFirst()
             refuse(
                 entry,
-                "expected no \(name) where the model is made for \(objective.rawValue), found "
+                "expected no \(name) where the model is made for \(objective.name), found "
                     + entry.value.found)
         }
     }

@@ -50,7 +50,6 @@ extension RunConfiguration {
         case .maskedLanguageModelling: classification(of: "masked token")
         case .sequenceClassification: classification(of: "sequence")
         case .tokenClassification: classification(of: "token")
-        case .imageClassification: classification(of: "image")
         }
     }
 

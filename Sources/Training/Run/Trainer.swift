@@ -314,11 +314,12 @@ final class Trainer {
         samples += configuration.batch.sequences
 
         let seconds = (ContinuousClock.now - clock).inSeconds
+        let positions = configuration.batch.sequences * configuration.model.shape.sample.positions
         let row = MetricsRow(
             step: step, loss: Float(outcome.loss), learningRate: outcome.learningRate,
             gradientNorm: outcome.gradientNorm,
             lossScale: steps.lossScale.policy == .none ? nil : outcome.lossScale,
-            tokensPerSecond: outcome.targets / seconds, seconds: seconds,
+            tokensPerSecond: Double(positions) / seconds, seconds: seconds,
             isSkipped: outcome.isSkipped)
         let share = (world.communicator.secondsWaited - waited) / seconds
         return (row, share, outcome)

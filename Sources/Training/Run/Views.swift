@@ -16,6 +16,7 @@ extension RunConfiguration {
             try MaskedBatches(
                 stream: dataset.train, sampleLength: length, layout: batchLayout,
                 masking: masking(of: dataset.tokenizer))
+        case .labelledSequences, .labelledTokens: throw unlabelled
         }
     }
 
@@ -32,7 +33,15 @@ extension RunConfiguration {
             return try MaskedEvaluationBatches(
                 stream: stream, sampleLength: length, microBatch: evaluation.microBatch,
                 masking: masking(of: dataset.tokenizer))
+        case .labelledSequences, .labelledTokens: throw unlabelled
         }
+    }
+
+    private var unlabelled: DatasetError {
+        DatasetError(
+            .mismatch,
+            "data: expected labels for \(model.shape.objective.name), found text alone; this version "
+                + "imports, exports and measures such a model, and trains others")
     }
 
     /// Batches without data, for measuring.
@@ -49,6 +58,14 @@ extension RunConfiguration {
                 masking: Masking(
                     rate: objective.maskingRate, mask: Int32(symbols - 1),
                     symbols: max(1, symbols - 1), separators: nil, seed: run.seed))
+        case .labelledSequences(let length, let classes):
+            SyntheticLabels(
+                sampleLength: length, vocabularySize: symbols, targets: 1, classes: classes,
+                layout: batchLayout, seed: run.seed)
+        case .labelledTokens(let length, let classes):
+            SyntheticLabels(
+                sampleLength: length, vocabularySize: symbols, targets: length, classes: classes,
+                layout: batchLayout, seed: run.seed)
         }
     }
 
@@ -71,6 +88,16 @@ extension RunConfiguration {
                     Name.places: integers([sequences, chosen]),
                     Name.targets: integers([sequences, chosen]),
                 ], weights: Tensor(uninitialized: [sequences * chosen]))
+        case .labelledSequences(let length, _): return labelled(length, targets: 1)
+        case .labelledTokens(let length, _): return labelled(length, targets: length)
+        }
+        func labelled(_ length: Int, targets: Int) -> ModelInput {
+            ModelInput(
+                fields: [
+                    Name.tokens: integers([sequences, length]),
+                    Name.lengths: integers([sequences]),
+                    Name.targets: integers([sequences, targets]),
+                ], weights: Tensor(uninitialized: [sequences * targets]))
         }
     }
 
@@ -79,15 +106,19 @@ extension RunConfiguration {
         switch (model.shape.objective, model.shape.sample) {
         case (.causalLanguageModelling, .tokens(let length)): .nextTokens(length)
         case (.maskedLanguageModelling, .tokens(let length)): .maskedTokens(length)
-        case (.sequenceClassification, .tokens), (.tokenClassification, .tokens),
-            (.imageClassification, .tokens):
-            preconditionFailure("Views: none for \(model.shape.objective) of tokens")
+        case (.sequenceClassification(let classes), .tokens(let length)):
+            .labelledSequences(length, classes: classes)
+        case (.tokenClassification(let classes), .tokens(let length)):
+            .labelledTokens(length, classes: classes)
         }
     }
 
+    /// With the tokens of a sample.
     private enum View {
         case nextTokens(Int)
         case maskedTokens(Int)
+        case labelledSequences(Int, classes: Int)
+        case labelledTokens(Int, classes: Int)
     }
 
     private func masking(of tokenizer: Tokenizer) throws(DatasetError) -> Masking {
