@@ -82,6 +82,20 @@ public protocol Generative: Model {
 
 // MARK: Encoders
 
+/// A model whose every token sees the whole text: what it makes of a text stands for it.
+public protocol TextEncoder: Model where Value == Tensor {
+    /// The most tokens it takes.
+    var contextLength: Int { get }
+}
+
+extension TextEncoder {
+    /// The last hidden states [sequences, tokens, width], those of padding among them; no gradient is kept.
+    public func hiddenStates(_ input: ModelInput) -> Tensor {
+        let pass = Pass()
+        return (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, input, pass) }
+    }
+}
+
 extension ModelInput {
     /// Every token sees every token of its sequence that exists: `lengths` [sequences], where there is padding.
     public var visibleToAll: AttentionVisibility {

@@ -120,7 +120,9 @@ struct GenerateCommand: ParsableCommand {
         let sampling = Sampling(
             temperature: temperature, topK: topK, topP: topP, minP: minP,
             repetitionPenalty: repetitionPenalty, seed: seed)
-        let given = try prompts.map { (file) throws(RunError) in try PromptFile(file).prompts }
+        let given = try prompts.map { (file) throws(RunError) in
+            try TextFile(file, option: "--prompts", key: "prompt").texts
+        }
         let trained = try TrainedModel(path: checkpoint)
         Report.warn(trained.passedOver.map { "passed over: \($0)" })
         // Nothing is printed before checkpoint and prompts are known to be good.

@@ -22,7 +22,8 @@ struct Murmur: ParsableCommand {
         version: "murmur \(Training.version)",
         subcommands: [
             TrainCommand.self, PrepareCommand.self, EvaluateCommand.self, GenerateCommand.self,
-            CheckpointCommand.self, BenchCommand.self, PlanCommand.self, DoctorCommand.self,
+            EmbedCommand.self, CheckpointCommand.self, BenchCommand.self, PlanCommand.self,
+            DoctorCommand.self,
         ])
 
     /// A message of ArgumentParser's about a value in the form that all others have: `--option: expected …, found …`.

@@ -22,24 +22,22 @@ private let root = URL(filePath: #filePath)
         for key in ConfigurationKey.all { #expect(text.contains("| `\(key.path)` |")) }
     }
 
-    @Test(arguments: [
-        "shakespeare-char", "shakespeare-llama", "gpt2-124m", "quickstart", "tests/same-bits",
-    ])
-    func configurationsOfTheRepositoryLoad(name: String) throws {
-        let path = root.appending(path: "configs/\(name).yaml").path
+    private static let names =
+        (try? FileManager.default.subpathsOfDirectory(
+            atPath: root.appending(path: "configs").path))?.filter { $0.hasSuffix(".yaml") } ?? []
+
+    @Test(arguments: names) func configurationsOfTheRepositoryLoad(name: String) throws {
+        let path = root.appending(path: "configs/\(name)").path
         let configuration = try RunConfiguration.load(file: path)
         #expect(try RunConfiguration.parse(yaml: configuration.yaml) == configuration)
-        let ranks = name == "gpt2-124m" ? [1] : [1, 2, 4]
-        for count in ranks {
-            #expect(try configuration.check(ranks: count, readsData: name != "gpt2-124m") == [])
+        // A configuration without data is there to be measured, on one rank at first.
+        let trains = !configuration.data.isEmpty
+        for count in trains ? [1, 2, 4] : [1] {
+            #expect(try configuration.check(ranks: count, readsData: trains) == [])
         }
     }
 
-    @Test func everyConfigurationIsTried() throws {
-        let names = try FileManager.default.subpathsOfDirectory(
-            atPath: root.appending(path: "configs").path)
-        #expect(names.count { $0.hasSuffix(".yaml") } == 5)
-    }
+    @Test func configurationsAreThere() { #expect(Self.names.count >= 5) }
 
     @Test func benchDividesOverTwoRanks() throws {
         let configuration = try RunConfiguration.load(

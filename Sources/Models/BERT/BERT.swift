@@ -50,7 +50,7 @@ public struct BERTBlock: Layer {
 }
 
 /// The encoder with one of its heads. Parameters bear the names of Hugging Face's.
-public final class BERT: Model {
+public final class BERT: TextEncoder {
     public let configuration: BERTConfiguration
     package let tokens: Embedding
     let positions: Embedding
@@ -153,6 +153,7 @@ public final class BERT: Model {
     }
 
     public var blockCount: Int { blocks.count }
+    public var contextLength: Int { configuration.contextLength }
 
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
         let ids = input["tokens"]  // [B, T]

@@ -29,6 +29,16 @@ extension RunConfiguration {
                 "parallelism.tensor: expected at most the \(size) symbols of the vocabulary, found "
                     + "\(parallelism.tensor)")
         }
+        if model.shape.objective == .maskedLanguageModelling, let vocabulary {
+            let mask = objective.maskToken ?? vocabulary
+            guard mask < size else {
+                throw RunError(
+                    .usage,
+                    "objective.mask_token: expected one of the model's \(size) symbols, found \(mask)"
+                        + (objective.maskToken == nil
+                            ? ", the one after the tokenizer's; set it, or model.vocabulary" : ""))
+            }
+        }
         return size
     }
 

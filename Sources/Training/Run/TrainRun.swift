@@ -67,6 +67,7 @@ public func train(
     let dataset = try communicator.together(host, on: "opening data") { () throws(RunError) in
         try configuration.openDataset()
     }
+    let symbols = try configuration.symbols(vocabulary: dataset.tokenizer.vocabularySize)
     let (source, evaluation) = try communicator.together(host, on: "checking data") {
         () throws(RunError) in
         do throws(DatasetError) {
@@ -88,7 +89,6 @@ public func train(
     try world.requireEqual(identity.digests)
 
     // Model and state.
-    let symbols = try configuration.symbols(vocabulary: dataset.tokenizer.vocabularySize)
     let model = configuration.makeModel(symbols: symbols)
     let plan = try plan(configuration, vocabulary: symbols, world: world)
     if !plan.copiesState {

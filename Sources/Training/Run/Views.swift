@@ -121,19 +121,11 @@ extension RunConfiguration {
         case labelledTokens(Int, classes: Int)
     }
 
-    private func masking(of tokenizer: Tokenizer) throws(DatasetError) -> Masking {
-        let mask = objective.maskToken ?? tokenizer.vocabularySize
-        let symbols =
-            model.shape.symbols(ofData: tokenizer.vocabularySize) ?? tokenizer.vocabularySize
-        guard mask < symbols else {
-            throw DatasetError(
-                .mismatch,
-                "objective.mask_token: expected one of the model's \(symbols) symbols, found \(mask)"
-                    + (objective.maskToken == nil
-                        ? ", the one after the tokenizer's; set it, or model.vocabulary" : ""))
-        }
-        return Masking(
-            rate: objective.maskingRate, mask: Int32(mask), symbols: tokenizer.vocabularySize,
+    private func masking(of tokenizer: Tokenizer) -> Masking {
+        Masking(
+            rate: objective.maskingRate,
+            mask: Int32(objective.maskToken ?? tokenizer.vocabularySize),
+            symbols: tokenizer.vocabularySize,
             separators: objective.wholeWords ? tokenizer.separators : nil, seed: run.seed)
     }
 }
