@@ -66,6 +66,11 @@ public struct Pass {
         return select(x, at: Tensor(integers: places, shape: [places.count, 1]), numerics)
     }
 
+    /// Of x, which every rank has whole, the tokens with which this pass goes on.
+    public func scatter(_ x: Tensor, _ numerics: Numerics) -> Tensor {
+        Tensors.scatter(x, tokens: tokens(numerics), tape: tape)
+    }
+
     /// All tokens of x, with which the pass goes on as `withAllTokens`.
     public func gather(_ x: Tensor, _ numerics: Numerics) -> Tensor {
         Tensors.gather(x, tokens: tokens(numerics), tape: tape)

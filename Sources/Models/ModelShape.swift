@@ -39,13 +39,36 @@ extension ModelShape {
 public enum SampleShape: Hashable, Sendable {
     /// So many tokens.
     case tokens(Int)
+    case image(ImageShape)
 
     /// Positions that a model works on.
     public var positions: Int {
         switch self {
         case .tokens(let count): count
+        case .image(let image): image.patches + 1
         }
     }
+}
+
+/// A square image that is cut into square patches.
+public struct ImageShape: Hashable, Sendable {
+    public let channels: Int
+    /// Side of the image in pixels, a multiple of `patch`.
+    public let size: Int
+    /// Side of a patch.
+    public let patch: Int
+
+    public init(channels: Int, size: Int, patch: Int) {
+        (self.channels, self.size, self.patch) = (channels, size, patch)
+    }
+
+    public var patches: Int {
+        let side = size / max(1, patch)
+        return side * side
+    }
+
+    /// Numbers of a patch.
+    public var patchValues: Int { channels * patch * patch }
 }
 
 /// What a model is made with, beside its shape.
@@ -142,11 +165,14 @@ extension KeyCheck {
     }
 
     /// Beyond these limits the counters of dropout's random numbers would come again.
+    ///
+    /// - Parameter name: the key that the length follows from.
     public static func dropoutLimits<Shape>(
-        _ dropout: Of<Shape, Double>, length: Of<Shape, Int>, heads: Of<Shape, Int>
+        _ dropout: Of<Shape, Double>, length: Of<Shape, Int>,
+        _ name: String = "model.context_length", heads: Of<Shape, Int>
     ) -> [Self] where Root == ShapeInRun<Shape> {
         [
-            KeyCheck(["model.context_length", "model.dropout"]) { run in
+            KeyCheck([name, "model.dropout"]) { run in
                 let (length, limit) = (run.shape[keyPath: length], AttentionDropout.positionLimit)
                 guard run.shape[keyPath: dropout] > 0, length > limit else { return nil }
                 return

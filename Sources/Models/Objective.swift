@@ -10,6 +10,7 @@ public enum ObjectiveKind: Hashable, Sendable {
     case maskedLanguageModelling
     case sequenceClassification(classes: Int)
     case tokenClassification(classes: Int)
+    case imageClassification
 
     /// For messages.
     public var name: String {
@@ -18,6 +19,7 @@ public enum ObjectiveKind: Hashable, Sendable {
         case .maskedLanguageModelling: "masked language modelling"
         case .sequenceClassification: "classification of sequences"
         case .tokenClassification: "classification of tokens"
+        case .imageClassification: "classification of images"
         }
     }
 }

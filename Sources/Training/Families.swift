@@ -6,12 +6,14 @@ public enum Family: String, Sendable, CaseIterable {
     case gpt
     case llama
     case bert
+    case vit
 
     var shape: any ModelShape.Type {
         switch self {
         case .gpt: GPTConfiguration.self
         case .llama: LlamaConfiguration.self
         case .bert: BERTConfiguration.self
+        case .vit: ViTConfiguration.self
         }
     }
 

@@ -140,6 +140,44 @@ class TokenClassifier(SequenceClassifier):
         return super().logits(model, fields)[:, 0]
 
 
+class Images(Decoder):
+    """Classes of images, whose patches are cut as the convolution sees them."""
+
+    prefix = "vit."
+    joined = (("qkv", ["q_proj", "k_proj", "v_proj"]),)
+
+    def __init__(self, **settings):
+        sizes = dict(
+            hidden_size=20, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4, image_size=12,
+            patch_size=4, num_channels=2, num_labels=5, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        self.config = transformers.ViTConfig(**{**sizes, **settings})
+        self.name = "ViTForImageClassification"
+
+    def batch(self):
+        self.pixels = torch.randn(3, self.config.num_channels, 12, 12)
+        side = self.config.patch_size
+        patches = torch.nn.functional.unfold(self.pixels, side, stride=side).transpose(1, 2)
+        return dict(patches=patches, targets=numbers(3, 1, high=self.config.num_labels)), torch.ones(3)
+
+    def logits(self, model, fields):
+        return model(self.pixels.to(model.dtype)).logits[:, None]
+
+    def rename(self, name, value):
+        # In memory the class has other names than in its files.
+        for theirs, files in (
+                ("layers.", "encoder.layer."), (".attention.qkv.", ".attention.attention.qkv."),
+                (".attention.o_proj.", ".attention.output.dense."), (".mlp.fc1.", ".intermediate.dense."),
+                (".mlp.fc2.", ".output.dense.")):
+            name = name.replace(theirs, files)
+        if name == "embeddings.cls_token":
+            return name + ".weight", value[0]
+        if name == "embeddings.position_embeddings":
+            return name + ".weight", value[0]
+        if name.endswith("projection.weight"):
+            return name, value.flatten(1)
+        return name, value
+
+
 def rope(kind, **more):
     return dict(rope_parameters=dict(rope_type=kind, rope_theta=10000.0, **more))
 
@@ -159,6 +197,8 @@ KINDS = {
     "bert_gelu_new": lambda: Encoder("BertForMaskedLM", hidden_act="gelu_new", type_vocab_size=3),
     "bert_sequences": lambda: SequenceClassifier("BertForSequenceClassification", num_labels=3),
     "bert_tokens": lambda: TokenClassifier("BertForTokenClassification", num_labels=5),
+    "vit": lambda: Images(),
+    "vit_no_bias": lambda: Images(qkv_bias=False, patch_size=3, num_channels=1, layer_norm_eps=1e-6),
     "roberta": lambda: Roberta("RobertaForMaskedLM", layer_norm_eps=1e-5),
 }
 
@@ -171,8 +211,9 @@ def ours(kind, gradients):
         for joined, parts in kind.joined:
             dotted = [f".{part}." for part in parts]
             if dotted[0] in short:
-                found[short.replace(dotted[0], f".{joined}.")] = torch.cat(
-                    [gradients[name.replace(dotted[0], part)] for part in dotted])
+                whole = torch.cat([gradients[name.replace(dotted[0], part)] for part in dotted])
+                short, value = kind.rename(short.replace(dotted[0], f".{joined}."), whole)
+                found[short] = value
                 break
             if any(part in short for part in dotted[1:]):
                 break
@@ -217,7 +258,8 @@ def main(kind, folder, expected, loads):
     if loads:
         return save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, expected)
     value.backward()
-    tensors.update({"input." + name: field.int() for name, field in fields.items()})
+    tensors.update({
+        "input." + name: field if field.is_floating_point() else field.int() for name, field in fields.items()})
     tensors.update(weights=weights, loss=value.detach()[None])
     gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     for name, gradient in ours(kind, gradients).items():

@@ -99,6 +99,7 @@ struct ReplicaRun: Sendable {
             case .gpt: makeGPT()
             case .llama: makeLlama()
             case .bert: makeBERT()
+            case .vit: makeViT()
             }
         for parameter in model.parameters where frozen.contains(parameter.name) {
             parameter.leaf.isTrainable = false
@@ -124,6 +125,13 @@ struct ReplicaRun: Sendable {
         return BERT(shape, numerics: Numerics(slices: 4), recompute: recompute)
     }
 
+    private func makeViT() -> ViT {
+        var shape = ViTConfiguration(
+            classes: 7, imageSize: 12, patchSize: 4, layers: 2, heads: 4, width: 20, inner: 53)
+        (shape.dropout, shape.channels) = (0.1, 2)
+        return ViT(shape, numerics: Numerics(slices: 4), recompute: recompute)
+    }
+
     private func makeGPT() -> GPT {
         var shape = GPTConfiguration(
             vocabulary: 61, contextLength: 16, layers: 2, heads: isOdd ? 4 : 3,
@@ -144,6 +152,7 @@ struct ReplicaRun: Sendable {
         switch family {
         case .gpt, .llama: CausalLanguageModelling()
         case .bert: Classification(of: "masked token", labelSmoothing: 0.1)
+        case .vit: Classification(of: "image")
         }
     }
 
@@ -190,6 +199,12 @@ struct ReplicaRun: Sendable {
         }
         let count = targetsOfSequence
         var fields = ["tokens": tokens(), "targets": tokens(count)]
+        if family == .vit {
+            let patches = tokens(9 * 32).integers?.map { Float($0) / 30 - 1 } ?? []
+            fields["patches"] = Tensor(patches, shape: [sequences, 9, 32])
+            let labels = tokens(count).integers?.map { $0 % 7 } ?? []
+            fields["targets"] = Tensor(integers: labels, shape: [sequences, count])
+        }
         if family == .bert {
             fields["lengths"] = Tensor(
                 integers: (0..<sequences).map { 13 - Int32($0) * 3 }, shape: [sequences])
@@ -203,7 +218,13 @@ struct ReplicaRun: Sendable {
                 [Float](repeating: 1, count: sequences * count), shape: [sequences * count]))
     }
 
-    private var targetsOfSequence: Int { family == .bert ? 4 : 13 }
+    private var targetsOfSequence: Int {
+        switch family {
+        case .gpt, .llama: 13
+        case .bert: 4
+        case .vit: 1
+        }
+    }
 }
 
 private struct Piece: Sendable {

@@ -27,3 +27,12 @@ let minimalConfiguration = """
 let sgdConfiguration = completeConfiguration.replacing(
     "name: adamw, learning_rate: 1.0e-3, beta1: 0.8, beta2: 0.99, epsilon: 1e-7",
     with: "name: sgd, learning_rate: 1.0e-3, momentum: 0.8, nesterov: true")
+
+/// The complete configuration of a model of images.
+let imageConfiguration: String = completeConfiguration.split(separator: "\n").map { line in
+    if line.hasPrefix("model:") {
+        return
+            "model: { family: vit, image_size: 12, patch_size: 4, layers: 4, heads: 4, width: 128, dropout: 0.1 }"
+    }
+    return line.hasPrefix("data:") ? "data: { images: pictures, flip: true }" : String(line)
+}.joined(separator: "\n")

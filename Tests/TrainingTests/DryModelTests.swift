@@ -41,15 +41,17 @@ import Training
         var configuration: RunConfiguration {
             get throws {
                 try RunConfiguration.parse(
-                    yaml: completeConfiguration,
-                    overrides: [
-                        "model.family=\(family.rawValue)", "model.layers=2", "model.width=24",
-                        "model.context_length=13",
-                        "model.vocabulary=\(Run.vocabulary)", "model.feed_forward=53",
-                        "precision.storage=\(storage)", "precision.loss_scale=none",
-                        "memory.recompute=\(recompute)",
-                        "parallelism.tensor=\(tensor)", "parallelism.sequence=\(scattersTokens)",
-                    ])
+                    yaml: family == .vit ? imageConfiguration : completeConfiguration,
+                    overrides: (family == .vit
+                        ? ["model.classes=\(Run.vocabulary)"]
+                        : ["model.context_length=13", "model.vocabulary=\(Run.vocabulary)"]) + [
+                            "model.family=\(family.rawValue)", "model.layers=2", "model.width=24",
+                            "model.feed_forward=53",
+                            "precision.storage=\(storage)", "precision.loss_scale=none",
+                            "memory.recompute=\(recompute)",
+                            "parallelism.tensor=\(tensor)",
+                            "parallelism.sequence=\(scattersTokens)",
+                        ])
             }
         }
 

@@ -40,7 +40,10 @@ import Training
 
     @Test(arguments: Family.allCases)
     func everyKeyIsWrittenAndReadAgain(family: Family) throws {
-        let text = Self.file(Self.llama.replacing("llama", with: family.rawValue))
+        let text =
+            family == .vit
+            ? imageConfiguration
+            : Self.file(Self.llama.replacing("llama", with: family.rawValue))
         let configuration = try RunConfiguration.parse(yaml: text)
         for key in ConfigurationKey.all(of: family) where key.section == "model" {
             let name = key.path.split(separator: ".")[1]
@@ -97,7 +100,7 @@ import Training
         #expect(masked.yaml.contains("masking_rate: 0.3"))
         #expect(try RunConfiguration.parse(yaml: masked.yaml) == masked)
         let classified = try RunConfiguration.parse(
-            yaml: Self.file("\(Self.bert), head: sequence_classification, classes: 3"))
+            yaml: Self.file("\(Self.bert), head: sequence_classification, labels: 3"))
         #expect(!classified.yaml.contains("masking_rate"))
         for (model, objective) in [
             (Self.llama, "causal language modelling"),
@@ -112,6 +115,29 @@ import Training
         #expect(
             problems("\(Self.bert), variant: roberta, head: sequence_classification") == [
                 "x.yaml:2: model.variant: expected bert where model.head is sequence_classification, found roberta"
+            ])
+    }
+
+    @Test func imagesHaveKeysOfTheirOwn() {
+        let vit = "family: vit, layers: 2, heads: 4, width: 32, image_size: 12"
+        #expect(
+            problems("\(vit), patch_size: 5")
+                == [
+                    "x.yaml:2: model.image_size: expected a multiple of model.patch_size (5), found 12"
+                ])
+        #expect(
+            problems("\(vit), patch_size: 4", ["data.text=[a.txt]"]) == [
+                "--set: data.text: expected no text where the model is made for classification of images, "
+                    + "found a list"
+            ])
+        #expect(
+            problems(Self.llama, ["data.flip=true"]) == [
+                "--set: data.flip: expected no flip where the model is made for causal language modelling, "
+                    + "found true"
+            ])
+        #expect(
+            problems("\(vit), patch_size: 4", ["data.labels=a.npy"]) == [
+                "--set: data.labels: expected data.images beside it, found a.npy alone"
             ])
     }
 

@@ -22,9 +22,12 @@ extension RunConfiguration.Model {
 
 extension ConfigurationKey {
     /// Those that a run of a GPT has: without the keys of other objectives.
-    static let ofGPT = all(of: .gpt).filter { !isOfMasking($0.path) }
-
-    static func isOfMasking(_ path: String) -> Bool {
-        ["objective.masking_rate", "objective.mask_token", "objective.whole_words"].contains(path)
+    static let ofGPT = all(of: .gpt).filter { key in
+        let others = [
+            "objective.masking_rate", "objective.mask_token", "objective.whole_words",
+            "data.images", "data.labels", "data.validation_images", "data.validation_labels",
+            "data.crop_padding", "data.flip", "data.image_mean", "data.image_deviation",
+        ]
+        return !others.contains(key.path)
     }
 }

@@ -2,6 +2,8 @@
 package enum HuggingFaceFile {
     package static let configuration = "config.json"
     package static let tokenizer = "tokenizer.json"
+    /// How images are prepared.
+    package static let preprocessor = "preprocessor_config.json"
     static let weights = "model.safetensors"
     static let index = "model.safetensors.index.json"
 

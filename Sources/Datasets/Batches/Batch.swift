@@ -49,6 +49,8 @@ public struct Batch: Sendable, Equatable {
         public static let targets = "targets"
         /// Tokens of each sequence that exist [B]; padding follows them.
         public static let lengths = "lengths"
+        /// Numbers of an image's patches [B, N, channels · patch · patch].
+        public static let patches = "patches"
         /// Positions that have a target [B, K], none twice in a row; −1 where there are fewer.
         public static let places = "places"
     }

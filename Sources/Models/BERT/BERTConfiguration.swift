@@ -71,8 +71,8 @@ extension BERTConfiguration: ModelShape {
                 "What the model predicts: masked tokens, a class for the sequence, or one for each token."
             ),
             Key(
-                "model.classes", \.classes, .integer(1...1_048_576), resume: .never,
-                "Classes of a classification."),
+                "model.labels", \.classes, .integer(1...1_048_576), resume: .never,
+                "Classes of sequences or tokens."),
             Key(
                 "model.variant", \.variant, .choice, resume: .never,
                 "What Hugging Face folders take it for: `roberta` has its own names."),

@@ -46,6 +46,17 @@ public func select(
     }
 }
 
+/// The tokens that belong here, of a tensor that every rank has whole; where they all are here, the tensor itself. The
+/// other way round it is `gather`.
+public func scatter(_ input: Tensor, tokens: TokenSlices, tape: Tape?) -> Tensor {
+    guard !tokens.isLocal else { return input }
+    let span = Trace.begin(.forward)
+    defer { span.end() }
+    return tape.record(tokens.scattered(input), inputs: [input]) { upstream, backward in
+        backward.add(tokens.gathered(upstream.gradient), to: input)
+    }
+}
+
 /// Every token on every rank; where they all are here already, the tensor itself.
 public func gather(_ input: Tensor, tokens: TokenSlices, tape: Tape?) -> Tensor {
     guard !tokens.isLocal else { return input }

@@ -76,6 +76,19 @@ extension KeyCheck<RunConfiguration> {
             return "expected data.train and data.validation together, found "
                 + (data.train.isEmpty ? "data.validation alone" : "data.train alone")
         },
+        ConfigurationCheck(["data.labels", "data.images"]) { configuration in
+            let data = configuration.data
+            guard data.images == nil, let labels = data.labels else { return nil }
+            return "expected data.images beside it, found \(labels.shortened) alone"
+        },
+        ConfigurationCheck(["data.validation_labels", "data.validation_images"]) {
+            configuration in
+            let data = configuration.data
+            guard data.validationImages == nil, let labels = data.validationLabels else {
+                return nil
+            }
+            return "expected data.validation_images beside it, found \(labels.shortened) alone"
+        },
     ]
 }
 
@@ -94,10 +107,13 @@ extension RunConfiguration {
         var problems: [ConfigurationError.Problem] = []
         if let problem = problem(ranks: ranks) { problems.append(problem) }
         if readsData && data.isEmpty {
+            let isText = model.shape.objective != .imageClassification
             problems.append(
                 .init(
-                    key: "data.text",
-                    message: "expected text, or train and validation shards, found neither"))
+                    key: isText ? "data.text" : "data.images",
+                    message: isText
+                        ? "expected text, or train and validation shards, found neither"
+                        : "expected a folder or an array of images, found none"))
         }
         guard problems.isEmpty else {
             throw ConfigurationError(file: file, problems: problems)

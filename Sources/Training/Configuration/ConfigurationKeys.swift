@@ -94,6 +94,37 @@ extension Key<RunConfiguration> {
         ConfigurationKey(
             "data.cache", \.data.cache, .path, resume: .free,
             "Folder that keeps the shards made from `data.text`."),
+        ConfigurationKey(
+            "data.images", \.data.images, .automatic(.path), resume: .override,
+            "Images to train on: a folder with a folder of PNG or JPEG files for each class, or an array (`.npy`, IDX) beside `data.labels`; `auto`: none."
+        ),
+        ConfigurationKey(
+            "data.labels", \.data.labels, .automatic(.path), resume: .override,
+            "Array of the classes of `data.images`, whole numbers from 0; `auto`: its folders tell."
+        ),
+        ConfigurationKey(
+            "data.validation_images", \.data.validationImages, .automatic(.path),
+            resume: .override,
+            "Images of the validation split; `auto`: the part `data.validation_fraction` of `data.images`, drawn by their numbers, always the same."
+        ),
+        ConfigurationKey(
+            "data.validation_labels", \.data.validationLabels, .automatic(.path),
+            resume: .override, "Their classes, as `data.labels`."),
+        ConfigurationKey(
+            "data.crop_padding", \.data.cropPadding, .integer(0...4096), resume: .override,
+            "Pixels of zeros around an image, of which training crops at random."),
+        ConfigurationKey(
+            "data.flip", \.data.flips, .boolean, resume: .override,
+            "Whether training mirrors half of the images, drawn anew in each epoch."),
+        ConfigurationKey(
+            "data.image_mean", \.data.imageMean,
+            .number(from: .including(-1000), to: .including(1000)),
+            resume: .override,
+            "What is taken from each number of an image, which are 0 to 1 in 8-bit files."),
+        ConfigurationKey(
+            "data.image_deviation", \.data.imageDeviation,
+            .number(from: .excluding(0), to: .including(1000)), resume: .override,
+            "What the rest is divided by."),
     ]
 
     private static let batchKeys = [

@@ -96,9 +96,17 @@ extension ObjectiveKind {
         switch key {
         case "objective.masking_rate", "objective.mask_token", "objective.whole_words":
             self == .maskedLanguageModelling
+        case _ where ObjectiveKind.imageKeys.contains(key): self == .imageClassification
+        case "data.text", "data.tokenizer", "data.train", "data.validation", "data.cache":
+            self != .imageClassification
         default: true
         }
     }
+
+    private static let imageKeys: Set = [
+        "data.images", "data.labels", "data.validation_images", "data.validation_labels",
+        "data.crop_padding", "data.flip", "data.image_mean", "data.image_deviation",
+    ]
 }
 
 extension RunConfiguration.Optimizer.Name {

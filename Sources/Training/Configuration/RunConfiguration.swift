@@ -78,10 +78,24 @@ public struct RunConfiguration: Sendable, Equatable {
         public var validation: [String] = []
         /// Folder of the shards made from `text`.
         public var cache = DatasetCache.defaultFolder
+        /// Images to train on: a folder with a folder for each class, or an array beside `labels`.
+        public var images: String?
+        public var labels: String?
+        /// nil: a part of `images` is held out.
+        public var validationImages: String?
+        public var validationLabels: String?
+        /// Pixels of zeros around an image, of which training crops at random.
+        public var cropPadding = 0
+        /// Whether training mirrors half of the images.
+        public var flips = false
+        public var imageMean = 0.5
+        public var imageDeviation = 0.5
 
         public init() {}
 
-        public var isEmpty: Bool { text.isEmpty && train.isEmpty && validation.isEmpty }
+        public var isEmpty: Bool {
+            text.isEmpty && train.isEmpty && validation.isEmpty && images == nil
+        }
     }
 
     public struct Batch: Sendable, Equatable {

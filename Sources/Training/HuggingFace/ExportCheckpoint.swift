@@ -28,21 +28,25 @@ public func exportCheckpoint(
     let reader = found.reader
     let identity = reader.progress.identity
     let configuration = try reader.configuration()
-    let tokenizer = try? Tokenizer(json: Array(identity.tokenizer.utf8), name: "tokenizer.json")
-    let symbols = try configuration.symbols(vocabulary: tokenizer?.vocabularySize)
+    let vocabulary = try? Vocabulary(json: identity.tokenizer, name: "tokenizer.json")
+    let symbols = try configuration.symbols(ofData: vocabulary?.count)
     let model = configuration.makeModel(symbols: symbols)
 
     let passedOn = try PassedOnFiles(besides: reader.path, run: identity.run)
-    let end = tokenizer?.endOfText
-    let endID = end.map { JSONValue.integer(Int($0)) } ?? .null
     let shape = try configuration.model.huggingFaceShape(vocabulary: symbols)
-    let settings = shape.configurationFile(
-        tokenIDs: passedOn?.tokenIDs ?? ["bos_token_id": endID, "eos_token_id": endID])
-    var texts = [(name: HuggingFaceFile.configuration, bytes: Array(settings.utf8))]
-    if let tokenizer {
+    var (end, members): (Int?, [String: JSONValue]) = (nil, [:])
+    var texts: [(name: String, bytes: [UInt8])] = []
+    switch vocabulary {
+    case .tokens(let tokenizer):
+        end = tokenizer.endOfText
+        let id = end.map { JSONValue.integer($0) } ?? .null
+        members = ["bos_token_id": id, "eos_token_id": id]
         texts += tokenizer.huggingFaceFiles(
             contextLength: configuration.model.shape.sample.positions)
-    } else {
+    case .classes(let names):
+        members = HuggingFaceConfiguration.labels(names.count, names: names)
+        texts.append((HuggingFaceFile.preprocessor, Array(configuration.preprocessorFile.utf8)))
+    case nil:
         // It came with an import, and goes out as it came in.
         texts.append((HuggingFaceFile.tokenizer, Array(identity.tokenizer.utf8)))
         notes.append(
@@ -51,6 +55,8 @@ public func exportCheckpoint(
                     ? "; what stood beside it is to be copied, as the run directory has nothing of it"
                     : ", and so are its settings"))
     }
+    let settings = shape.configurationFile(members.merging(passedOn?.members ?? [:]) { $1 })
+    texts.insert((HuggingFaceFile.configuration, Array(settings.utf8)), at: 0)
     if let passedOn {
         notes += passedOn.notes
         let more = passedOn.files.filter { $0.name != HuggingFaceFile.configuration }
@@ -67,5 +73,23 @@ public func exportCheckpoint(
         return (try export.write(reader, to: output), notes)
     } catch {
         throw RunError(error)
+    }
+}
+
+extension RunConfiguration {
+    /// What transformers' image processor does of what ours does: size and normalisation.
+    fileprivate var preprocessorFile: String {
+        guard case .image(let image) = model.shape.sample else { return "{}\n" }
+        func repeated(_ number: Double) -> JSONValue {
+            .array(Array(repeating: .number(number), count: image.channels))
+        }
+        let members: [String: JSONValue] = [
+            "do_normalize": .bool(true), "do_rescale": .bool(true), "do_resize": .bool(true),
+            "image_mean": repeated(data.imageMean), "image_std": repeated(data.imageDeviation),
+            "image_processor_type": .string("ViTImageProcessor"), "resample": .integer(2),
+            "rescale_factor": .number(1 / 255.0),
+            "size": .object(["height": .integer(image.size), "width": .integer(image.size)]),
+        ]
+        return JSONValue.object(members).json + "\n"
     }
 }

@@ -3,6 +3,7 @@
 
 import Checkpointing
 import Datasets
+import Files
 import Foundation
 import Kernels
 import Layers
@@ -26,17 +27,23 @@ public func importCheckpoint(
     let folder = try checkpointing { () throws(CheckpointError) in try HuggingFaceFolder(path) }
     let file = try ModelConfigurationFile(folder)
     var notes: [String] = []
-    let stock = try ImportedTokenizer(folder)
+    let stock = try ImportedVocabulary(folder, file)
     let passedOn = PassedOnFiles(of: folder)
     let dataset = try openDataset(given, &notes)
-    let tokenizer = try choose(dataset?.tokenizer, stock, path: path, &notes)
-    let configuration = try configure(file, given, directory, tokenizer)
+    let vocabulary = try choose(dataset?.vocabulary, stock, path: path, &notes)
+    var configuration = try configure(file, given, directory, vocabulary)
+    if given == nil, folder.has(HuggingFaceFile.preprocessor) {
+        let members = try checkpointing { () throws(CheckpointError) in
+            try folder.members(of: HuggingFaceFile.preprocessor)
+        }
+        configuration.takeNormalisation(members, &notes)
+    }
     if let given, given.run.directory != directory {
         notes.append("train it with --set run.directory=\(directory)")
     }
     notes += file.choices(in: configuration.model.shape)
     let symbols = try configuration.symbols(
-        vocabulary: tokenizer?.vocabularySize ?? file.shape.vocabulary)
+        ofData: vocabulary?.count ?? file.shape.vocabulary)
     let model = configuration.makeModel(symbols: symbols)
     let shape = try configuration.model.huggingFaceShape(vocabulary: symbols)
     let tensors = HuggingFaceTensors(shape.weightMap, of: model.parameters)
@@ -46,7 +53,7 @@ public func importCheckpoint(
 
     notes += weights.notes
     // With a tokenizer of other data, the folder's ids mean nothing.
-    let keepsFiles = tokenizer == nil || stock.known != nil
+    let keepsFiles = vocabulary == nil || stock.known != nil
     if keepsFiles { notes += passedOn.notes }
 
     // They read the weights: what is wrong with a folder is told before there is a run directory.
@@ -61,8 +68,8 @@ public func importCheckpoint(
             .usage, "\(directory): expected no earlier run, found one; name another run directory")
     }
     let identity = configuration.identity(
-        tokenizer: tokenizer.map { String(decoding: $0.json(), as: UTF8.self) } ?? stock.text,
-        tokenizerDigest: tokenizer?.digest ?? ContentDigest.hexadecimal(stock.text),
+        tokenizer: vocabulary?.json ?? stock.text,
+        tokenizerDigest: vocabulary?.digest ?? ContentDigest.hexadecimal(stock.text),
         datasetDigest: dataset?.fingerprint ?? "none")
     // The checkpoint is last, and makes the run: what ends an import before leaves none.
     try write(configuration.yaml, to: "\(directory)/configuration.yaml")
@@ -82,14 +89,19 @@ public func importCheckpoint(
         path: saved, parameterCount: model.parameterCount, notes: notes)
 }
 
-/// What a folder has for a tokenizer.
-private struct ImportedTokenizer {
+/// What a folder has for a tokenizer, or for the names of classes.
+private struct ImportedVocabulary {
     /// nil where it has none of a kind that this version knows.
-    let known: Tokenizer?
+    let known: Vocabulary?
     /// What a checkpoint keeps in its place.
     let text: String
 
-    init(_ folder: HuggingFaceFolder) throws(RunError) {
+    init(_ folder: HuggingFaceFolder, _ file: ModelConfigurationFile) throws(RunError) {
+        if let classes = file.classes {
+            let vocabulary = Vocabulary.classes(classes)
+            (known, text) = (vocabulary, vocabulary.json)
+            return
+        }
         // Every character that Unicode assigns fits. Another program's vocabulary may be larger; it is
         // kept, not read.
         let limit = 1 << 22
@@ -98,7 +110,8 @@ private struct ImportedTokenizer {
                 try folder.bytes(of: Tokenizer.exportedName, limit: limit)
             }
             do throws(DatasetError) {
-                known = try Tokenizer(json: bytes, name: "\(folder.path)/\(Tokenizer.exportedName)")
+                known = .tokens(
+                    try Tokenizer(json: bytes, name: "\(folder.path)/\(Tokenizer.exportedName)"))
             } catch {
                 throw RunError(.checkpoint, error.message)
             }
@@ -123,13 +136,13 @@ private struct ImportedTokenizer {
             return
         }
         let own = try? Tokenizer(json: bytes, name: HuggingFaceFile.tokenizer)
-        known = own ?? Tokenizer(huggingFace: bytes)
+        known = (own ?? Tokenizer(huggingFace: bytes)).map { .tokens($0) }
     }
 }
 
 private func openDataset(
     _ given: RunConfiguration?, _ notes: inout [String]
-) throws(RunError) -> PreparedDataset? {
+) throws(RunError) -> RunData? {
     guard let given, !given.data.isEmpty else {
         notes.append(
             "no data were named: training goes on with --resume and --override data"
@@ -139,38 +152,44 @@ private func openDataset(
     return try given.openDataset()
 }
 
-/// The tokenizer of the run: that of its data, which must be the folder's where both are known.
+/// The vocabulary of the run: that of its data, which must be the folder's where both are known.
 private func choose(
-    _ tokenizer: Tokenizer?, _ stock: ImportedTokenizer, path: String, _ notes: inout [String]
-) throws(RunError) -> Tokenizer? {
-    if let tokenizer, let known = stock.known, known.digest != tokenizer.digest {
+    _ data: Vocabulary?, _ stock: ImportedVocabulary, path: String, _ notes: inout [String]
+) throws(RunError) -> Vocabulary? {
+    if let data, let known = stock.known, known.digest != data.digest {
+        let word =
+            switch data {
+            case .tokens: "tokenizer"
+            case .classes: "classes"
+            }
         throw RunError(
             .checkpoint,
-            "\(path): tokenizer: expected \(tokenizer.digest) as the data have it, found "
-                + known.digest)
+            "\(path): \(word): expected \(data.digest) as the data have it, found \(known.digest)")
     }
     if stock.known == nil {
-        notes.append(
-            tokenizer.map {
+        if case .tokens(let tokenizer) = data {
+            notes.append(
                 "\(path) has no tokenizer of a kind that this version knows; the run has that of its "
-                    + "data, \($0.kind.rawValue)"
-            }
-                ?? "\(path) has no tokenizer of a kind that this version knows: generate, evaluate and "
-                + "train need one")
+                    + "data, \(tokenizer.kind.rawValue)")
+        } else {
+            notes.append(
+                "\(path) has no tokenizer of a kind that this version knows: generate, evaluate and "
+                    + "train need one")
+        }
     }
-    return tokenizer ?? stock.known
+    return data ?? stock.known
 }
 
 /// The configuration to save: the given one, compared with the folder's, or one made from it.
 private func configure(
     _ file: ModelConfigurationFile, _ given: RunConfiguration?, _ directory: String,
-    _ tokenizer: Tokenizer?
+    _ vocabulary: Vocabulary?
 ) throws(RunError) -> RunConfiguration {
     var configuration: RunConfiguration
     if let given {
         configuration = given
-        let vocabulary = given.model.shape.symbols(ofData: tokenizer?.vocabularySize)
-        let differences = file.differences(from: given.model.shape, vocabulary: vocabulary)
+        let symbols = given.model.shape.symbols(ofData: vocabulary?.count)
+        let differences = file.differences(from: given.model.shape, vocabulary: symbols)
         guard differences.isEmpty else {
             throw RunError(.usage, problems: differences)
         }
@@ -178,8 +197,10 @@ private func configure(
         configuration = RunConfiguration(
             run: .init(directory: directory, steps: 1000), model: .init(file.shape),
             batch: .init(sequences: 8, microBatch: 1), optimizer: .init(learningRate: 3e-5))
-        if let tokenizer { configuration.data.tokenizer = tokenizer.kind }
-        let size = tokenizer?.vocabularySize ?? 0
+        if case .tokens(let tokenizer) = vocabulary {
+            configuration.data.tokenizer = tokenizer.kind
+        }
+        let size = vocabulary?.count ?? 0
         guard size <= file.shape.vocabulary ?? size else {
             throw RunError(
                 .checkpoint,
@@ -188,7 +209,7 @@ private func configure(
         }
     }
     configuration.run.directory = directory
-    if configuration.model.shape.vocabulary == nil, tokenizer == nil {
+    if configuration.model.shape.vocabulary == nil, vocabulary == nil {
         configuration.model.shape.vocabulary = file.shape.vocabulary
     }
     do throws(ConfigurationError) {
@@ -199,6 +220,27 @@ private func configure(
 }
 
 extension RunConfiguration {
+    /// Mean and deviation of images, where they are the same in each channel.
+    fileprivate mutating func takeNormalisation(
+        _ members: [String: JSONValue], _ notes: inout [String]
+    ) {
+        guard case .image = model.shape.sample else { return }
+        func number(_ key: String) -> Double? {
+            guard case .array(let list) = members[key] ?? .null, let first = list.first?.double,
+                list.allSatisfy({ $0.double == first })
+            else { return nil }
+            return first
+        }
+        guard let mean = number("image_mean"), let deviation = number("image_std"), deviation > 0
+        else {
+            return notes.append(
+                "\(HuggingFaceFile.preprocessor) normalises otherwise than by one mean and one deviation for "
+                    + "all channels; data.image_mean and data.image_deviation are \(data.imageMean) and "
+                    + "\(data.imageDeviation)")
+        }
+        (data.imageMean, data.imageDeviation) = (mean, deviation)
+    }
+
     /// What identifies a run that starts from somebody else's weights.
     fileprivate func identity(
         tokenizer: String, tokenizerDigest: String, datasetDigest: String

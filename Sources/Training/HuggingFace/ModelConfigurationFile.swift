@@ -11,6 +11,8 @@ struct ModelConfigurationFile {
     let shape: any HuggingFaceShape
     /// Whether the output projection is the token table.
     let isTied: Bool
+    /// Names of the classes of images, in the order of their numbers; nil where the model reads texts.
+    let classes: [String]?
 
     /// Throws everything in it that this version has no model for, one line a key.
     init(_ folder: HuggingFaceFolder) throws(RunError) {
@@ -26,8 +28,23 @@ struct ModelConfigurationFile {
         } catch {
             throw RunError(.checkpoint, problems: error.problems.map { "\(path): \($0)" })
         }
+        classes =
+            shape.objective == .imageClassification
+            ? ModelConfigurationFile.classes(members, count: shape.vocabulary ?? 0) : nil
         isTied = members["tie_word_embeddings"].map { $0 != .bool(false) } ?? shape.tiesByDefault
         self.path = path
+    }
+
+    private static func classes(_ members: [String: JSONValue], count: Int) -> [String] {
+        var names: [String: JSONValue] = [:]
+        if case .object(let object) = members["id2label"] ?? .null { names = object }
+        return (0..<count).map { number in
+            if case .string(let name) = names["\(number)"] ?? .null {
+                name
+            } else {
+                "LABEL_\(number)"
+            }
+        }
     }
 
     /// The shape of the family that `model_type` names.
@@ -90,9 +107,10 @@ extension HuggingFaceShape {
 extension HuggingFaceShape {
     /// `config.json` for transformers, a key a line.
     ///
-    /// - Parameter tokenIDs: keys of special tokens; what is missing has the default of the model's own class.
-    func configurationFile(tokenIDs: [String: JSONValue]) -> String {
-        let members = huggingFace().merging(tokenIDs) { _, id in id }
+    /// - Parameter more: keys of special tokens, or the names of classes; what is missing has the default of the model's
+    ///   own class.
+    func configurationFile(_ more: [String: JSONValue]) -> String {
+        let members = huggingFace().merging(more) { _, given in given }
         let lines = members.sorted { $0.key < $1.key }.map { "  \($0.key.json): \($0.value.json)" }
         return "{\n\(lines.joined(separator: ",\n"))\n}\n"
     }

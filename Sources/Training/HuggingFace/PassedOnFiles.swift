@@ -11,8 +11,7 @@ struct PassedOnFiles {
     static let generation = "generation_config.json"
     private static let names = [
         HuggingFaceFile.configuration, generation, "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
+        "special_tokens_map.json", "added_tokens.json", HuggingFaceFile.preprocessor,
     ]
 
     private(set) var files: [(name: String, bytes: [UInt8])] = []
@@ -62,16 +61,23 @@ struct PassedOnFiles {
         }
     }
 
-    /// The ids of special tokens that the folder's `config.json` gives: numbers, lists of them or null.
-    var tokenIDs: [String: JSONValue] {
-        ["bos_token_id", "eos_token_id", "pad_token_id"].reduce(into: [:]) { ids, key in
+    /// What the folder's `config.json` says of special tokens (numbers, lists of them or null) and of the names of
+    /// classes.
+    var members: [String: JSONValue] {
+        var members: [String: JSONValue] = [:]
+        for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
             switch configuration[key] {
-            case .null: ids[key] = .null
-            case .integer(let id): ids[key] = .integer(id)
-            case .array(let list) where list.allSatisfy({ $0.int != nil }): ids[key] = .array(list)
+            case .null: members[key] = .null
+            case .integer(let id): members[key] = .integer(id)
+            case .array(let list) where list.allSatisfy({ $0.int != nil }):
+                members[key] = .array(list)
             default: break
             }
         }
+        for key in ["id2label", "label2id"] {
+            if case .object(let names) = configuration[key] { members[key] = .object(names) }
+        }
+        return members
     }
 
     private static func path(in directory: String, run: String) -> String {

@@ -148,9 +148,15 @@ extension RunConfiguration {
         }
         guard !data.isEmpty else {
             throw RunError(
-                .usage, "model.vocabulary: expected a size where there is no data, found none")
+                .usage,
+                "\(model.shape.objective == .imageClassification ? "model.classes" : "model.vocabulary"): "
+                    + "expected a size where there is no data, found none")
         }
-        let size = try openDataset().tokenizer.vocabularySize
-        return (size, "the tokenizer of the data, which was opened for it")
+        switch try openDataset().vocabulary {
+        case .tokens(let tokenizer):
+            return (tokenizer.vocabularySize, "the tokenizer of the data, which was opened for it")
+        case .classes(let names):
+            return (names.count, "the classes of the data, which were opened for it")
+        }
     }
 }

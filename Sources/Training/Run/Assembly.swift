@@ -10,27 +10,33 @@ import Parallelism
 import Tensors
 
 extension RunConfiguration {
-    /// Symbols of the model.
+    /// Symbols of the model, or classes of images.
     ///
-    /// - Parameter vocabulary: the tokenizer's; `model.vocabulary`, where given, must hold it.
-    func symbols(vocabulary: Int?) throws(RunError) -> Int {
-        guard let size = model.shape.symbols(ofData: vocabulary) else {
+    /// - Parameter data: those of the data; what the configuration gives must hold them.
+    func symbols(ofData data: Int?) throws(RunError) -> Int {
+        let isText =
+            switch model.shape.sample {
+            case .tokens: true
+            case .image: false
+            }
+        let (key, kind) =
+            isText
+            ? ("model.vocabulary", "the tokenizer's") : ("model.classes", "the data's")
+        guard let size = model.shape.symbols(ofData: data) else {
             throw RunError(
-                .usage, "model.vocabulary: expected a size where there is no data, found none")
+                .usage, "\(key): expected a size where there is no data, found none")
         }
-        if let vocabulary, size < vocabulary {
-            throw RunError(
-                .usage,
-                "model.vocabulary: expected at least the tokenizer's \(vocabulary), found \(size)")
+        if let data, size < data {
+            throw RunError(.usage, "\(key): expected at least \(kind) \(data), found \(size)")
         }
-        guard size >= parallelism.tensor else {
+        guard !isText || size >= parallelism.tensor else {
             throw RunError(
                 .usage,
                 "parallelism.tensor: expected at most the \(size) symbols of the vocabulary, found "
                     + "\(parallelism.tensor)")
         }
-        if model.shape.objective == .maskedLanguageModelling, let vocabulary {
-            let mask = objective.maskToken ?? vocabulary
+        if model.shape.objective == .maskedLanguageModelling, let data {
+            let mask = objective.maskToken ?? data
             guard mask < size else {
                 throw RunError(
                     .usage,
@@ -60,6 +66,7 @@ extension RunConfiguration {
         case .maskedLanguageModelling: classification(of: "masked token")
         case .sequenceClassification: classification(of: "sequence")
         case .tokenClassification: classification(of: "token")
+        case .imageClassification: classification(of: "image")
         }
     }
 
@@ -100,40 +107,6 @@ extension RunConfiguration {
             learningRate: optimizer.learningRate, warmupSteps: schedule.warmupSteps,
             decay: schedule.decay, decaySteps: schedule.decaySteps,
             finalRatio: schedule.finalRatio)
-    }
-
-    /// Opens the data, which text is turned into on first use.
-    func openDataset() throws(RunError) -> PreparedDataset {
-        do throws(DatasetError) {
-            guard data.text.isEmpty else {
-                return try DatasetCache.dataset(
-                    text: data.text, tokenizer: data.tokenizer,
-                    validationFraction: data.validationFraction, cache: data.cache)
-            }
-            return try PreparedDataset(train: data.train, validation: data.validation)
-        } catch {
-            throw RunError(error)
-        }
-    }
-
-    /// Opens the data for somebody who only reads them: what the cache does not have of a text, or has damaged, is
-    /// made in `scratch`.
-    func openDataset(makingIn scratch: ScratchFolder) throws(RunError) -> PreparedDataset {
-        guard !data.text.isEmpty else { return try openDataset() }
-        if let existing = try? soundCache() { return existing }
-        try scratch.requireParent()
-        var configuration = self
-        configuration.data.cache = scratch.path
-        return try configuration.openDataset()
-    }
-
-    /// What the cache has of the text, its validation split read through; nil where it has nothing.
-    private func soundCache() throws(DatasetError) -> PreparedDataset? {
-        let existing = try DatasetCache.existing(
-            text: data.text, tokenizer: data.tokenizer,
-            validationFraction: data.validationFraction, cache: data.cache)
-        try existing?.validation?.verify()
-        return existing
     }
 
     /// The type in which weights and activations are stored.

@@ -98,7 +98,7 @@ public func bench(
 ) throws(RunError) -> BenchResult {
     _ = try checkLayout(configuration, world: world, readsData: false)
     try configuration.startThreads(world)
-    let symbols = try configuration.symbols(vocabulary: nil)
+    let symbols = try configuration.symbols(ofData: nil)
     let model = configuration.makeModel(symbols: symbols)
     let replica = try configuration.makeReplica(of: model, world: world)
     try communicating { () throws(CommunicationError) in
@@ -227,7 +227,7 @@ private func assemble(
 ) throws(RunError) -> BenchResult {
     let stepSeconds = median(times.seconds)
     let tokens = Double(configuration.batch.sequences * configuration.model.shape.sample.positions)
-    let work = TokenWork(configuration, vocabulary: try configuration.symbols(vocabulary: nil))
+    let work = TokenWork(configuration, vocabulary: try configuration.symbols(ofData: nil))
     let flops = work.flops * tokens / stepSeconds
     let limit = median(times.peaks)
     let rate = times.rates.isEmpty ? nil : median(times.rates)

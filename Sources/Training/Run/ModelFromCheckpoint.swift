@@ -13,7 +13,8 @@ import Tensors
 /// A trained model with what it was trained with.
 public struct TrainedModel {
     public let model: any Model
-    public let tokenizer: Tokenizer
+    /// What its numbers mean.
+    public let vocabulary: Vocabulary
     public let configuration: RunConfiguration
     /// Completed steps.
     public let step: Int
@@ -67,8 +68,8 @@ public struct TrainedModel {
         configuration.parallelism.tensor = 1
         self.configuration = configuration
         do throws(DatasetError) {
-            tokenizer = try Tokenizer(
-                json: Array(identity.tokenizer.utf8), name: "\(reader.path)/tokenizer.json")
+            vocabulary = try Vocabulary(
+                json: identity.tokenizer, name: "\(reader.path)/tokenizer.json")
         } catch {
             // A sound checkpoint has what was saved: another program's, where it was imported.
             throw RunError(
@@ -80,7 +81,7 @@ public struct TrainedModel {
         step = reader.progress.step
         namesCache = overrides.contains { $0.hasPrefix("data.cache=") }
         model = configuration.makeModel(
-            symbols: try configuration.symbols(vocabulary: tokenizer.vocabularySize))
+            symbols: try configuration.symbols(ofData: vocabulary.count))
         let weights = model.parameters.map { (name: $0.name, shape: $0.spec.shape) }
         try checkpointing { () throws(CheckpointError) in try reader.requireModel(of: weights) }
         var state: [StateTensor] = []
@@ -119,7 +120,7 @@ public struct TrainedModel {
     /// The loss over the whole validation split. Text that nobody has turned into tokens yet is, in a folder that is
     /// removed again. Collective over `world`.
     public func evaluate(world: World) throws(RunError) -> EvaluationResult {
-        let (configuration, tokenizer) = (configuration, tokenizer)
+        let (configuration, vocabulary) = (configuration, vocabulary)
         let objective = configuration.makeObjective()
         try configuration.startThreads(world)
         // One name for all, so that the ranks of a host make it once.
@@ -132,11 +133,11 @@ public struct TrainedModel {
             let dataset =
                 try namesCache
                 ? configuration.openDataset() : configuration.openDataset(makingIn: scratch)
-            guard dataset.tokenizer.digest == tokenizer.digest else {
+            guard dataset.vocabulary.digest == vocabulary.digest else {
                 throw RunError(
                     .data,
-                    "data: expected tokens of the checkpoint's tokenizer \(tokenizer.digest), "
-                        + "found \(dataset.tokenizer.digest)")
+                    "data: expected \(dataset.vocabulary.words) \(vocabulary.digest), found "
+                        + dataset.vocabulary.digest)
             }
             let batches: (any EvaluationSource)?
             do throws(DatasetError) {
@@ -159,4 +160,27 @@ public struct TrainedModel {
 
     /// What the objective calls a target.
     public var targetName: String { configuration.makeObjective().target }
+}
+
+extension TrainedModel {
+    /// The tokenizer, of a model of texts. Throws where its numbers mean something else.
+    func tokenizer() throws(RunError) -> Tokenizer {
+        guard case .tokens(let tokenizer) = vocabulary else {
+            throw RunError(
+                .usage,
+                "model.family: expected one that reads texts, found "
+                    + configuration.model.family.rawValue)
+        }
+        return tokenizer
+    }
+}
+
+extension Vocabulary {
+    /// For messages about a checkpoint's.
+    fileprivate var words: String {
+        switch self {
+        case .tokens: "tokens of the checkpoint's tokenizer"
+        case .classes: "the checkpoint's classes"
+        }
+    }
 }

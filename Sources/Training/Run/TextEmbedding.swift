@@ -57,6 +57,7 @@ extension TrainedModel {
         of text: String, number: Int, limit: Int
     ) throws(RunError) -> [Int32] {
         let place = "text \(number + 1)"
+        let tokenizer = try tokenizer()
         let ids: [Int32]
         do throws(DatasetError) {
             ids = try tokenizer.encode(text)

@@ -29,6 +29,7 @@ extension TrainedModel {
     public func requireText(_ prompt: String) throws(RunError) { _ = try encoded(prompt) }
 
     private func encoded(_ prompt: String) throws(RunError) -> [Int32] {
+        let tokenizer = try tokenizer()
         let ids: [Int32]
         do throws(DatasetError) {
             ids = try tokenizer.encode(prompt)
@@ -53,6 +54,7 @@ extension TrainedModel {
                 "model.family: expected one that continues texts, found "
                     + configuration.model.family.rawValue)
         }
+        let tokenizer = try tokenizer()
         var texts: [GeneratedText] = []
         var ids: [[Int32]] = []
         for prompt in prompts {

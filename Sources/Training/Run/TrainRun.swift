@@ -67,12 +67,12 @@ public func train(
     let dataset = try communicator.together(host, on: "opening data") { () throws(RunError) in
         try configuration.openDataset()
     }
-    let symbols = try configuration.symbols(vocabulary: dataset.tokenizer.vocabularySize)
+    let symbols = try configuration.symbols(ofData: dataset.vocabulary.count)
     let (source, evaluation) = try communicator.together(host, on: "checking data") {
         () throws(RunError) in
         do throws(DatasetError) {
             let batches = try configuration.trainingBatches(of: dataset)
-            try dataset.validation?.verify()
+            try dataset.verify()
             let windows = try configuration.evaluationBatches(of: dataset)
             return (batches, windows)
         } catch {
@@ -84,7 +84,7 @@ public func train(
     if let saved, let reader = checkpoint?.reader {
         try checkTokens(
             of: reader, saved, against: identity, configuration, options,
-            vocabulary: dataset.tokenizer.vocabularySize, console)
+            vocabulary: dataset.vocabulary.count, console)
     }
     try world.requireEqual(identity.digests)
 
@@ -173,11 +173,11 @@ extension RunConfiguration {
     }
 
     /// What identifies a run and what it was made of.
-    func identity(of dataset: PreparedDataset, run: String) -> TrainingProgress.Identity {
+    func identity(of dataset: RunData, run: String) -> TrainingProgress.Identity {
         return TrainingProgress.Identity(
             run: run, configuration: yaml, configurationDigest: ContentDigest.hexadecimal(yaml),
-            tokenizer: String(decoding: dataset.tokenizer.json(), as: UTF8.self),
-            tokenizerDigest: dataset.tokenizer.digest, datasetDigest: dataset.fingerprint,
+            tokenizer: dataset.vocabulary.json,
+            tokenizerDigest: dataset.vocabulary.digest, datasetDigest: dataset.fingerprint,
             build: ProgramIdentity.build, blas: ProgramIdentity.blas)
     }
 }
@@ -294,7 +294,7 @@ private func writeResolvedConfiguration(
 }
 
 private func describe(
-    _ configuration: RunConfiguration, _ model: any Model, _ dataset: PreparedDataset, _ mesh: Mesh,
+    _ configuration: RunConfiguration, _ model: any Model, _ dataset: RunData, _ mesh: Mesh,
     resumedAt step: Int?
 ) -> String {
     let tokens = configuration.batch.sequences * configuration.model.shape.sample.positions
@@ -306,7 +306,7 @@ private func describe(
     let start = step.map { "resuming at step \($0)" } ?? "starting at step 0"
     return """
         \(configuration.run.directory): \(model.parameterCount) parameters, \
-        \(dataset.train.count) training tokens, vocabulary \(dataset.tokenizer.vocabularySize), \
+        \(dataset.summary), \
         \(tokens) tokens a step; \(layout) of \
         \(Threads.count) \(Threads.count == 1 ? "thread" : "threads"); \(start)
         """

@@ -7,33 +7,39 @@ import Tensors
 
 extension RunConfiguration {
     /// The training batches of a run.
-    func trainingBatches(of dataset: PreparedDataset) throws(DatasetError) -> any BatchSource {
-        switch view {
-        case .nextTokens(let length):
+    func trainingBatches(of data: RunData) throws(DatasetError) -> any BatchSource {
+        switch (view, data) {
+        case (.nextTokens(let length), .text(let dataset)):
             try TokenBatches(
                 stream: dataset.train, sampleLength: length, layout: batchLayout, seed: run.seed)
-        case .maskedTokens(let length):
+        case (.maskedTokens(let length), .text(let dataset)):
             try MaskedBatches(
                 stream: dataset.train, sampleLength: length, layout: batchLayout,
                 masking: masking(of: dataset.tokenizer))
-        case .labelledSequences, .labelledTokens: throw unlabelled
+        case (.images(let view), .images(let dataset)):
+            ImageBatches(dataset, view: view, layout: batchLayout, seed: run.seed)
+        case (.labelledSequences, .text), (.labelledTokens, .text): throw unlabelled
+        case (_, .text), (_, .images): preconditionFailure("Views: data of another kind")
         }
     }
 
     /// The batches of the validation split; nil where there is none.
-    func evaluationBatches(
-        of dataset: PreparedDataset
-    ) throws(DatasetError) -> (any EvaluationSource)? {
-        guard let stream = dataset.validation else { return nil }
-        switch view {
-        case .nextTokens(let length):
+    func evaluationBatches(of data: RunData) throws(DatasetError) -> (any EvaluationSource)? {
+        switch (view, data) {
+        case (.nextTokens(let length), .text(let dataset)):
+            guard let stream = dataset.validation else { return nil }
             return try EvaluationBatches(
                 stream: stream, sampleLength: length, microBatch: evaluation.microBatch)
-        case .maskedTokens(let length):
+        case (.maskedTokens(let length), .text(let dataset)):
+            guard let stream = dataset.validation else { return nil }
             return try MaskedEvaluationBatches(
                 stream: stream, sampleLength: length, microBatch: evaluation.microBatch,
                 masking: masking(of: dataset.tokenizer))
-        case .labelledSequences, .labelledTokens: throw unlabelled
+        case (.images(let view), .images(let dataset)):
+            return ImageEvaluationBatches(
+                dataset, view: view, microBatch: evaluation.microBatch)
+        case (.labelledSequences, .text), (.labelledTokens, .text): throw unlabelled
+        case (_, .text), (_, .images): preconditionFailure("Views: data of another kind")
         }
     }
 
@@ -66,6 +72,8 @@ extension RunConfiguration {
             SyntheticLabels(
                 sampleLength: length, vocabularySize: symbols, targets: length, classes: classes,
                 layout: batchLayout, seed: run.seed)
+        case .images(let view):
+            SyntheticImages(view: view, classes: symbols, layout: batchLayout, seed: run.seed)
         }
     }
 
@@ -90,6 +98,12 @@ extension RunConfiguration {
                 ], weights: Tensor(uninitialized: [sequences * chosen]))
         case .labelledSequences(let length, _): return labelled(length, targets: 1)
         case .labelledTokens(let length, _): return labelled(length, targets: length)
+        case .images(let view):
+            return ModelInput(
+                fields: [
+                    Name.patches: Tensor(uninitialized: Shape([sequences] + view.extents)),
+                    Name.targets: integers([sequences, 1]),
+                ], weights: Tensor(uninitialized: [sequences]))
         }
         func labelled(_ length: Int, targets: Int) -> ModelInput {
             ModelInput(
@@ -103,13 +117,17 @@ extension RunConfiguration {
 
     /// What the model's samples and its objective make of the data.
     private var view: View {
-        switch (model.shape.objective, model.shape.sample) {
-        case (.causalLanguageModelling, .tokens(let length)): .nextTokens(length)
-        case (.maskedLanguageModelling, .tokens(let length)): .maskedTokens(length)
-        case (.sequenceClassification(let classes), .tokens(let length)):
+        switch (model.shape.sample, model.shape.objective) {
+        case (.tokens(let length), .causalLanguageModelling): .nextTokens(length)
+        case (.tokens(let length), .maskedLanguageModelling): .maskedTokens(length)
+        case (.tokens(let length), .sequenceClassification(let classes)):
             .labelledSequences(length, classes: classes)
-        case (.tokenClassification(let classes), .tokens(let length)):
+        case (.tokens(let length), .tokenClassification(let classes)):
             .labelledTokens(length, classes: classes)
+        case (.image(let image), .imageClassification): .images(imageView(image))
+        case (.tokens, .imageClassification), (.image, _):
+            preconditionFailure(
+                "Views: none of \(model.shape.sample) for \(model.shape.objective.name)")
         }
     }
 
@@ -119,6 +137,14 @@ extension RunConfiguration {
         case maskedTokens(Int)
         case labelledSequences(Int, classes: Int)
         case labelledTokens(Int, classes: Int)
+        case images(ImageView)
+    }
+
+    private func imageView(_ image: ImageShape) -> ImageView {
+        var transform = PictureTransform(size: image.size)
+        (transform.padding, transform.flips) = (data.cropPadding, data.flips)
+        (transform.mean, transform.deviation) = (data.imageMean, data.imageDeviation)
+        return ImageView(transform: transform, channels: image.channels, patch: image.patch)
     }
 
     private func masking(of tokenizer: Tokenizer) -> Masking {

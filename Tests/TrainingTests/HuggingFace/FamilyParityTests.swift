@@ -21,7 +21,7 @@ struct FamilyParityTests {
     /// Of `Tests/Fixtures/family_reference.py`.
     static let kinds = [
         "llama", "llama_tied", "llama3", "linear", "yarn", "mistral", "qwen2", "qwen3", "bert",
-        "bert_gelu_new", "bert_sequences", "bert_tokens", "roberta",
+        "bert_gelu_new", "bert_sequences", "bert_tokens", "roberta", "vit", "vit_no_bias",
     ]
 
     /// What transformers made of a kind, and the run that its folder was imported into.
@@ -79,10 +79,11 @@ struct FamilyParityTests {
         func input() throws -> ModelInput {
             var fields: [String: Tensor] = [:]
             for entry in expected.entries where entry.name.hasPrefix("input.") {
-                let buffer = Buffer(count: entry.shape.count, dtype: .int32)
-                try expected.read(entry, elements: 0..<buffer.count, into: buffer)
-                fields[String(entry.name.dropFirst(6))] = Tensor(
-                    integers: (0..<buffer.count).map { buffer.integers[$0] }, shape: entry.shape)
+                let name = String(entry.name.dropFirst(6))
+                let type: DType = name == "patches" ? .float32 : .int32
+                let tensor = Tensor(uninitialized: entry.shape, dtype: type)
+                try expected.read(entry, elements: 0..<entry.shape.count, into: tensor.buffer)
+                fields[name] = tensor
             }
             let entry = try #require(expected.entry(named: "weights"))
             let weights = Tensor(uninitialized: entry.shape)
@@ -139,6 +140,13 @@ struct FamilyParityTests {
         let swapped = try peer.replica()
         swapHeads(of: swapped.model)
         #expect(distance(logits(swapped.model, input), expected) > 1e-3)
+        // Patches in another order.
+        if let patches = input.fields["patches"] {
+            let turned = Tensor(patches.array.reversed(), shape: patches.shape)
+            let other = logits(
+                replica.model, ModelInput(fields: ["patches": turned], weights: input.weights))
+            #expect(distance(other, expected) > 1e-3)
+        }
         // Padding that is seen, or segments that are not.
         for name in ["lengths", "types"] where input.fields[name] != nil && kind != "roberta" {
             var fields = input.fields
@@ -155,6 +163,8 @@ struct FamilyParityTests {
         { change(&$0, LlamaConfiguration.self) { $0.rotary.base = 100 } },
         { change(&$0, BERTConfiguration.self) { $0.epsilon = 0.01 } },
         { change(&$0, BERTConfiguration.self) { $0.activation = .silu } },
+        { change(&$0, ViTConfiguration.self) { $0.epsilon = 0.01 } },
+        { change(&$0, ViTConfiguration.self) { $0.activation = .silu } },
     ]
 
     private static func change<Shape: ModelShape>(
@@ -168,7 +178,7 @@ struct FamilyParityTests {
     /// The first two heads of queries of the first layer change places.
     private func swapHeads(of model: any Model) {
         let first = model.parameters.first {
-            $0.name.hasSuffix("qkv_proj.weight") || $0.name.hasSuffix("self.qkv.weight")
+            $0.name.hasSuffix("qkv_proj.weight") || $0.name.hasSuffix(".qkv.weight")
         }
         guard let parameter = first else { return }
         let width = parameter.spec.shape[1] * parameter.spec.segments[0].unitSize

@@ -1,0 +1,135 @@
+// The vision transformer (Dosovitskiy et al. 2021): patches of an image as tokens, a class token before them, learned
+// positions, an encoder with layer norm before each sub-layer, and a class from the class token.
+
+import Kernels
+import Layers
+import Tensors
+
+/// x + attention(norm(x)), then x + feedForward(norm(x)).
+public struct ViTBlock: Layer {
+    let attentionNorm: LayerNorm
+    package let attention: SelfAttention
+    let feedForwardNorm: LayerNorm
+    package let feedForward: FeedForward
+    private let recompute: Recompute
+
+    init(_ name: String, _ shape: ViTConfiguration, numerics: Numerics, recompute: Recompute) {
+        self.recompute = recompute
+        let (width, epsilon) = (shape.width, Float(shape.epsilon))
+        attentionNorm = LayerNorm(
+            "\(name).layernorm_before", width: width, epsilon: epsilon, numerics: numerics)
+        var options = SelfAttention.Options()
+        (options.projectionName, options.outputName) = ("attention.qkv", "output.dense")
+        options.projectionBias = shape.attentionBias
+        attention = SelfAttention(
+            "\(name).attention", width: width, heads: shape.heads, keyHeads: shape.heads,
+            options: options, dropout: Float(shape.dropout), deviation: 0.02,
+            residualDeviation: 0.02, numerics: numerics)
+        feedForwardNorm = LayerNorm(
+            "\(name).layernorm_after", width: width, epsilon: epsilon, numerics: numerics)
+        feedForward = FeedForward(
+            name, names: ("intermediate.dense", "output.dense"), width: width, inner: shape.inner,
+            activation: shape.activation, dropout: Float(shape.dropout), deviation: 0.02,
+            residualDeviation: 0.02, numerics: numerics)
+    }
+
+    public var parameters: [Parameter] {
+        attentionParameters + feedForwardNorm.parameters + feedForward.parameters
+    }
+
+    private var attentionParameters: [Parameter] { attentionNorm.parameters + attention.parameters }
+
+    func callAsFunction(_ x: Tensor, _ pass: Pass) -> Tensor {
+        pass.recompute(if: recompute == .block, from: x, parameters) { pass in
+            let x = pass.recompute(if: recompute == .attention, from: x, attentionParameters) {
+                attention(
+                    attentionNorm(x, $0), residual: x,
+                    visibility: AttentionVisibility(causal: false), $0)
+            }
+            return feedForward(feedForwardNorm(x, pass), residual: x, pass)
+        }
+    }
+}
+
+/// The classifier of images. Parameters bear the names of Hugging Face's.
+public final class ViT: Model {
+    public let configuration: ViTConfiguration
+    let projection: Linear
+    let classToken: Embedding
+    let positions: Embedding
+    let dropout: Dropout
+    package let blocks: [ViTBlock]
+    let finalNorm: LayerNorm
+    public let output: OutputProjection
+    private let numerics: Numerics
+
+    /// - Parameters:
+    ///   - configuration: with a number of classes.
+    ///   - recompute: what training keeps no activations of.
+    public init(
+        _ configuration: ViTConfiguration, numerics: Numerics, recompute: Recompute = .none
+    ) {
+        guard let classes = configuration.classes else {
+            preconditionFailure("ViT: expected classes, found none in the configuration")
+        }
+        (self.configuration, self.numerics) = (configuration, numerics)
+        let width = configuration.width
+        projection = Linear(
+            "embeddings.patch_embeddings.projection", inputs: configuration.image.patchValues,
+            outputs: width, split: .outputs([ShardSpec.Segment(units: width)]), deviation: 0.02,
+            numerics: numerics)
+        classToken = Embedding(
+            "embeddings.cls_token", count: 1, width: width, deviation: 0.02, isSharded: false,
+            numerics: numerics)
+        positions = Embedding(
+            "embeddings.position_embeddings", count: configuration.positions, width: width,
+            deviation: 0.02, isSharded: false, numerics: numerics)
+        dropout = Dropout("embedding", rate: Float(configuration.dropout))
+        blocks = (0..<configuration.layers).map {
+            ViTBlock("encoder.layer.\($0)", configuration, numerics: numerics, recompute: recompute)
+        }
+        finalNorm = LayerNorm(
+            "layernorm", width: width, epsilon: Float(configuration.epsilon), numerics: numerics)
+        output = OutputProjection(
+            "classifier", width: width, classes: classes, deviation: 0.02, numerics: numerics)
+    }
+
+    public var parameters: [Parameter] {
+        projection.parameters + classToken.parameters + positions.parameters
+            + blocks.flatMap(\.parameters) + finalNorm.parameters + output.parameters
+    }
+
+    public var tensorPlan: [TensorSplit] {
+        blocks.flatMap { block -> [TensorSplit] in
+            [
+                .columns(block.attention.projection), .rows(block.attention.output),
+                .columns(block.feedForward.up), .rows(block.feedForward.down),
+            ]
+        }
+    }
+
+    public var blockCount: Int { blocks.count }
+
+    /// `patches` [B, N, channels · patch · patch], a patch's numbers as the weight of a convolution has them.
+    public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
+        let every = pass.withAllTokens
+        let patches = input["patches"].converted(to: projection.weight.leaf.value.dtype)
+        let count = patches.shape[0]
+        let first = Tensor(integers: [Int32](repeating: 0, count: count), shape: [count, 1])
+        let tokens = concatenate(
+            classToken(first, every), projection(patches, every), tape: pass.tape)  // [B, 1 + N, width]
+        let places = pass.positions(sequences: count, tokens: configuration.positions)
+        let x = add(tokens, positions(places, every), tape: pass.tape)
+        return dropout(pass.scatter(x, numerics), pass)
+    }
+
+    public func block(
+        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
+    ) -> Tensor {
+        blocks[index](value, pass)
+    }
+
+    public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
+        finalNorm(pass.selectFirst(of: value, numerics), pass.withAllTokens)  // [B, 1, width]
+    }
+}
