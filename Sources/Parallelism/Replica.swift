@@ -1,7 +1,6 @@
-// A rank's part of a model in training. Over the ranks that hold the same part: data parallelism with sharded
-// optimizer state (ZeRO stage 1, Rajbhandari et al. 2020): gradients are
-// reduce-scattered bucket by bucket while the backward pass goes on, each rank updates its pieces, and
-// working weights are gathered.
+// A rank's part of a model in training. Over the ranks that hold the same part: data parallelism with sharded optimizer
+// state (ZeRO stage 1, Rajbhandari et al. 2020): gradients are reduce-scattered bucket by bucket while the backward pass
+// goes on, each rank updates its pieces, and working weights are gathered.
 
 import Communication
 import Kernels

@@ -116,43 +116,57 @@ struct GenerateCommand: ParsableCommand {
     }
 
     func run() throws {
-        guard Launch.isFirst else { return }
-        let sampling = Sampling(
+        guard let ranks = Launch.size, ranks > 1 else {
+            if Launch.isFirst { try generate(given(), world: nil) }
+            return
+        }
+        let timeout = RunConfiguration.Run(directory: "", steps: 1).communicationTimeout
+        let options = [
+            SharedValue("command", "generate"), SharedValue("--checkpoint", checkpoint),
+            SharedValue("options", "\(num) \(tokens) \(sampling) \(stop)"),
+        ]
+        try withWorld(timeout: timeout, options: options) { world throws(RunError) in
+            try generate(world.sharing { () throws(RunError) in try given() }, world: world)
+        }
+    }
+
+    /// The prompts that were given, in a file or by themselves.
+    private func given() throws(RunError) -> [String] {
+        guard let prompts else { return [prompt] }
+        return try TextFile(prompts, option: "--prompts", key: "prompt").texts
+    }
+
+    private var sampling: Sampling {
+        Sampling(
             temperature: temperature, topK: topK, topP: topP, minP: minP,
             repetitionPenalty: repetitionPenalty, seed: seed)
-        let given = try prompts.map { (file) throws(RunError) in
-            try TextFile(file, option: "--prompts", key: "prompt").texts
-        }
-        let trained = try TrainedModel(path: checkpoint)
+    }
+
+    /// Collective over `world`, whose ranks hold the model together; the first one writes.
+    private func generate(_ given: [String], world: World?) throws(RunError) {
+        let trained = try TrainedModel(path: checkpoint, world: world, isShared: true)
         Report.warn(trained.passedOver.map { "passed over: \($0)" })
         // Nothing is printed before checkpoint and prompts are known to be good.
-        for prompt in given ?? [prompt] { try trained.requireText(prompt) }
-        let streams = given == nil && num == 1 && !json
-        if streams { try Self.write(prompt) }
+        for prompt in given { try trained.requireText(prompt, world: world) }
+        let isFirst = world?.isFirst ?? true
+        func write(_ text: String) throws(RunError) {
+            if isFirst { try Output.write(text) }
+        }
+        let streams = prompts == nil && num == 1 && !json
+        if streams { try write(prompt) }
         let texts = try trained.generate(
-            prompts: given ?? [prompt], samples: num, tokens: tokens, sampling: sampling,
-            stops: stop
+            prompts: given, samples: num, tokens: tokens, sampling: sampling, stops: stop
         ) { (_, text) throws(RunError) in
-            if streams { try Self.write(text) }
+            if streams { try write(text) }
         }
-        if streams { return try Self.write("\n") }
+        if streams { return try write("\n") }
+        guard isFirst else { return }
         for text in texts {
-            try Self.write(json ? Self.line(text) : "\(text.prompt)\(text.text)\n")
-        }
-    }
-
-    private static func line(_ text: GeneratedText) -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return ((try? encoder.encode(text)).map { String(decoding: $0, as: UTF8.self) } ?? "{}")
-            + "\n"
-    }
-
-    private static func write(_ text: String) throws(RunError) {
-        do {
-            try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
-        } catch {
-            throw RunError(.inputOutput, "standard output: expected to write, found \(error)")
+            if json {
+                try Output.write(line: text)
+            } else {
+                try Output.write("\(text.prompt)\(text.text)\n")
+            }
         }
     }
 }

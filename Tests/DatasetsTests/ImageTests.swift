@@ -109,7 +109,8 @@ import Testing
         }
         #expect(try read(whole) == nil)
         var random = TestRandom(11)
-        for length in stride(from: 0, to: whole.count, by: 7) {
+        // A PNG of which only the mark of its end is missing has all of its pixels.
+        for length in stride(from: 0, to: whole.count - 12, by: 7) {
             let error = try read(Array(whole[..<length]))
             #expect(error?.message.contains("/damaged: expected") == true, "\(length)")
         }

@@ -51,6 +51,27 @@ class Decoder:
         return name, value
 
 
+class FirstGPT(Decoder):
+    """Norms behind; the tables have other names."""
+
+    prefix = "transformer."
+    joined = ()
+
+    def __init__(self, **settings):
+        self.config = transformers.OpenAIGPTConfig(**{**dict(
+            vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=20, n_layer=2, n_head=4, resid_pdrop=0.0,
+            embd_pdrop=0.0, attn_pdrop=0.0), **settings})
+        self.name = "OpenAIGPTLMHeadModel"
+
+    def logits(self, model, fields):
+        return model(fields["tokens"]).logits
+
+    def rename(self, name, value):
+        name = name.replace("tokens_embed", "wte").replace("positions_embed", "wpe")
+        turned = any(part in name for part in ("c_attn.weight", "c_proj.weight", "c_fc.weight"))
+        return name, value.T if turned else value
+
+
 class Encoder(Decoder):
     """Of sequences of which the second is padded."""
 
@@ -193,6 +214,8 @@ KINDS = {
     "mistral": lambda: Decoder("Mistral", tie_word_embeddings=False, sliding_window=7, **rope("default")),
     "qwen2": lambda: Decoder("Qwen2", tie_word_embeddings=True, **rope("default")),
     "qwen3": lambda: Decoder("Qwen3", tie_word_embeddings=False, attention_bias=False, **rope("default")),
+    "gpt1": lambda: FirstGPT(),
+    "gpt1_relu": lambda: FirstGPT(afn="relu"),
     "bert": lambda: Encoder("BertForMaskedLM"),
     "bert_gelu_new": lambda: Encoder("BertForMaskedLM", hidden_act="gelu_new", type_vocab_size=3),
     "bert_sequences": lambda: SequenceClassifier("BertForSequenceClassification", num_labels=3),

@@ -27,7 +27,7 @@ private let outOfBounds: [String: [String]] = [
     "model.context_length": ["0", "-64", "1e300"],
     "model.dropout": ["1", "0.99999999", "-0.1", "1e300", ".nan", "nan", "inf", "0x1p-1"],
     "model.vocabulary": ["0", "-65", "1e300"],
-    "model.activation": ["sigmoid", "GELU_TANH"],
+    "model.activation": ["sigmoid", "GELU_TANH"], "model.norm_position": ["middle", "PRE"],
     "model.feed_forward": ["0", "-1", "1e300"],
     "data.text": ["[1, [2]]", "[\"\"]", "~"],
     "data.tokenizer": ["bpe", "1"],

@@ -76,6 +76,51 @@ import Training
         try expectFigure(of: (storage == "float16" ? Self.halfRun : Self.run).get(), ranks: ranks)
     }
 
+    /// Ranks hold the model together as far as they divide it, and draw the same tokens as one.
+    @Test(arguments: [2, 3, 4], ["float32", "float16"])
+    func ranksContinueTheSameTexts(ranks: Int, storage: String) throws {
+        let run = try (storage == "float16" ? Self.halfRun : Self.run).get()
+        let file = run.folder.file("prompts-\(ranks)")
+        try "the flock\n\nbirds\n".write(toFile: file, atomically: true, encoding: .utf8)
+        let arguments = [
+            "generate", "--checkpoint", run.directory, "--prompts", file, "--num", "2", "--json",
+            "--tokens", "20",
+        ]
+        let (alone, together) = (try murmur(arguments), try murmur(arguments, ranks: ranks))
+        #expect(alone.exitCode == 0 && together.exitCode == 0, "\(together.summary)")
+        #expect(together.output == alone.output && together.errors == "")
+        #expect(alone.output.split(separator: "\n").count == 6)
+        let other = try murmur(arguments + ["--seed", "2"], ranks: ranks)
+        #expect(other.output != alone.output, "control")
+    }
+
+    @Test func aPromptThatIsMissingEndsAllRanks() throws {
+        let directory = try Self.run.get().directory
+        let launch = try murmur(
+            ["generate", "--checkpoint", directory, "--prompts", "/no/such/file"], ranks: 2)
+        #expect(launch.exitCode == 2 && launch.output == "", "\(launch.summary)")
+        #expect(launch.errors.contains("error: --prompts: /no/such/file: expected to read"))
+    }
+
+    /// A part of the split is whole micro-batches from its start, the same on any number of ranks.
+    @Test func aPartOfTheSplitIsEnough() throws {
+        let run = try Self.run.get()
+        func evaluate(_ tokens: Int?, ranks: Int? = nil) throws -> String {
+            let part = tokens.map { ["--tokens", "\($0)"] } ?? []
+            let launch = try murmur(
+                ["evaluate", "--checkpoint", run.directory, "--set", "evaluation.micro_batch=1"]
+                    + part,
+                ranks: ranks)
+            #expect(launch.exitCode == 0, "\(launch.summary)")
+            return launch.output
+        }
+        let (part, whole) = (try evaluate(34), try evaluate(nil))
+        #expect(part.hasSuffix("over 66 tokens\n") && part.contains("perplexity"), "\(part)")
+        #expect(part != whole)
+        #expect(try evaluate(34, ranks: 2) == part)
+        #expect(try evaluate(1 << 40) == whole)
+    }
+
     /// Each process holds the whole model, however many ranks held it together while it learned.
     @Test(arguments: [nil, 1, 2])
     func aModelThatRanksHeldTogetherIsWholeHere(ranks: Int?) throws {

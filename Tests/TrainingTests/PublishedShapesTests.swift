@@ -20,10 +20,32 @@ import Training
     func publishedLlamasArePlanned(
         parameters: Int, ranks: Int, tensor: Int, model: String
     ) throws {
+        try expectPlan(parameters, ranks, tensor, "family: llama, \(model)")
+    }
+
+    /// Brown et al. 2020, table 2.1, with a context of 2,048 and GPT-2's vocabulary: V·d + T·d + L·(12·d² + 13·d) + 2·d.
+    @Test(arguments: [
+        (125_226_240, 1, 1, 12, 12, 768), (1_315_723_264, 8, 8, 24, 16, 2048),
+        (6_658_404_352, 8, 8, 32, 32, 4096), (174_604_259_328, 128, 8, 96, 96, 12_288),
+    ])
+    func publishedGPT3sArePlanned(
+        parameters: Int, ranks: Int, tensor: Int, layers: Int, heads: Int, width: Int
+    ) throws {
+        let (d, l) = (width, layers)
+        #expect(parameters == (50_257 + 2048) * d + l * (12 * d * d + 13 * d) + 2 * d)
+        try expectPlan(
+            parameters, ranks, tensor,
+            "family: gpt, layers: \(l), heads: \(heads), width: \(d), context_length: 2048, vocabulary: 50257"
+        )
+    }
+
+    private func expectPlan(
+        _ parameters: Int, _ ranks: Int, _ tensor: Int, _ model: String
+    ) throws {
         let configuration = try RunConfiguration.parse(
             yaml: """
                 run: { directory: r, steps: 10 }
-                model: { family: llama, \(model) }
+                model: { \(model) }
                 batch: { sequences: 64, micro_batch: 1 }
                 numerics: { slices: 8 }
                 optimizer: { learning_rate: 1e-4 }

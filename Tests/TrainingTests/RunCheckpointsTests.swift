@@ -8,100 +8,6 @@ import TestSupport
 import Testing
 import Training
 
-/// A disk that a test can stop or break for one rank.
-private final class Disk: Sendable {
-    enum State: Sendable { case works, hangs, fails }
-
-    private let states: Mutex<[State]>
-    private let file: String
-    private let kind: FileOperations.Operation
-
-    /// - Parameter file: what the paths that it stops or breaks have in them.
-    init(
-        _ states: [State], file: String = "/shard-", _ kind: FileOperations.Operation = .write
-    ) {
-        self.states = Mutex(states)
-        (self.file, self.kind) = (file, kind)
-    }
-
-    func set(_ state: State, rank: Int) { states.withLock { $0[rank] = state } }
-
-    func operations(of rank: Int) -> FileOperations {
-        FileOperations { [self] (operation, path) throws(CheckpointError) in
-            guard operation == kind, path.contains(file) else { return }
-            while states.withLock({ $0[rank] }) == .hangs { usleep(1000) }
-            if states.withLock({ $0[rank] }) == .fails {
-                throw CheckpointError(.io, "\(path): no space")
-            }
-        }
-    }
-}
-
-/// A rank of a run that saves one tensor of `count` elements, all of one value.
-private final class SavingRank {
-    static let count = 1000
-    let checkpoints: RunCheckpoints
-    let communicator: any Communicator
-    private let buffer: Buffer
-    private let range: Range<Int>
-    private(set) var notes: [String] = []
-
-    init(
-        _ folder: TemporaryFolder, _ disk: Disk, _ communicator: any Communicator, keep: Int = 9,
-        copiesState: Bool = true
-    ) {
-        let (rank, size) = (communicator.rank, communicator.size)
-        range = Self.count * rank / size..<Self.count * (rank + 1) / size
-        buffer = Buffer(count: range.count)
-        self.communicator = communicator
-        let writer = CheckpointWriter(
-            runDirectory: folder.path, keep: keep, copiesState: copiesState,
-            operations: disk.operations(of: rank))
-        let told = Told()
-        self.told = told
-        checkpoints = RunCheckpoints(writer, communicator: communicator) { told.lines.append($0) }
-    }
-
-    private final class Told { var lines: [String] = [] }
-    private let told: Told
-    var lines: [String] { told.lines }
-
-    func set(_ value: Float) { for index in 0..<buffer.count { buffer.floats[index] = value } }
-
-    func save(
-        step: Int, value: Float? = nil, isLast: Bool = false, finishes: Bool = true,
-        run: String = "r"
-    ) throws {
-        set(value ?? Float(step))
-        let state = StateTensor(
-            name: "w", spec: ShardSpec(replicated: [Self.count]),
-            pieces: [.init(range: range, buffer: buffer)])
-        try checkpoints.save(
-            [state],
-            progress: TrainingProgress(
-                step: step, optimizerUpdates: step, samples: step,
-                identity: .init(
-                    run: run, configuration: "", configurationDigest: "", tokenizer: "",
-                    tokenizerDigest: "", datasetDigest: "", build: "", blas: "")), isLast: isLast)
-        if isLast && finishes { try checkpoints.finish() }
-    }
-
-    /// What the agreement of a step does.
-    func advance() throws {
-        let statuses = try communicator.gatherAll([UInt8(checkpoints.status.rawValue)])
-        try checkpoints.advance(statuses.map { SaveStatus(rawValue: Int($0[0]))! })
-    }
-
-    /// Steps until the save under way has ended: the parts, then the whole.
-    func advanceUntilWritten() throws {
-        while checkpoints.status != .none {
-            while checkpoints.status == .writing { usleep(500) }
-            try communicator.barrier().wait()
-            try advance()
-        }
-    }
-}
-
 @Suite struct RunCheckpointsTests {
     private func steps(_ folder: TemporaryFolder) -> [Int] {
         ((try? folder.names(in: "checkpoints")) ?? []).compactMap {
@@ -122,7 +28,7 @@ private final class SavingRank {
         let folder = try TemporaryFolder()
         var states = [Disk.State](repeating: .works, count: ranks)
         states[slow] = .hangs
-        let disk = Disk(states)
+        let disk = StoppableDisk(states)
         try InProcess.run(ranks: ranks) { communicator in
             let rank = SavingRank(folder, disk, communicator)
             try rank.save(step: 10)
@@ -144,7 +50,7 @@ private final class SavingRank {
     /// A save that is due while another is written waits for it.
     @Test func twoSavesAreNeverUnderWay() throws {
         let folder = try TemporaryFolder()
-        let disk = Disk([.works, .hangs])
+        let disk = StoppableDisk([.works, .hangs])
         try InProcess.run(ranks: 2) { communicator in
             let rank = SavingRank(folder, disk, communicator)
             try rank.save(step: 10)
@@ -168,7 +74,7 @@ private final class SavingRank {
     @Test(arguments: [(1, 0), (2, 0), (2, 1)])
     func threeFailuresInARowEndTheRun(ranks: Int, broken: Int) throws {
         let folder = try TemporaryFolder()
-        let disk = Disk(.init(repeating: .works, count: ranks))
+        let disk = StoppableDisk(.init(repeating: .works, count: ranks))
         let errors = try InProcess.run(ranks: ranks) { communicator in
             let rank = SavingRank(folder, disk, communicator)
             func save(_ step: Int, _ state: Disk.State) throws {
@@ -205,7 +111,7 @@ private final class SavingRank {
     @Test(arguments: [(1, 0), (2, 0), (2, 1)])
     func aSaveThatFailsHoldsNothing(ranks: Int, broken: Int) throws {
         let folder = try TemporaryFolder()
-        let disk = Disk(.init(repeating: .works, count: ranks))
+        let disk = StoppableDisk(.init(repeating: .works, count: ranks))
         try InProcess.run(ranks: ranks) { communicator in
             let rank = SavingRank(folder, disk, communicator)
             let checkpoints = rank.checkpoints
@@ -231,7 +137,7 @@ private final class SavingRank {
     /// What is read back damaged holds nothing either.
     @Test func aSaveThatIsNotReadBackHoldsNothing() throws {
         let folder = try TemporaryFolder()
-        let disk = Disk([.works, .works], .read)
+        let disk = StoppableDisk([.works, .works], .read)
         try InProcess.run(ranks: 2) { communicator in
             let rank = SavingRank(folder, disk, communicator)
             if communicator.rank == 1 { disk.set(.fails, rank: 1) }
@@ -245,7 +151,7 @@ private final class SavingRank {
 
     @Test func aLastSaveThatFailsEndsTheRun() throws {
         let folder = try TemporaryFolder()
-        let disk = Disk([.works, .fails])
+        let disk = StoppableDisk([.works, .fails])
         let codes = try InProcess.run(ranks: 2) { communicator in
             let rank = SavingRank(folder, disk, communicator)
             do {
@@ -268,7 +174,7 @@ private final class SavingRank {
     /// Rank 0's disk hangs when the parts are there: the others go on with steps, and nobody waits.
     @Test func trainingGoesOnWhileTheWholeIsMade() throws {
         let folder = try TemporaryFolder()
-        let disk = Disk([.works, .works], file: "/manifest.json")
+        let disk = StoppableDisk([.works, .works], file: "/manifest.json")
         disk.set(.hangs, rank: 0)
         try InProcess.run(ranks: 2) { communicator in
             let rank = SavingRank(folder, disk, communicator)
@@ -288,7 +194,7 @@ private final class SavingRank {
     /// A rank hangs when it reads its share of the new checkpoint: steps go on, nobody waits, and nothing goes.
     @Test(arguments: [0, 1]) func trainingGoesOnWhileTheWholeIsReadBack(slow: Int) throws {
         let folder = try TemporaryFolder()
-        let disk = Disk([.works, .works], .read)
+        let disk = StoppableDisk([.works, .works], .read)
         try InProcess.run(ranks: 2) { communicator in
             let rank = SavingRank(folder, disk, communicator, keep: 1)
             try rank.save(step: 10)
@@ -314,7 +220,7 @@ private final class SavingRank {
     /// The last save does not wait for an older checkpoint to be read back, and no old one goes because of it.
     @Test(arguments: [0, 1]) func theLastSaveWaitsForNoReading(slow: Int) throws {
         let folder = try TemporaryFolder()
-        let disk = Disk([.works, .works], file: "step-0000000010/shard-", .read)
+        let disk = StoppableDisk([.works, .works], file: "step-0000000010/shard-", .read)
         disk.set(.hangs, rank: slow)
         try InProcess.run(ranks: 2) { communicator in
             let rank = SavingRank(folder, disk, communicator, keep: 1)
@@ -343,7 +249,7 @@ private final class SavingRank {
         let folder = try TemporaryFolder()
         var states = [Disk.State](repeating: .works, count: ranks)
         states[slow] = .hangs
-        let disk = Disk(states)
+        let disk = StoppableDisk(states)
         try InProcess.run(ranks: ranks) { communicator in
             let rank = SavingRank(folder, disk, communicator, copiesState: false)
             let isReleased = Atomic(false)
@@ -367,7 +273,7 @@ private final class SavingRank {
     /// A disk that fails costs such a save, and the next one is made.
     @Test func withoutACopyADiskThatFailsCostsASave() throws {
         let folder = try TemporaryFolder()
-        let disk = Disk([.works, .fails])
+        let disk = StoppableDisk([.works, .fails])
         try InProcess.run(ranks: 2) { communicator in
             let rank = SavingRank(folder, disk, communicator, copiesState: false)
             try rank.save(step: 10)
@@ -412,7 +318,7 @@ private final class SavingRank {
     func aStateInTooManyPartsIsRefused(parts: Int, isSavable: Bool) throws {
         let folder = try TemporaryFolder()
         let codes = try InProcess.run(ranks: 2) { communicator -> Int32 in
-            let rank = SavingRank(folder, Disk([.works, .works]), communicator)
+            let rank = SavingRank(folder, StoppableDisk([.works, .works]), communicator)
             let buffer = Buffer(count: parts)
             let pieces = (0..<parts).map { part in
                 let element = 2 * part + communicator.rank
@@ -437,7 +343,7 @@ private final class SavingRank {
     @Test func aStepOfAnotherRunEndsTheRunAtOnce() throws {
         let folder = try TemporaryFolder()
         let codes = try InProcess.run(ranks: 2) { communicator in
-            let rank = SavingRank(folder, Disk([.works, .works]), communicator)
+            let rank = SavingRank(folder, StoppableDisk([.works, .works]), communicator)
             try rank.save(step: 10, isLast: true)
             do {
                 try rank.save(step: 10, run: "another")

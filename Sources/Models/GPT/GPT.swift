@@ -1,22 +1,24 @@
-// GPT-2 (Radford et al. 2019): a decoder-only transformer with learned positions, layer norm before
-// each sub-layer, and the token table as output projection.
+// GPT-2 (Radford et al. 2019): a decoder-only transformer with learned positions, layer norm before each sub-layer,
+// and the token table as output projection. In the first GPT (2018) the norm follows the sub-layer.
 
 import Kernels
 import Layers
 import Tensors
 
-/// x + attention(norm(x)), then x + feedForward(norm(x)).
+/// x + attention(norm(x)), then x + feedForward(norm(x)); with norms behind, norm(x + attention(x)), then
+/// norm(x + feedForward(x)).
 public struct GPTBlock: Layer {
     let attentionNorm: LayerNorm
     package let attention: SelfAttention
     let feedForwardNorm: LayerNorm
     package let feedForward: FeedForward
-    let recompute: Recompute
+    private let normPosition: GPTConfiguration.NormPosition
+    private let recompute: Recompute
 
     init(
         _ name: String, _ configuration: GPTConfiguration, numerics: Numerics, recompute: Recompute
     ) {
-        self.recompute = recompute
+        (self.recompute, normPosition) = (recompute, configuration.normPosition)
         let width = configuration.width
         // Each block adds twice to the residual stream: 1/√(2·layers) keeps its variance (GPT-2).
         let residualDeviation = 0.02 / Float(2 * configuration.layers).squareRoot()
@@ -41,12 +43,19 @@ public struct GPTBlock: Layer {
 
     public func callAsFunction(_ x: Tensor, _ pass: Pass) -> Tensor {
         pass.recompute(if: recompute == .block, from: x, parameters) { pass in
+            let visibility = AttentionVisibility(causal: true)
             let x = pass.recompute(if: recompute == .attention, from: x, attentionParameters) {
-                attention(
-                    attentionNorm(x, $0), residual: x,
-                    visibility: AttentionVisibility(causal: true), $0)
+                switch normPosition {
+                case .pre:
+                    attention(attentionNorm(x, $0), residual: x, visibility: visibility, $0)
+                case .post:
+                    attentionNorm(attention(x, residual: x, visibility: visibility, $0), $0)
+                }
             }
-            return feedForward(feedForwardNorm(x, pass), residual: x, pass)
+            switch normPosition {
+            case .pre: return feedForward(feedForwardNorm(x, pass), residual: x, pass)
+            case .post: return feedForwardNorm(feedForward(x, residual: x, pass), pass)
+            }
         }
     }
 }
@@ -58,7 +67,8 @@ public final class GPT: Generative {
     let positions: Embedding
     let dropout: Dropout
     package let blocks: [GPTBlock]
-    let finalNorm: LayerNorm
+    /// nil: the last block ends with a norm.
+    let finalNorm: LayerNorm?
     public let output: OutputProjection
 
     /// - Parameters:
@@ -82,13 +92,15 @@ public final class GPT: Generative {
         blocks = (0..<configuration.layers).map {
             GPTBlock("h.\($0)", configuration, numerics: numerics, recompute: recompute)
         }
-        finalNorm = LayerNorm("ln_f", width: width, numerics: numerics)
+        finalNorm =
+            configuration.normPosition == .pre
+            ? LayerNorm("ln_f", width: width, numerics: numerics) : nil
         output = OutputProjection(tokens.weight, numerics: numerics)
     }
 
     public var parameters: [Parameter] {
         tokens.parameters + positions.parameters + blocks.flatMap(\.parameters)
-            + finalNorm.parameters
+            + (finalNorm?.parameters ?? [])
     }
 
     public var tensorPlan: [TensorSplit] {
@@ -119,6 +131,6 @@ public final class GPT: Generative {
     }
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
-        finalNorm(value, pass)
+        finalNorm?(value, pass) ?? value
     }
 }

@@ -2,7 +2,8 @@ import Configuration
 import Kernels
 import Layers
 
-/// The shape of a GPT.
+/// The shape of a GPT: the first (Radford et al. 2018), GPT-2 (2019), GPT-3 (Brown et al. 2020) with all of its
+/// attention dense.
 public struct GPTConfiguration: Hashable, Sendable {
     /// Symbols; nil takes the tokenizer's.
     public var vocabulary: Int?
@@ -16,6 +17,15 @@ public struct GPTConfiguration: Hashable, Sendable {
     /// The probability that an element of an embedding, a sub-layer's output or an attention
     /// probability is dropped.
     public var dropout: Double = 0
+    /// Where a norm stands.
+    public var normPosition = NormPosition.pre
+
+    public enum NormPosition: String, Sendable, CaseIterable {
+        /// Before each sub-layer, and one after all blocks (GPT-2, GPT-3).
+        case pre
+        /// After each sub-layer's residual sum (GPT).
+        case post
+    }
 
     public init(
         vocabulary: Int? = nil, contextLength: Int, layers: Int, heads: Int, width: Int,
@@ -38,6 +48,10 @@ extension GPTConfiguration: ModelShape {
                 "model.activation", \.activation, .choice, resume: .never,
                 "Activation of the feed-forward part: GELU in its tanh or its erf form."),
             .feedForward(\.inner, "4 · `model.width`") { $0.inner = 4 * $0.width },
+            Key(
+                "model.norm_position", \.normPosition, .choice, resume: .never,
+                "Whether norms stand before sub-layers, as in GPT-2 and GPT-3, or after them, as in the first GPT."
+            ),
         ]
     }
 

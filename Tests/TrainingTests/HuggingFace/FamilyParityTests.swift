@@ -20,7 +20,8 @@ import Training
 struct FamilyParityTests {
     /// Of `Tests/Fixtures/family_reference.py`.
     static let kinds = [
-        "llama", "llama_tied", "llama3", "linear", "yarn", "mistral", "qwen2", "qwen3", "bert",
+        "llama", "llama_tied", "llama3", "linear", "yarn", "mistral", "qwen2", "qwen3", "gpt1",
+        "gpt1_relu", "bert",
         "bert_gelu_new", "bert_sequences", "bert_tokens", "roberta", "vit", "vit_no_bias",
     ]
 
@@ -159,6 +160,8 @@ struct FamilyParityTests {
 
     /// Two of them concern each family.
     private static let faults: [@Sendable (inout any ModelShape) -> Void] = [
+        { change(&$0, GPTConfiguration.self) { $0.activation = .silu } },
+        { change(&$0, GPTConfiguration.self) { $0.heads = 2 } },
         { change(&$0, LlamaConfiguration.self) { $0.epsilon = 0.01 } },
         { change(&$0, LlamaConfiguration.self) { $0.rotary.base = 100 } },
         { change(&$0, BERTConfiguration.self) { $0.epsilon = 0.01 } },
@@ -178,7 +181,8 @@ struct FamilyParityTests {
     /// The first two heads of queries of the first layer change places.
     private func swapHeads(of model: any Model) {
         let first = model.parameters.first {
-            $0.name.hasSuffix("qkv_proj.weight") || $0.name.hasSuffix(".qkv.weight")
+            $0.name.hasSuffix("c_attn.weight") || $0.name.hasSuffix("qkv_proj.weight")
+                || $0.name.hasSuffix(".qkv.weight")
         }
         guard let parameter = first else { return }
         let width = parameter.spec.shape[1] * parameter.spec.segments[0].unitSize

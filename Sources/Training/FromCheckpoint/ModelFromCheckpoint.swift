@@ -24,14 +24,22 @@ public struct TrainedModel {
     /// Why newer checkpoints of the run were passed over, one line each.
     public let passedOver: [String]
 
+    /// Ranks that hold the model together with this one; nil: it is whole here.
+    let group: TensorGroup?
+
     /// Loads the newest sound checkpoint of a run directory, or the checkpoint that `path` is.
     ///
     /// With a world, collective: all ranks take the same checkpoint, and throw the same error. Weights that are not
     /// finite are an error of the checkpoint.
-    public init(path: String, overrides: [String] = [], world: World? = nil) throws(RunError) {
+    ///
+    /// - Parameter isShared: whether the ranks hold the model together, as many as divide it; every further copy does
+    ///   the same.
+    public init(
+        path: String, overrides: [String] = [], world: World? = nil, isShared: Bool = false
+    ) throws(RunError) {
         guard let world else {
             try checkMachine()
-            self = try TrainedModel(TrainedModel.find(path), overrides)
+            self = try TrainedModel(TrainedModel.find(path), overrides, mesh: nil)
             return
         }
         let (communicator, host) = (world.communicator, world.placement.hostName)
@@ -39,9 +47,31 @@ public struct TrainedModel {
         let found = try communicator.patiently(on: "verifying a checkpoint") {
             () throws(RunError) in try TrainedModel.find(path, communicator)
         }
-        self = try communicator.together(host, on: "loading \(found.reader.path)") {
-            () throws(RunError) in try TrainedModel(found, overrides)
+        let degree = try communicator.together(host) { () throws(RunError) in
+            isShared ? try TrainedModel.tensorDegree(found.reader, overrides, world.size) : 1
         }
+        let mesh = try communicating { () throws(CommunicationError) in
+            try Mesh(communicator, tensor: degree)
+        }
+        self = try communicator.together(host, on: "loading \(found.reader.path)") {
+            () throws(RunError) in try TrainedModel(found, overrides, mesh: mesh)
+        }
+        try configuration.startThreads(world)
+    }
+
+    /// The most of so many ranks that can hold the model of a checkpoint together.
+    private static func tensorDegree(
+        _ reader: CheckpointReader, _ overrides: [String], _ ranks: Int
+    ) throws(RunError) -> Int {
+        var configuration = try reader.configuration(changedBy: overrides)
+        let text = reader.progress.identity.tokenizer
+        let symbols = (try? Vocabulary(json: text, name: "tokenizer.json"))?.count
+        let degrees = (1...ranks).reversed().filter { ranks.isMultiple(of: $0) }
+        return degrees.first { degree in
+            configuration.parallelism.tensor = degree
+            return (try? RunConfiguration.parse(yaml: configuration.yaml)) != nil
+                && (try? configuration.symbols(ofData: symbols)) != nil
+        } ?? 1
     }
 
     /// Throws the same on every rank. Collective over `communicator`, where there is one.
@@ -59,13 +89,17 @@ public struct TrainedModel {
         }
     }
 
-    private init(_ found: FoundCheckpoint, _ overrides: [String]) throws(RunError) {
+    /// - Parameter mesh: of the ranks that hold it together; nil: there is one.
+    private init(
+        _ found: FoundCheckpoint, _ overrides: [String], mesh: Mesh?
+    ) throws(RunError) {
         let reader = found.reader
         passedOver = found.warnings
         let identity = reader.progress.identity
         var configuration = try reader.configuration(changedBy: overrides)
-        // Each process here holds the whole model, however the run has split it.
-        configuration.parallelism.tensor = 1
+        // However the run has split it.
+        configuration.parallelism.tensor = mesh?.shape.tensor ?? 1
+        configuration.parallelism.sequence = false
         self.configuration = configuration
         do throws(DatasetError) {
             vocabulary = try Vocabulary(
@@ -82,6 +116,7 @@ public struct TrainedModel {
         namesCache = overrides.contains { $0.hasPrefix("data.cache=") }
         model = configuration.makeModel(
             symbols: try configuration.symbols(ofData: vocabulary.count))
+        group = mesh.flatMap { [model] in parallelize(model, on: $0) }
         let weights = model.parameters.map { (name: $0.name, shape: $0.spec.shape) }
         try checkpointing { () throws(CheckpointError) in try reader.requireModel(of: weights) }
         var state: [StateTensor] = []
@@ -91,7 +126,7 @@ public struct TrainedModel {
             state.append(
                 StateTensor(
                     name: parameter.name, spec: parameter.spec,
-                    pieces: [.init(range: 0..<parameter.count, buffer: value.buffer)]))
+                    pieces: [.init(range: parameter.heldRange, buffer: value.buffer)]))
         }
         try checkpointing { () throws(CheckpointError) in try reader.restoreModel(into: state) }
         try requireFinite("\(reader.path)")
@@ -112,14 +147,20 @@ public struct TrainedModel {
             throw RunError(
                 .checkpoint,
                 "\(source): tensor \(parameter.name): expected finite numbers, found \(number) at "
-                    + "element \(parameter.logicalIndex(of: found.index)); choose another checkpoint"
+                    + "element \(parameter.logicalIndex(of: parameter.heldRange.lowerBound + found.index)); "
+                    + "choose another checkpoint"
             )
         }
     }
 
     /// The loss over the whole validation split. Text that nobody has turned into tokens yet is, in a folder that is
     /// removed again. Collective over `world`.
-    public func evaluate(world: World) throws(RunError) -> EvaluationResult {
+    ///
+    /// - Parameter positions: how far, where not over all of it: micro-batches from its start that have so many
+    ///   positions.
+    public func evaluate(
+        world: World, positions limit: Int? = nil
+    ) throws(RunError) -> EvaluationResult {
         let (configuration, vocabulary) = (configuration, vocabulary)
         let objective = configuration.makeObjective()
         try configuration.startThreads(world)
@@ -148,7 +189,10 @@ public struct TrainedModel {
             guard let batches else {
                 throw RunError(.data, "data: expected a validation split, found none")
             }
-            return batches
+            guard let limit else { return batches }
+            let width =
+                configuration.evaluation.microBatch * configuration.model.shape.sample.positions
+            return Beginning(of: batches, count: (limit - 1) / width + 1)
         }
         return try Training.evaluate(
             on: source, mesh: Mesh(data: world.communicator), host: world.placement.hostName,
@@ -160,6 +204,20 @@ public struct TrainedModel {
 
     /// What the objective calls a target.
     public var targetName: String { configuration.makeObjective().target }
+}
+
+/// The first batches of a split.
+private struct Beginning: EvaluationSource {
+    let whole: any EvaluationSource
+    let batchCount: Int
+
+    init(of whole: any EvaluationSource, count: Int) {
+        (self.whole, batchCount) = (whole, min(count, whole.batchCount))
+    }
+
+    func evaluationBatch(_ index: Int) throws(DatasetError) -> Batch {
+        try whole.evaluationBatch(index)
+    }
 }
 
 extension TrainedModel {

@@ -1,8 +1,10 @@
 // Texts from a checkpoint's model: prompts become tokens, tokens become text as soon as characters are whole.
 
+import Communication
 import Datasets
 import Decoding
 import Models
+import Parallelism
 
 /// One text that was continued.
 public struct GeneratedText: Sendable, Encodable {
@@ -26,7 +28,16 @@ public struct GeneratedText: Sendable, Encodable {
 
 extension TrainedModel {
     /// Throws where `prompt` holds what the tokenizer does not know.
-    public func requireText(_ prompt: String) throws(RunError) { _ = try encoded(prompt) }
+    /// Collective over `world`, where there is one.
+    public func requireText(_ prompt: String, world: World? = nil) throws(RunError) {
+        guard let world else {
+            _ = try encoded(prompt)
+            return
+        }
+        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+            _ = try encoded(prompt)
+        }
+    }
 
     private func encoded(_ prompt: String) throws(RunError) -> [Int32] {
         let tokenizer = try tokenizer()
@@ -39,7 +50,8 @@ extension TrainedModel {
         return ids.isEmpty ? [Int32(tokenizer.startToken)] : ids
     }
 
-    /// Continues prompts side by side, each `samples` times; an empty one starts from the start token.
+    /// Continues prompts side by side, each `samples` times; an empty one starts from the start token. Collective over
+    /// the ranks that hold the model together, which draw the same tokens.
     ///
     /// - Parameters:
     ///   - stops: texts that end a text; none is empty.
@@ -79,11 +91,13 @@ extension TrainedModel {
         _ = try Decoding.generate(
             model, prompts: ids, numbers: texts.map(\.sample), generation
         ) { (index, token) throws(RunError) in
+            try requireSound()
             texts[index].tokens += 1
             try take(
                 streams[index].append(tokenizer.bytes(of: CollectionOfOne(token))), of: index)
             return !filters[index].isStopped
         }
+        try requireSound()
         for index in texts.indices {
             if !filters[index].isStopped {
                 try take(streams[index].finish(), of: index, isLast: true)
@@ -92,6 +106,13 @@ extension TrainedModel {
                 filters[index].isStopped ? .stop : texts[index].tokens < tokens ? .end : .length
         }
         return texts
+    }
+}
+
+extension TrainedModel {
+    /// Throws where another rank did not answer, and what was computed means nothing.
+    private func requireSound() throws(RunError) {
+        try communicating { () throws(CommunicationError) in try group?.requireSound() }
     }
 }
 

@@ -75,6 +75,20 @@ public struct World: Sendable {
     /// Whether this rank writes to console and disk for all.
     public var isFirst: Bool { rank == 0 }
 
+    /// What the first rank finds, on all of them; where it fails, all do. Collective.
+    public func sharing(
+        _ find: () throws(RunError) -> [String]
+    ) throws(RunError) -> [String] {
+        let own = try communicator.together(placement.hostName) { () throws(RunError) in
+            isFirst ? try find() : []
+        }
+        // A text may hold anything.
+        let text = own.map { Data($0.utf8).base64EncodedString() }.joined(separator: " ")
+        return try communicator.gather(text)[0].split(
+            separator: " ", omittingEmptySubsequences: false
+        ).map { String(decoding: Data(base64Encoded: String($0)) ?? Data(), as: UTF8.self) }
+    }
+
     /// Leaves MPI. Collective.
     public func leave() throws(RunError) {
         do throws(CommunicationError) {
