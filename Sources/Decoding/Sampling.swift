@@ -59,9 +59,11 @@ public struct Sampling: Hashable, Sendable {
 
     /// Of equals the first, so that a draw is the same everywhere.
     private func mostProbable(_ logits: [Float]) -> Int {
-        var best = 0
-        for index in logits.indices where logits[index] > logits[best] { best = index }
-        return best
+        logits.withUnsafeBufferPointer { logits in
+            var best = 0
+            for index in logits.indices where logits[index] > logits[best] { best = index }
+            return best
+        }
     }
 
     /// How many of the most probable tokens must be known in order; nil: none.

@@ -5,6 +5,9 @@
 //
 // Hidden keys have probability 0 exactly, and a key's lane is its number modulo 16, so the bits of a
 // row depend on the keys it sees alone (see AttentionTiles.swift).
+//
+// A few queries, as generation has them, read keys and values once: they are used where they are stored
+// (AttentionFewQueries.swift).
 
 import Glibc
 
@@ -29,16 +32,19 @@ package func attentionForward(
         withScratch(memory) { scratch in
             let pass = ForwardHead(context, head: head, scratch)
             let keyHead = head / g.groupSize
-            pass.pack(
-                key: key.rows(sequence: sequence, head: keyHead),
-                value: value.rows(sequence: sequence, head: keyHead))
+            let key = key.rows(sequence: sequence, head: keyHead)
+            let value = value.rows(sequence: sequence, head: keyHead)
+            let isPacked = g.queryLength > fewQueries
+            if isPacked { pass.pack(key: key, value: value) }
             let query = query.rows(sequence: sequence, head: head)
             let output = output.rows(sequence: sequence, head: head)
             let logSumExp = logSumExp.map { $0 + task * g.queryLength }
             for first in stride(from: 0, to: g.queryLength, by: groupHeight) {
                 let group = QueryGroup(
                     first..<min(first + groupHeight, g.queryLength), context.visibility)
-                pass.attend(group, query: query, output: output, logSumExp: logSumExp)
+                pass.attend(
+                    group, query: query, stored: isPacked ? nil : (key, value), output: output,
+                    logSumExp: logSumExp)
             }
         }
     }
@@ -98,20 +104,24 @@ private struct ForwardHead {
     }
 
     /// The rows of `output` and `logSumExp` for a group of queries.
+    ///
+    /// - Parameter stored: keys and values where they are read as they lie; nil: packed.
     func attend(
-        _ group: QueryGroup, query: HeadRows, output: HeadRows,
-        logSumExp: UnsafeMutablePointer<Float>?
+        _ group: QueryGroup, query: HeadRows, stored: (key: HeadRows, value: HeadRows)?,
+        output: HeadRows, logSumExp: UnsafeMutablePointer<Float>?
     ) {
         if !group.registers.isEmpty {
             packRows(
                 query, rows: group.queries, width: dimension, scale: context.geometry.scale,
                 padded: group.height, into: queries, stride: padded)
-            score(group)
+            if let stored { score(group, stored.key) } else { score(group) }
         }
         for row in 0..<group.queries.count where !group.registers.isEmpty {
             (maxima[row], sums[row]) = takeSoftmax(group, row: row)
         }
-        if !group.registers.isEmpty { weighValues(group) }
+        if !group.registers.isEmpty {
+            if let stored { weighValues(group, stored.value) } else { weighValues(group) }
+        }
         if group.registers.isEmpty { sums.update(repeating: 0, count: groupHeight) }
         writeRows(
             outputs, stride: padded, dividedBy: sums, width: dimension, to: output,
@@ -121,6 +131,26 @@ private struct ForwardHead {
             let sum = sums[row]
             logSumExp[query] =
                 sum == 0 ? -.infinity : Float(Double(maxima[row]) + log(Double(sum)))
+        }
+    }
+
+    /// The same as `score(_:)` from keys as they are stored; the group sees all that any sees, being the only one.
+    private func score(_ group: QueryGroup, _ key: HeadRows) {
+        let keys = context.keys
+        for row in 0..<group.queries.count {
+            (scores + row * span + keys.count).update(repeating: 0, count: span - keys.count)
+        }
+        multiplyStoredColumns(
+            FewRows(pointer: queries, stride: padded), rows: group.queries.count,
+            key, columns: keys, inner: dimension, into: scores, stride: span)
+    }
+
+    /// The same as `weighValues(_:)` from values as they are stored. Keys beyond the last weigh nothing there.
+    private func weighValues(_ group: QueryGroup, _ value: HeadRows) {
+        for row in 0..<group.queries.count {
+            weighStoredRows(
+                value, rows: context.keys, width: dimension, weights: scores + row * span,
+                into: outputs + row * padded)
         }
     }
 

@@ -1,5 +1,6 @@
 // How fast memory is: the triad of McCalpin's STREAM, a = b + s·c over arrays that no cache holds.
 
+import COpenBLAS
 import Glibc
 
 package enum MemoryBandwidth {
@@ -46,5 +47,43 @@ package enum MemoryBandwidth {
             sum.addProduct(factor, a.vector(at: 2 * count + index))
             a.store(sum, at: index)
         }
+    }
+}
+
+extension MemoryBandwidth {
+    /// Bytes that a thread reads as one piece of work.
+    private static var pieceBytes: Int { 1 << 20 }
+
+    /// Seconds in which `Threads.count` threads read some blocks once and do nothing else.
+    package static func secondsToRead(_ blocks: [UnsafeRawBufferPointer]) -> Double {
+        let runs = blocks.flatMap { block in
+            stride(from: 0, to: block.count / 256 * 256, by: pieceBytes).map {
+                UnsafeRawBufferPointer(
+                    rebasing: block[$0..<min(block.count / 256 * 256, $0 + pieceBytes)])
+            }
+        }
+        let sums = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, runs.count))
+        nonisolated(unsafe) let (parts, results) = (runs, sums)
+        defer { sums.deallocate() }
+        return ContinuousClock().measure {
+            parallelFor(runs.count, label: "read") { results[$0] = sum(parts[$0]) }
+        } / .seconds(1)
+    }
+
+    /// Of all words, whatever they mean, so that the reads are not left out.
+    @inline(never)
+    private static func sum(_ block: UnsafeRawBufferPointer) -> UInt32 {
+        guard let base = block.baseAddress else { return 0 }
+        typealias Words = SIMD16<UInt32>
+        var (first, second, third, fourth) = (Words.zero, Words.zero, Words.zero, Words.zero)
+        for offset in stride(from: 0, to: block.count, by: 256) {
+            let memory = base + offset
+            for line in 0..<4 { prefetch_for_later(memory + 8192 + line * 64) }
+            first &+= memory.loadUnaligned(as: Words.self)
+            second &+= (memory + 64).loadUnaligned(as: Words.self)
+            third &+= (memory + 128).loadUnaligned(as: Words.self)
+            fourth &+= (memory + 192).loadUnaligned(as: Words.self)
+        }
+        return (first &+ second &+ third &+ fourth).wrappedSum()
     }
 }

@@ -158,7 +158,8 @@ private struct FewRowsProduct {
                 inner, rows[slice] + first, b + first, target, adds || first > 0,
                 Ahead(
                     turn: turn - first, near: Element.prefetched,
-                    far: jump - first - turn))
+                    far: jump - first - turn,
+                    next: UnsafeRawPointer(start + first * columns.count)))
             first += chainLength
         } while first < term.inner
     }
@@ -228,6 +229,7 @@ extension Operand {
 }
 
 extension ColumnElement {
-    /// How far ahead of the multiply-adds elements are asked for.
-    fileprivate static var prefetched: Int { 512 / MemoryLayout<Self>.size }
+    /// How far ahead of the multiply-adds elements are asked for; they come from the second-level cache, where the
+    /// block before has brought them.
+    fileprivate static var prefetched: Int { 256 / MemoryLayout<Self>.size }
 }

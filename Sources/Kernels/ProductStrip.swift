@@ -130,12 +130,17 @@ struct StripWork<Element: ColumnElement> {
             guard let sums = sums.baseAddress else { return }
             for strip in 0..<strips { sums[strip] = ColumnStrip() }
             let whole = inner / Element.columnStep * Element.columnStep
+            // One line that is there already, where there is nothing to ask for: a branch less.
+            var next = ahead.next ?? UnsafeRawPointer(b.pointer)
+            let step = ahead.next == nil ? 0 : 8 * 64
             for k in Swift.stride(from: 0, to: whole, by: Element.columnStep) {
                 let a = a + k
                 var b = b + k
                 let distance = k < ahead.turn ? ahead.near : ahead.far
                 for strip in 0..<strips {
                     (b + distance).prefetch()
+                    for line in 0..<8 { prefetch_for_later(next + line * 64) }
+                    next += step
                     var sum = sums[strip]
                     Element.addProducts(a, b, to: &sum, rows: rows)
                     sums[strip] = sum
@@ -193,11 +198,15 @@ func multiplyPartOfStrip<Element: ColumnElement>(
 }
 
 /// Which elements are asked for while others are multiplied: `near` elements further on in the same columns
-/// until inner index `turn`, then `far` further on, where the next columns begin.
+/// until inner index `turn`, then `far` further on, where the next columns begin. Those are asked for too, for the
+/// second-level cache and from end to end, as memory is read fastest: a block of columns before they are used.
 struct Ahead {
     let turn: Int
     let near: Int
     let far: Int
+    /// What the next block of columns has of this chain, one column behind the other as a weight has them; nil: not
+    /// asked for.
+    let next: UnsafeRawPointer?
 }
 
 /// An element type whose columns are transposed in registers.

@@ -23,6 +23,9 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Also saves checkpoints in the run directory, and removes them.")
     var saves = false
 
+    @Flag(help: "Times the generation of a text instead of steps, beside reading the weights.")
+    var generation = false
+
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp("Steps to time, after 2 that warm up. (default: 8)", valueName: "n"),
@@ -30,6 +33,9 @@ struct BenchCommand: ParsableCommand {
     var steps = 8
 
     func validate() throws {
+        if generation && (profile || saves) {
+            throw ValidationError("--generation: expected neither --profile nor --saves, found one")
+        }
         if steps < 1 { throw ValidationError("--steps: expected a number from 1, found \(steps)") }
     }
 
@@ -39,9 +45,14 @@ struct BenchCommand: ParsableCommand {
             timeout: configuration.run.communicationTimeout,
             options: [
                 SharedValue("command", "bench"), SharedValue("--steps", "\(steps)"),
+                SharedValue("--generation", "\(generation)"),
                 SharedValue("--profile", "\(profile)"), SharedValue("--saves", "\(saves)"),
             ], configuration: configuration
         ) { world throws(RunError) in
+            if generation {
+                let rates = try benchGeneration(configuration, world: world)
+                return try show(rates)
+            }
             let result = try bench(
                 configuration, steps: steps, profiles: profile, saves: saves, world: world)
             if world.isFirst { try show(result) }
@@ -59,6 +70,24 @@ struct BenchCommand: ParsableCommand {
         }
         showSteps(result)
         if let saves = result.saves { showSaves(saves) }
+    }
+
+    private func show(_ rates: GenerationRates) throws(RunError) {
+        guard !json else {
+            do {
+                return print(try rates.json)
+            } catch {
+                throw RunError(.divergence, "bench: expected finite figures, found \(rates)")
+            }
+        }
+        print(
+            """
+            token          \(Self.number(rates.tokenSeconds * 1e3)) ms, \
+            \(Self.number(rates.generationTokensPerSecond)) tokens/s
+            weights        \(Self.number(Double(rates.weightBytes) / 1e6)) MB, read at \
+            \(Self.number(rates.readBytesPerSecond / 1e9)) GB/s
+            of that        \(Self.number(rates.readRatio))
+            """)
     }
 
     private func showSaves(_ saves: SaveRates) {

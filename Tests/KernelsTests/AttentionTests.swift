@@ -125,7 +125,7 @@ private func shuffled(_ x: [Double]) -> [Double] {
     }
 
     @Test(
-        arguments: [20, 64],
+        arguments: [20, 64, 80],
         [(nil, ElementType.float32), (37, .float32), (nil, .float16), (37, .float16)])
     func oneQueryHasTheBitsOfTheFullPass(dimension: Int, _ seam: (window: Int?, type: ElementType))
     {
@@ -155,6 +155,24 @@ private func shuffled(_ x: [Double]) -> [Double] {
         var other = full
         other.key[0] += 0.25
         #expect(bits(other.forward().output) != bits(output))
+    }
+
+    /// Both sides of the number up to which keys and values are read as they are stored.
+    @Test(arguments: 1...6, [ElementType.float32, .float16])
+    func fewQueriesHaveTheBitsOfTheFullPass(count: Int, type: ElementType) {
+        let (length, first) = (75, 61)
+        let shape = AttentionShape(
+            queryHeads: 2, keyHeads: 2, queries: length, keys: length, dimension: 72)
+        let full = AttentionRun(shape, mask: MaskCase(causal: true), type: type)
+        let width = shape.queryHeads * shape.dimension
+        let rows = first * width..<(first + count) * width
+        var few = full
+        few.shape.queries = count
+        few.mask.queryOffset = first
+        few.query = Array(full.query[rows])
+        #expect(bits(few.forward().output) == bits(Array(full.forward().output[rows])))
+        few.value[0] += 0.25
+        #expect(bits(few.forward().output) != bits(Array(full.forward().output[rows])))
     }
 
     @Test(arguments: [MaskKind.causal, .everything], [ElementType.float32, .float16])

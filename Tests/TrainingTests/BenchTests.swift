@@ -46,6 +46,26 @@ extension Launch {
         #expect(abs(ratio * peak / rate - 1) < 1e-9, "\(figures)")
     }
 
+    @Test func generationIsTimedBesideReadingTheWeights() throws {
+        let arguments = [
+            "bench", RunFolder.configuration, "--json", "--generation", "--set",
+            "model.vocabulary=61", "--set", "run.threads=1",
+        ]
+        let launch = try murmur(arguments)
+        #expect(launch.exitCode == 0, "\(launch.summary)")
+        let figures = try launch.figures()
+        let rate = try #require(figures["generation_tokens_per_second"])
+        let seconds = try #require(figures["token_seconds"])
+        #expect(rate > 0 && abs(rate * seconds - 1) < 1e-9, "\(figures)")
+        #expect(figures["weight_bytes"] ?? 0 > 0 && figures["read_bytes_per_second"] ?? 0 > 0)
+        #expect(figures["read_ratio"] ?? 0 > 0, "\(figures)")
+        let halves = try murmur(arguments + ["--set", "precision.storage=float16"]).figures()
+        #expect(try #require(halves["weight_bytes"]) * 2 == figures["weight_bytes"])
+
+        let both = try murmur(arguments + ["--profile"])
+        #expect(both.exitCode == 2 && both.errors.contains("--generation"), "\(both.summary)")
+    }
+
     /// Those that this processor can run; a library with kernels of one family obeys nobody.
     private static let families: [String?] =
         [nil]
