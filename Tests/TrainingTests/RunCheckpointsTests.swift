@@ -26,7 +26,7 @@ import Training
     @Test(arguments: [(1, 0), (2, 0), (2, 1), (4, 3)])
     func trainingGoesOnWhileASaveIsWritten(ranks: Int, slow: Int) throws {
         let folder = try TemporaryFolder()
-        var states = [Disk.State](repeating: .works, count: ranks)
+        var states = [StoppableDisk.State](repeating: .works, count: ranks)
         states[slow] = .hangs
         let disk = StoppableDisk(states)
         try InProcess.run(ranks: ranks) { communicator in
@@ -77,7 +77,7 @@ import Training
         let disk = StoppableDisk(.init(repeating: .works, count: ranks))
         let errors = try InProcess.run(ranks: ranks) { communicator in
             let rank = SavingRank(folder, disk, communicator)
-            func save(_ step: Int, _ state: Disk.State) throws {
+            func save(_ step: Int, _ state: StoppableDisk.State) throws {
                 try communicator.barrier().wait()
                 disk.set(state, rank: broken)
                 try communicator.barrier().wait()
@@ -86,7 +86,7 @@ import Training
             }
             // A success between failures starts the count anew.
             for (step, state) in [(1, .fails), (2, .fails), (3, .works), (4, .fails), (5, .fails)]
-                as [(Int, Disk.State)]
+                as [(Int, StoppableDisk.State)]
             {
                 try save(step, state)
             }
@@ -116,7 +116,9 @@ import Training
             let rank = SavingRank(folder, disk, communicator)
             let checkpoints = rank.checkpoints
             #expect(!checkpoints.holds(updates: 1))
-            for (step, state) in [(1, .works), (2, .fails), (3, .works)] as [(Int, Disk.State)] {
+            for (step, state) in [(1, .works), (2, .fails), (3, .works)]
+                as [(Int, StoppableDisk.State)]
+            {
                 try communicator.barrier().wait()
                 disk.set(state, rank: broken)
                 try communicator.barrier().wait()
@@ -247,7 +249,7 @@ import Training
     @Test(arguments: [(1, 0), (2, 0), (2, 1), (4, 3)])
     func withoutACopyTrainingWaits(ranks: Int, slow: Int) throws {
         let folder = try TemporaryFolder()
-        var states = [Disk.State](repeating: .works, count: ranks)
+        var states = [StoppableDisk.State](repeating: .works, count: ranks)
         states[slow] = .hangs
         let disk = StoppableDisk(states)
         try InProcess.run(ranks: ranks) { communicator in

@@ -116,8 +116,9 @@ public final class ViT: Model {
         let patches = input["patches"].converted(to: projection.weight.leaf.value.dtype)
         let count = patches.shape[0]
         let first = Tensor(integers: [Int32](repeating: 0, count: count), shape: [count, 1])
+        // [B, 1 + N, width]
         let tokens = concatenate(
-            classToken(first, every), projection(patches, every), tape: pass.tape)  // [B, 1 + N, width]
+            classToken(first, every), projection(patches, every), tape: pass.tape)
         let places = pass.positions(sequences: count, tokens: configuration.positions)
         let x = add(tokens, positions(places, every), tape: pass.tape)
         return dropout(pass.scatter(x, numerics), pass)

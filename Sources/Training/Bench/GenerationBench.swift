@@ -44,7 +44,10 @@ public func benchGeneration(
         throw RunError(.usage, "--generation: expected one rank, found \(world.size)")
     }
     try configuration.startThreads(world)
-    guard let model = try configuration.makeModel(vocabulary: nil) as? any Generative else {
+    guard
+        let model = try configuration.makeModel(
+            symbols: configuration.symbols(ofData: nil)) as? any Generative
+    else {
         throw RunError(
             .usage,
             "model.family: expected one that continues texts, found "
