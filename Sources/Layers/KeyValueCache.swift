@@ -51,9 +51,10 @@ public final class KeyValueCache {
         let shape: Shape = [rows, capacity, offsets.count * headDimension]
         let room =
             layers[layer]
+            // What no token has filled weighs 0, and must be a number for that.
             ?? Layer(
-                keys: Tensor(uninitialized: shape, dtype: key.tensor.dtype),
-                values: Tensor(uninitialized: shape, dtype: key.tensor.dtype))
+                keys: Tensor(zeros: shape, dtype: key.tensor.dtype),
+                values: Tensor(zeros: shape, dtype: key.tensor.dtype))
         layers[layer] = room
         copy(key, to: room.keys, headDimension: headDimension)
         copy(value, to: room.values, headDimension: headDimension)

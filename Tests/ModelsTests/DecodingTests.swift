@@ -87,9 +87,28 @@ enum SmallDecoder: String, CaseIterable, Sendable {
     }
 
     /// Texts of several lengths side by side, some of which end before others.
-    @Test(arguments: SmallDecoder.allCases, [0.0, 0.8])
-    func textsSideBySideAreAsAlone(decoder: SmallDecoder, temperature: Double) {
-        let model = decoder.model()
+    @Test(
+        arguments: SmallDecoder.allCases, [(0.0, DType.float32), (0.8, .float32), (0.8, .float16)])
+    func textsSideBySideAreAsAlone(
+        decoder: SmallDecoder, how: (temperature: Double, storage: DType)
+    ) {
+        let (temperature, storage) = how
+        let model = decoder.model(storage: storage)
+        // What lay before in the memory of a cache is no number.
+        do {
+            let old = (0..<16).map { _ in
+                Tensor(uninitialized: [4, SmallDecoder.context, 24], dtype: storage)
+            }
+            for tensor in old {
+                for index in 0..<tensor.buffer.count {
+                    if storage == .float16 {
+                        tensor.buffer.halves[index] = .nan
+                    } else {
+                        tensor.floats[index] = .nan
+                    }
+                }
+            }
+        }
         let prompts = [1, 9, 4, 20].map { SmallDecoder.text($0, seed: UInt64($0)) }
         let generation = Generation(
             count: 12, sampling: Sampling(temperature: temperature, seed: 5), ends: [7, 11])

@@ -99,7 +99,7 @@ import Training
         let launch = try murmur(
             ["generate", "--checkpoint", directory, "--prompts", "/no/such/file"], ranks: 2)
         #expect(launch.exitCode == 2 && launch.output == "", "\(launch.summary)")
-        #expect(launch.errors.contains("error: --prompts: /no/such/file: expected to read"))
+        #expect(launch.errors.contains("--prompts: /no/such/file: expected to read"))
     }
 
     /// A part of the split is whole micro-batches from its start, the same on any number of ranks.
