@@ -31,6 +31,9 @@ public struct WeightMap: Hashable, Sendable {
         /// Theirs has `from` more rows in front, which no input uses: BART's positions begin at 2. They are
         /// passed over on reading and written as zeros.
         case rows(String, as: String, from: Int)
+        /// Rows in another order: ours are q of all heads, then k, then v (`of` of them, of `groups` heads); theirs are q, k
+        /// and v of a head, then of the next one.
+        case alternating(String, as: String, groups: Int, of: Int)
     }
 
     /// A tensor that a folder may have besides, with the values of another.
@@ -86,13 +89,46 @@ extension WeightMap {
         package let isTransposed: Bool
         /// Elements in front that are no parameter's.
         package let skipped: Int
+        /// Where theirs alternate: the groups and how many runs each has.
+        package let alternation: Alternation?
+
+        package struct Alternation: Hashable, Sendable {
+            package let groups: Int
+            package let runs: Int
+        }
 
         /// Elements that are the parameter's.
         package var count: Int { shape.count - skipped }
 
-        init(_ name: String, _ shape: Shape, isTransposed: Bool = false, skipped: Int = 0) {
-            (self.name, self.shape) = (name, shape)
+        init(
+            _ name: String, _ shape: Shape, isTransposed: Bool = false, skipped: Int = 0,
+            alternation: Alternation? = nil
+        ) {
+            (self.name, self.shape, self.alternation) = (name, shape, alternation)
             (self.isTransposed, self.skipped) = (isTransposed, skipped)
+        }
+
+        /// Where elements of one side lie on the other, in order.
+        ///
+        /// - Parameter isOurs: whether `range` is of the parameter; else of what the tensor has of it.
+        package func places(of range: Range<Int>, isOurs: Bool) -> [Range<Int>] {
+            guard let alternation, alternation.groups > 0 else {
+                let shift = isOurs ? skipped : -skipped
+                return [range.lowerBound + shift..<range.upperBound + shift]
+            }
+            let length = count / (alternation.groups * alternation.runs)
+            let inner = isOurs ? alternation.groups : alternation.runs
+            let outer = isOurs ? alternation.runs : alternation.groups
+            var places: [Range<Int>] = []
+            var start = range.lowerBound
+            while start < range.upperBound {
+                let (run, offset) = start.quotientAndRemainder(dividingBy: length)
+                let end = min(range.upperBound, (run + 1) * length)
+                let place = (run % inner * outer + run / inner) * length + offset
+                places.append(place..<place + end - start)
+                start = end
+            }
+            return places
         }
     }
 }
@@ -102,7 +138,7 @@ extension WeightMap.Rule {
     public var parameter: String {
         switch self {
         case .same(let name, _), .transposed(let name, _), .reshaped(let name, _, _),
-            .joined(let name, _), .rows(let name, _, _):
+            .joined(let name, _), .rows(let name, _, _), .alternating(let name, _, _, _):
             name
         }
     }
@@ -129,6 +165,14 @@ extension WeightMap.Rule {
             return parts.map {
                 WeightMap.Piece($0.name, Shape([$0.rows] + shape.extents.dropFirst()))
             }
+        case .alternating(_, let name, let groups, let runs):
+            precondition(
+                shape.rank > 0 && groups > 0 && shape[0].isMultiple(of: groups * runs),
+                "WeightMap: \(parameter) is \(shape), for \(groups) groups of \(runs)")
+            return [
+                WeightMap.Piece(
+                    name, shape, alternation: .init(groups: groups, runs: runs))
+            ]
         case .rows(_, let name, let first):
             precondition(
                 shape.rank > 0 && first >= 0,

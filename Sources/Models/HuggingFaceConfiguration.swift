@@ -2,6 +2,7 @@
 // Face folders.
 
 import Files
+import Kernels
 import Layers
 
 /// The shape of a model that Hugging Face's `config.json` can say, with weights that its folders can hold.
@@ -125,6 +126,35 @@ package struct HuggingFaceConfiguration: Sendable {
             preconditionFailure("HuggingFaceConfiguration: \(key) has no choice \(standard)")
         }
         return choice.value
+    }
+}
+
+// MARK: Activations
+
+extension HuggingFaceConfiguration {
+    /// An activation by the name that transformers has for it.
+    package mutating func activation(_ key: String, standard: String) -> Activation {
+        choice(
+            key, standard: standard,
+            [
+                "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu": .geluErf,
+                "silu": .silu, "swish": .silu, "relu": .relu, "tanh": .tanh,
+            ])
+    }
+}
+
+extension Activation {
+    /// Its name there.
+    ///
+    /// - Parameter tanhForm: of GELU's tanh form, which has two names.
+    package func huggingFaceName(tanhForm: String = "gelu_new") -> String {
+        switch self {
+        case .geluTanh: tanhForm
+        case .geluErf: "gelu"
+        case .silu: "silu"
+        case .relu: "relu"
+        case .tanh: "tanh"
+        }
     }
 }
 

@@ -11,6 +11,11 @@ public enum TensorSplit {
     /// symbols, whose bias lies with them.
     case vocabulary(Embedding, bias: Parameter? = nil)
 
+    /// Of a transformer's block: heads, and columns of the feed-forward part.
+    static func block(_ attention: SelfAttention, _ up: Linear, _ down: Linear) -> [TensorSplit] {
+        [.columns(attention.projection), .rows(attention.output), .columns(up), .rows(down)]
+    }
+
     /// The parameters that are cut.
     public var parameters: [Parameter] {
         switch self {

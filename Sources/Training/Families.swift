@@ -7,6 +7,7 @@ public enum Family: String, Sendable, CaseIterable {
     case llama
     case bert
     case vit
+    case neox
 
     var shape: any ModelShape.Type {
         switch self {
@@ -14,6 +15,7 @@ public enum Family: String, Sendable, CaseIterable {
         case .llama: LlamaConfiguration.self
         case .bert: BERTConfiguration.self
         case .vit: ViTConfiguration.self
+        case .neox: NeoXConfiguration.self
         }
     }
 

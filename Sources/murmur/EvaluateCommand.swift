@@ -43,8 +43,9 @@ struct EvaluateCommand: ParsableCommand {
             let result = try trained.evaluate(world: world, positions: tokens)
             guard world.isFirst else { return }
             let target = trained.targetName
+            let article = "aeiou".contains(target.prefix(1)) ? "an" : "a"
             let figures =
-                ["validation loss \(Console.number("%.6f", result.loss)) nats a \(target)"]
+                ["validation loss \(Console.number("%.6f", result.loss)) nats \(article) \(target)"]
                 + result.metrics.map { "\($0.name) \(Console.number("%.6g", $0.value))" }
             print(
                 "step \(trained.step)  \(figures.joined(separator: "  "))  "

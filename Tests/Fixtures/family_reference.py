@@ -72,6 +72,27 @@ class FirstGPT(Decoder):
         return name, value.T if turned else value
 
 
+class NeoX(Decoder):
+    """Queries, keys and values alternate head by head."""
+
+    prefix = "gpt_neox."
+    joined = ()
+
+    def __init__(self, fraction=0.25, **settings):
+        sizes = dict(
+            vocab_size=VOCABULARY, hidden_size=32, intermediate_size=37, num_hidden_layers=2, num_attention_heads=4,
+            max_position_embeddings=CONTEXT, attention_dropout=0.0, hidden_dropout=0.0,
+            rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=fraction))
+        self.config = transformers.GPTNeoXConfig(**{**sizes, **settings})
+        self.name = "GPTNeoXForCausalLM"
+
+    def rename(self, name, value):
+        if "query_key_value" in name:
+            heads = self.config.num_attention_heads
+            value = value.unflatten(0, (heads, 3, -1)).transpose(0, 1).flatten(0, 2)
+        return name.replace("lm_head", "embed_out"), value
+
+
 class Encoder(Decoder):
     """Of sequences of which the second is padded."""
 
@@ -216,6 +237,9 @@ KINDS = {
     "qwen3": lambda: Decoder("Qwen3", tie_word_embeddings=False, attention_bias=False, **rope("default")),
     "gpt1": lambda: FirstGPT(),
     "gpt1_relu": lambda: FirstGPT(afn="relu"),
+    "neox": lambda: NeoX(),
+    "neox_sequential": lambda: NeoX(
+        fraction=1.0, use_parallel_residual=False, attention_bias=False, hidden_act="gelu_new"),
     "bert": lambda: Encoder("BertForMaskedLM"),
     "bert_gelu_new": lambda: Encoder("BertForMaskedLM", hidden_act="gelu_new", type_vocab_size=3),
     "bert_sequences": lambda: SequenceClassifier("BertForSequenceClassification", num_labels=3),

@@ -26,6 +26,22 @@ import Testing
         #expect(joined.parameter == "a")
     }
 
+    /// Ours: q of heads 0, 1, then k, then v; theirs: q, k, v of head 0, then of head 1. Runs of 4 elements.
+    @Test func rowsAlternate() {
+        let piece = WeightMap.Rule.alternating("a", as: "x", groups: 2, of: 3).pieces(of: [12, 2])[
+            0]
+        let theirs = [0, 3, 1, 4, 2, 5]
+        #expect(
+            piece.places(of: 0..<24, isOurs: true)
+                == [0, 3, 1, 4, 2, 5].map { $0 * 4..<$0 * 4 + 4 })
+        let back = piece.places(of: 0..<24, isOurs: false)
+        #expect(back == [0, 2, 4, 1, 3, 5].map { $0 * 4..<$0 * 4 + 4 })
+        for (ours, place) in theirs.enumerated() { #expect(back[place].lowerBound == ours * 4) }
+        #expect(piece.places(of: 3..<9, isOurs: true) == [3..<4, 12..<16, 4..<5])
+        let plain = WeightMap.Rule.rows("a", as: "x", from: 2).pieces(of: [3, 4])[0]
+        #expect(plain.places(of: 1..<5, isOurs: true) == [9..<13])
+    }
+
     @Test func namesAreTakenWithAndWithoutPrefix() {
         let map = WeightMap(
             rules: [], prefixes: ["model.", "bert."],

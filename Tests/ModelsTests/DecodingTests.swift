@@ -11,6 +11,7 @@ enum SmallDecoder: String, CaseIterable, Sendable {
     /// Two key heads for four of queries, and an untied head.
     case groupedLlama
     case windowedLlama
+    case neox
 
     static let vocabulary = 61
     static let context = 48
@@ -24,6 +25,12 @@ enum SmallDecoder: String, CaseIterable, Sendable {
                 vocabulary: Self.vocabulary, contextLength: contextLength, layers: 2, heads: 3,
                 width: 24)
             model = GPT(shape, numerics: numerics)
+        case .neox:
+            var shape = NeoXConfiguration(
+                vocabulary: Self.vocabulary, contextLength: contextLength, layers: 2, heads: 3,
+                width: 24)
+            shape.rotaryFraction = 0.5
+            model = NeoX(shape, numerics: numerics)
         case .llama, .groupedLlama, .windowedLlama:
             var shape = LlamaConfiguration(
                 vocabulary: Self.vocabulary, contextLength: contextLength, layers: 2, heads: 4,

@@ -100,6 +100,7 @@ struct ReplicaRun: Sendable {
             case .llama: makeLlama()
             case .bert: makeBERT()
             case .vit: makeViT()
+            case .neox: makeNeoX()
             }
         for parameter in model.parameters where frozen.contains(parameter.name) {
             parameter.leaf.isTrainable = false
@@ -123,6 +124,13 @@ struct ReplicaRun: Sendable {
             vocabulary: 61, contextLength: 16, layers: 2, heads: 4, width: 20, inner: 53)
         shape.dropout = 0.1
         return BERT(shape, numerics: Numerics(slices: 4), recompute: recompute)
+    }
+
+    private func makeNeoX() -> NeoX {
+        var shape = NeoXConfiguration(
+            vocabulary: 61, contextLength: 16, layers: 2, heads: 4, width: 24, inner: 53)
+        (shape.dropout, shape.rotaryFraction) = (0.1, 0.34)
+        return NeoX(shape, numerics: Numerics(slices: 4), recompute: recompute)
     }
 
     private func makeViT() -> ViT {
@@ -150,7 +158,7 @@ struct ReplicaRun: Sendable {
 
     private var objective: any Objective {
         switch family {
-        case .gpt, .llama: CausalLanguageModelling()
+        case .gpt, .llama, .neox: CausalLanguageModelling()
         case .bert: Classification(of: "masked token", labelSmoothing: 0.1)
         case .vit: Classification(of: "image")
         }
@@ -220,7 +228,7 @@ struct ReplicaRun: Sendable {
 
     private var targetsOfSequence: Int {
         switch family {
-        case .gpt, .llama: 13
+        case .gpt, .llama, .neox: 13
         case .bert: 4
         case .vit: 1
         }

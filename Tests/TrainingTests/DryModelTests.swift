@@ -42,16 +42,24 @@ import Training
             get throws {
                 try RunConfiguration.parse(
                     yaml: family == .vit ? imageConfiguration : completeConfiguration,
-                    overrides: (family == .vit
-                        ? ["model.classes=\(Run.vocabulary)"]
-                        : ["model.context_length=13", "model.vocabulary=\(Run.vocabulary)"]) + [
-                            "model.family=\(family.rawValue)", "model.layers=2", "model.width=24",
-                            "model.feed_forward=53",
-                            "precision.storage=\(storage)", "precision.loss_scale=none",
-                            "memory.recompute=\(recompute)",
-                            "parallelism.tensor=\(tensor)",
-                            "parallelism.sequence=\(scattersTokens)",
-                        ])
+                    overrides: own + [
+                        "model.family=\(family.rawValue)", "model.layers=2", "model.width=24",
+                        "model.feed_forward=53",
+                        "precision.storage=\(storage)", "precision.loss_scale=none",
+                        "memory.recompute=\(recompute)",
+                        "parallelism.tensor=\(tensor)",
+                        "parallelism.sequence=\(scattersTokens)",
+                    ])
+            }
+        }
+
+        /// Sizes that only some families have.
+        private var own: [String] {
+            let texts = ["model.context_length=13", "model.vocabulary=\(Run.vocabulary)"]
+            return switch family {
+            case .gpt, .llama, .bert: texts
+            case .neox: texts + ["model.rotary_fraction=0.34"]
+            case .vit: ["model.classes=\(Run.vocabulary)"]
             }
         }
 

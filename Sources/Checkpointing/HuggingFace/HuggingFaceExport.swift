@@ -122,8 +122,16 @@ package struct HuggingFaceExport: Sendable {
             preconditionFailure("HuggingFaceExport: \(tensor.name) was looked for before")
         }
         func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
-            let own = first + range.lowerBound..<first + range.upperBound
-            try checkpoint.read(entry, elements: own, into: buffer)
+            guard piece.alternation != nil else {
+                let own = first + range.lowerBound..<first + range.upperBound
+                return try checkpoint.read(entry, elements: own, into: buffer)
+            }
+            var position = 0
+            for place in piece.places(of: range, isOurs: false) {
+                try checkpoint.read(
+                    entry, elements: place, into: buffer[position..<position + place.count])
+                position += place.count
+            }
         }
         if piece.isTransposed {
             try transposeBlocks(

@@ -109,8 +109,12 @@ package struct HuggingFaceWeights: Sendable {
     ) throws(CheckpointError) {
         let source = source(piece)
         func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
-            let theirs = piece.skipped + range.lowerBound..<piece.skipped + range.upperBound
-            try source.read(elements: theirs, into: buffer)
+            var position = 0
+            for place in piece.places(of: range, isOurs: true) {
+                try source.read(
+                    elements: place, into: buffer[position..<position + place.count])
+                position += place.count
+            }
         }
         if piece.isTransposed {
             try transposeBlocks(

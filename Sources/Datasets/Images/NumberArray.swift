@@ -15,8 +15,8 @@ package struct NumberArray: Equatable {
     private static let limit = 1 << 33
 
     package init(path: String) throws(DatasetError) {
-        let file = try FileDescriptor(reading: path)
-        let bytes = try file.readExactly(file.byteCount(), at: 0)
+        // It is held in memory as a whole.
+        let bytes = try Folder.read(path, limit: NumberArray.limit)
         if bytes.starts(with: [0x93] + Array("NUMPY".utf8)) {
             try self.init(npy: bytes, path)
         } else if bytes.count > 4, bytes[0] == 0, bytes[1] == 0 {

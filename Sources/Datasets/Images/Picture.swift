@@ -25,14 +25,15 @@ package struct Picture: Equatable {
 
     /// Pixels of a side; what is larger is taken for damage or malice.
     package static let longestSide = 32_768
+    /// Of a file.
+    private static let mostBytes = 1 << 30
     static let mostPixels = 1 << 27
 
     static let extensions: Set<String> = ["png", "jpg", "jpeg"]
 
     /// Reads a file by its first bytes, in so many channels: 1 for grey, 3 for colours; transparency goes.
     package init(path: String, channels: Int) throws(DatasetError) {
-        let file = try FileDescriptor(reading: path)
-        let bytes = try file.readExactly(file.byteCount(), at: 0)
+        let bytes = try Folder.read(path, limit: Picture.mostBytes)
         if bytes.starts(with: [0x89, 0x50, 0x4E, 0x47]) {
             try self.init(png: bytes, path, channels)
         } else if bytes.starts(with: [0xFF, 0xD8, 0xFF]) {

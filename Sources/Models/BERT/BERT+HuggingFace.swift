@@ -34,12 +34,7 @@ extension BERTConfiguration: HuggingFaceShape {
             width: width,
             inner: file.size("intermediate_size", standard: 3072, limit: 16_777_216))
         self.variant = variant
-        activation = file.choice(
-            "hidden_act", standard: "gelu",
-            [
-                "gelu": Activation.geluErf, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
-                "silu": .silu, "swish": .silu, "relu": .relu, "tanh": .tanh,
-            ])
+        activation = file.activation("hidden_act", standard: "gelu")
         if variant == .roberta && activation != .geluErf {
             file.refuse(
                 "hidden_act", "\"gelu\", which the head has too",
@@ -101,18 +96,10 @@ extension BERTConfiguration: HuggingFaceShape {
     }
 
     package func huggingFace() -> [String: JSONValue] {
-        let function =
-            switch activation {
-            case .geluTanh: "gelu_new"
-            case .geluErf: "gelu"
-            case .silu: "silu"
-            case .relu: "relu"
-            case .tanh: "tanh"
-            }
         var members: [String: JSONValue] = [
             "architectures": .array([.string(className)]),
             "attention_probs_dropout_prob": .number(dropout),
-            "hidden_act": .string(function),
+            "hidden_act": .string(activation.huggingFaceName()),
             "hidden_dropout_prob": .number(dropout),
             "hidden_size": .integer(width),
             "initializer_range": .number(0.02),

@@ -144,11 +144,8 @@ public final class BERT: TextEncoder {
     public var tensorPlan: [TensorSplit] {
         let isTied = output.weight === tokens.weight
         return [.vocabulary(tokens, bias: isTied ? output.bias : nil)]
-            + blocks.flatMap { block -> [TensorSplit] in
-                [
-                    .columns(block.attention.projection), .rows(block.attention.output),
-                    .columns(block.feedForward.up), .rows(block.feedForward.down),
-                ]
+            + blocks.flatMap {
+                TensorSplit.block($0.attention, $0.feedForward.up, $0.feedForward.down)
             }
     }
 

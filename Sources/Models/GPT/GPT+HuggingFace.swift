@@ -33,12 +33,7 @@ extension GPTConfiguration: HuggingFaceShape {
             layers: file.size("n_layer", standard: 12, limit: 10_000),
             heads: file.size("n_head", standard: 12, limit: 65_536), width: width,
             inner: file.size("n_inner", standard: 4 * width, limit: 16_777_216))
-        activation = file.choice(
-            "activation_function", standard: "gelu_new",
-            [
-                "gelu_new": Activation.geluTanh, "gelu_pytorch_tanh": .geluTanh,
-                "gelu": .geluErf, "silu": .silu, "swish": .silu, "relu": .relu, "tanh": .tanh,
-            ])
+        activation = file.activation("activation_function", standard: "gelu_new")
         // One probability for all places: the residual's, where the file has several.
         dropout = file.probability("resid_pdrop", standard: 0.1)
         if width % heads != 0 {
@@ -85,17 +80,9 @@ extension GPTConfiguration: HuggingFaceShape {
 
     package func huggingFace() -> [String: JSONValue] {
         guard normPosition == .pre else { return firstGPT }
-        let function =
-            switch activation {
-            case .geluTanh: "gelu_new"
-            case .geluErf: "gelu"
-            case .silu: "silu"
-            case .relu: "relu"
-            case .tanh: "tanh"
-            }
         let dropout = JSONValue.number(dropout)
         return [
-            "activation_function": .string(function),
+            "activation_function": .string(activation.huggingFaceName()),
             "add_cross_attention": .bool(false),
             "architectures": .array([.string("GPT2LMHeadModel")]),
             "attn_pdrop": dropout,

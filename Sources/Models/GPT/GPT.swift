@@ -105,11 +105,8 @@ public final class GPT: Generative {
 
     public var tensorPlan: [TensorSplit] {
         [.vocabulary(tokens)]
-            + blocks.flatMap { block -> [TensorSplit] in
-                [
-                    .columns(block.attention.projection), .rows(block.attention.output),
-                    .columns(block.feedForward.up), .rows(block.feedForward.down),
-                ]
+            + blocks.flatMap {
+                TensorSplit.block($0.attention, $0.feedForward.up, $0.feedForward.down)
             }
     }
 

@@ -57,12 +57,7 @@ extension LlamaConfiguration: HuggingFaceShape {
             inner: file.size("intermediate_size", standard: kind.inner, limit: 16_777_216))
         headDimension = file.size(
             "head_dim", standard: kind.headDimension ?? width / heads, limit: 65_536)
-        activation = file.choice(
-            "hidden_act", standard: "silu",
-            [
-                "silu": Activation.silu, "swish": .silu, "gelu": .geluErf, "gelu_new": .geluTanh,
-                "gelu_pytorch_tanh": .geluTanh, "relu": .relu, "tanh": .tanh,
-            ])
+        activation = file.activation("hidden_act", standard: "silu")
         dropout = file.probability("attention_dropout", standard: 0)
         epsilon = file.positive("rms_norm_eps", standard: 1e-6)
         attentionBias = kind == .qwen2
@@ -157,20 +152,12 @@ extension LlamaConfiguration: HuggingFaceShape {
     }
 
     package func huggingFace() -> [String: JSONValue] {
-        let function =
-            switch activation {
-            case .geluTanh: "gelu_pytorch_tanh"
-            case .geluErf: "gelu"
-            case .silu: "silu"
-            case .relu: "relu"
-            case .tanh: "tanh"
-            }
         var members: [String: JSONValue] = [
             "architectures": .array([.string(kind.className)]),
             "attention_bias": .bool(false),
             "attention_dropout": .number(dropout),
             "head_dim": .integer(headDimension),
-            "hidden_act": .string(function),
+            "hidden_act": .string(activation.huggingFaceName(tanhForm: "gelu_pytorch_tanh")),
             "hidden_size": .integer(width),
             "initializer_range": .number(0.02),
             "intermediate_size": .integer(inner),

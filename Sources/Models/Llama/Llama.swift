@@ -108,11 +108,8 @@ public final class Llama: Generative {
 
     public var tensorPlan: [TensorSplit] {
         [.vocabulary(tokens)] + (head.map { [.columns($0)] } ?? [])
-            + blocks.flatMap { block -> [TensorSplit] in
-                [
-                    .columns(block.attention.projection), .rows(block.attention.output),
-                    .columns(block.feedForward.projection), .rows(block.feedForward.down),
-                ]
+            + blocks.flatMap {
+                TensorSplit.block($0.attention, $0.feedForward.projection, $0.feedForward.down)
             }
     }
 

@@ -30,12 +30,7 @@ extension ViTConfiguration: HuggingFaceShape {
             width: width,
             inner: file.size("intermediate_size", standard: 3072, limit: 16_777_216))
         channels = file.size("num_channels", standard: 3, limit: 4)
-        activation = file.choice(
-            "hidden_act", standard: "gelu",
-            [
-                "gelu": Activation.geluErf, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
-                "silu": .silu, "swish": .silu, "relu": .relu, "tanh": .tanh,
-            ])
+        activation = file.activation("hidden_act", standard: "gelu")
         // One probability for all places: the sub-layers', where the file has several.
         dropout = file.probability("hidden_dropout_prob", standard: 0)
         epsilon = file.positive("layer_norm_eps", standard: 1e-12)
@@ -50,18 +45,10 @@ extension ViTConfiguration: HuggingFaceShape {
     }
 
     package func huggingFace() -> [String: JSONValue] {
-        let function =
-            switch activation {
-            case .geluTanh: "gelu_new"
-            case .geluErf: "gelu"
-            case .silu: "silu"
-            case .relu: "relu"
-            case .tanh: "tanh"
-            }
         return [
             "architectures": .array([.string("ViTForImageClassification")]),
             "attention_probs_dropout_prob": .number(dropout),
-            "hidden_act": .string(function),
+            "hidden_act": .string(activation.huggingFaceName()),
             "hidden_dropout_prob": .number(dropout),
             "hidden_size": .integer(width),
             "image_size": .integer(imageSize),

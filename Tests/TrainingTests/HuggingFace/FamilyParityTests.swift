@@ -162,6 +162,8 @@ struct FamilyParityTests {
     private static let faults: [@Sendable (inout any ModelShape) -> Void] = [
         { change(&$0, GPTConfiguration.self) { $0.activation = .silu } },
         { change(&$0, GPTConfiguration.self) { $0.heads = 2 } },
+        { change(&$0, NeoXConfiguration.self) { $0.epsilon = 0.01 } },
+        { change(&$0, NeoXConfiguration.self) { $0.isParallel.toggle() } },
         { change(&$0, LlamaConfiguration.self) { $0.epsilon = 0.01 } },
         { change(&$0, LlamaConfiguration.self) { $0.rotary.base = 100 } },
         { change(&$0, BERTConfiguration.self) { $0.epsilon = 0.01 } },
@@ -181,7 +183,8 @@ struct FamilyParityTests {
     /// The first two heads of queries of the first layer change places.
     private func swapHeads(of model: any Model) {
         let first = model.parameters.first {
-            $0.name.hasSuffix("c_attn.weight") || $0.name.hasSuffix("qkv_proj.weight")
+            $0.name.hasSuffix("c_attn.weight") || $0.name.hasSuffix("query_key_value.weight")
+                || $0.name.hasSuffix("qkv_proj.weight")
                 || $0.name.hasSuffix(".qkv.weight")
         }
         guard let parameter = first else { return }
