@@ -78,6 +78,22 @@ public struct WeightMap: Hashable, Sendable {
     }
 }
 
+// MARK: Rules that come together
+
+extension WeightMap.Rule {
+    /// A layer's weight and bias, of equal shapes.
+    ///
+    /// - Parameter other: the layer's name in a folder.
+    public static func pair(_ name: String, as other: String) -> [Self] {
+        ["weight", "bias"].map { .same("\(name).\($0)", as: "\(other).\($0)") }
+    }
+
+    /// Weights, or biases, of as many rows each.
+    public static func joined(_ name: String, _ parts: [String], rows: Int) -> Self {
+        .joined(name, parts.map { .init($0, rows: rows) })
+    }
+}
+
 // MARK: Tensors of a parameter
 
 extension WeightMap {
@@ -110,7 +126,7 @@ extension WeightMap {
 
         /// Where elements of one side lie on the other, in order.
         ///
-        /// - Parameter isOurs: whether `range` is of the parameter; else of what the tensor has of it.
+        /// - Parameter isOurs: whether `range` is of the parameter's elements that are here; else of the tensor.
         package func places(of range: Range<Int>, isOurs: Bool) -> [Range<Int>] {
             guard let alternation, alternation.groups > 0 else {
                 let shift = isOurs ? skipped : -skipped

@@ -2,21 +2,20 @@
 // Face folders.
 
 import Files
-import Kernels
 import Layers
 
 /// The shape of a model that Hugging Face's `config.json` can say, with weights that its folders can hold.
 package protocol HuggingFaceShape: ModelShape {
     /// Values of the key `model_type` that are this family's.
     static var modelTypes: [String] { get }
+    /// What a `config.json` of such a type has, in the order of reading; a missing member has the default of that type's own
+    /// class.
+    static func members(_ modelType: String) -> [HuggingFaceMember<Self>]
+    /// What members say together: derives, and refuses what the model cannot do.
+    mutating func finish(_ file: inout HuggingFaceConfiguration, _ modelType: String)
 
-    /// Throws everything in the file that the family has no model for, one line a key. Missing keys have the
-    /// defaults of the file's own class.
-    init(huggingFace file: HuggingFaceConfiguration) throws(HuggingFaceConfigurationError)
-
-    /// The members of a `config.json`, `model_type` and `architectures` included and special tokens left out.
-    func huggingFace() -> [String: JSONValue]
-
+    /// The class of transformers that has what this shape has.
+    var modelClass: (type: String, name: String) { get }
     /// How the parameters of this shape are named and laid out in a folder.
     var weightMap: WeightMap { get }
 
@@ -30,6 +29,32 @@ package protocol HuggingFaceShape: ModelShape {
 
 extension HuggingFaceShape {
     package var exchangeProblem: String? { nil }
+    package static var chosenKeys: Set<String> { ["model.dropout"] }
+
+    /// Throws everything in the file that the family has no model for, one line a key.
+    package init(
+        huggingFace file: HuggingFaceConfiguration
+    ) throws(HuggingFaceConfigurationError) {
+        self.init()
+        var file = file
+        let given = file.members["model_type"] ?? .null
+        let type = Self.modelTypes.first { .string($0) == given } ?? Self.modelTypes[0]
+        for member in HuggingFaceMember.common + Self.members(type) { member.read(&file, &self) }
+        finish(&file, type)
+        try file.check()
+    }
+
+    /// The members of a `config.json`, special tokens left out.
+    package func huggingFace() -> [String: JSONValue] {
+        var members: [String: JSONValue] = [
+            "architectures": .array([.string(modelClass.name)]),
+            "model_type": .string(modelClass.type),
+        ]
+        for member in HuggingFaceMember.common + Self.members(modelClass.type) {
+            members.merge(member.write(self)) { _, new in new }
+        }
+        return members
+    }
 }
 
 /// What is wrong with a `config.json`, one line a key.
@@ -47,9 +72,24 @@ package struct HuggingFaceConfiguration: Sendable {
 
     package init(_ members: [String: JSONValue]) { self.members = members }
 
+    /// The class that the file is of; nil where it names none.
+    package var architecture: JSONValue? {
+        guard case .array(let names) = members["architectures"] ?? .null else { return nil }
+        return names.first
+    }
+
     /// Throws what was wrong with the members that were read.
     package func check() throws(HuggingFaceConfigurationError) {
         guard problems.isEmpty else { throw HuggingFaceConfigurationError(problems: problems) }
+    }
+
+    /// Refuses heads that do not make up the width.
+    package mutating func expectWholeHeads(
+        _ heads: Int, _ key: String, of width: Int, _ widthKey: String
+    ) {
+        if !width.isMultiple(of: heads) {
+            refuse(key, "a divisor of \(widthKey) \(width)", .integer(heads))
+        }
     }
 
     /// What was wrong with an object that is the member `key`.
@@ -129,32 +169,21 @@ package struct HuggingFaceConfiguration: Sendable {
     }
 }
 
-// MARK: Activations
+// MARK: Rotary positions
 
 extension HuggingFaceConfiguration {
-    /// An activation by the name that transformers has for it.
-    package mutating func activation(_ key: String, standard: String) -> Activation {
-        choice(
-            key, standard: standard,
-            [
-                "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu": .geluErf,
-                "silu": .silu, "swish": .silu, "relu": .relu, "tanh": .tanh,
-            ])
-    }
-}
-
-extension Activation {
-    /// Its name there.
+    /// What the file says of rotary positions, as files of transformers 5 have it in `rope_parameters`; older ones have
+    /// it in `rope_scaling` and beside the other members.
     ///
-    /// - Parameter tanhForm: of GELU's tanh form, which has two names.
-    package func huggingFaceName(tanhForm: String = "gelu_new") -> String {
-        switch self {
-        case .geluTanh: tanhForm
-        case .geluErf: "gelu"
-        case .silu: "silu"
-        case .relu: "relu"
-        case .tanh: "tanh"
+    /// - Parameter older: names of members that stand beside the others, and what they are called now.
+    package func rotary(_ older: KeyValuePairs<String, String>) -> HuggingFaceConfiguration {
+        var found: [String: JSONValue] = [:]
+        for key in ["rope_scaling", "rope_parameters"] {
+            if case .object(let object) = members[key] ?? .null { found.merge(object) { $1 } }
         }
+        for (old, new) in older { found[new] = found[new] ?? members[old] }
+        found["rope_type"] = found["rope_type"] ?? found["type"]
+        return HuggingFaceConfiguration(found)
     }
 }
 

@@ -22,15 +22,6 @@ public struct ModelInput {
     }
 }
 
-/// Which activations of a transformer block are recomputed in the backward pass instead of stored: memory for
-/// time. It changes no bit.
-public enum Recompute: String, Sendable, CaseIterable {
-    case none
-    /// The attention half.
-    case attention
-    case block
-}
-
 /// A model: an ordered list of blocks with a typed value between them, which is where a pipeline may
 /// cut it, and features at its end, which an objective reads. Single-process code: it knows no rank and no group.
 public protocol Model: AnyObject {
@@ -60,8 +51,12 @@ extension Model where Value == Tensor {
 extension Model {
     /// The whole way, from a micro-batch to its features.
     public func features(of input: ModelInput, _ pass: Pass) -> Tensor {
-        let value = (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, input, pass) }
-        return end(value, input, pass)
+        end(value(of: input, pass), input, pass)
+    }
+
+    /// What comes out of the last block.
+    public func value(of input: ModelInput, _ pass: Pass) -> Value {
+        (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, input, pass) }
     }
 
     /// Scores of the classes that are here, a row for each target, [targets…, classes]; no gradient is kept.
@@ -90,10 +85,7 @@ public protocol TextEncoder: Model where Value == Tensor {
 
 extension TextEncoder {
     /// The last hidden states [sequences, tokens, width], those of padding among them; no gradient is kept.
-    public func hiddenStates(_ input: ModelInput) -> Tensor {
-        let pass = Pass()
-        return (0..<blockCount).reduce(begin(input, pass)) { block($1, $0, input, pass) }
-    }
+    public func hiddenStates(_ input: ModelInput) -> Tensor { value(of: input, Pass()) }
 }
 
 extension ModelInput {

@@ -1,5 +1,6 @@
 import Configuration
 import Kernels
+import Layers
 
 /// The shape of a model of one family, as a configuration gives it: what a family adds beside its model. Its keys
 /// stand in section `model`, after `family`.
@@ -21,7 +22,7 @@ public protocol ModelShape: Hashable, Sendable {
     /// Symbols that it needs beside those of the data.
     var addedSymbols: Int { get }
 
-    /// A model whose weights have no memory yet.
+    /// A model whose weights have no memory yet. `vocabulary` is given.
     func makeModel(_ build: Build) -> any Model
 }
 
@@ -40,6 +41,14 @@ public enum SampleShape: Hashable, Sendable {
     /// So many tokens.
     case tokens(Int)
     case image(ImageShape)
+
+    /// Whether its numbers are symbols of a text.
+    public var isText: Bool {
+        switch self {
+        case .tokens: true
+        case .image: false
+        }
+    }
 
     /// Positions that a model works on.
     public var positions: Int {
@@ -73,14 +82,14 @@ public struct ImageShape: Hashable, Sendable {
 
 /// What a model is made with, beside its shape.
 public struct Build: Sendable {
-    /// Symbols, where the shape leaves them to the tokenizer.
-    public var vocabulary: Int
     /// S, the canonical slices of what tensor parallelism may split (docs/numerics.md).
     public var slices: Int
     public var recompute: Recompute
 
-    public init(vocabulary: Int, slices: Int = 4, recompute: Recompute = .none) {
-        (self.vocabulary, self.slices, self.recompute) = (vocabulary, slices, recompute)
+    public var numerics: Numerics { Numerics(slices: slices) }
+
+    public init(slices: Int = 4, recompute: Recompute = .none) {
+        (self.slices, self.recompute) = (slices, recompute)
     }
 }
 
@@ -138,6 +147,32 @@ extension Key where Root: ModelShape {
         Key(
             "model.vocabulary", \.vocabulary, .automatic(.integer(1...1_073_741_824)),
             resume: .never, "Symbols; `auto`: those of the tokenizer.")
+    }
+
+    public static func activation(
+        _ property: WritableKeyPath<Root, Activation> & Sendable
+    ) -> Self {
+        Key(
+            "model.activation", property, .choice, resume: .never,
+            "Activation of the feed-forward part: GELU in its tanh or its erf form.")
+    }
+
+    public static func normEpsilon(_ property: WritableKeyPath<Root, Double> & Sendable) -> Self {
+        Key(
+            "model.norm_epsilon", property, .single(from: .excluding(0), to: .including(1)),
+            resume: .never, "Added to the mean square in norms.")
+    }
+
+    public static func tiedOutput(_ property: WritableKeyPath<Root, Bool> & Sendable) -> Self {
+        Key(
+            "model.tied_output", property, .boolean, resume: .never,
+            "Whether the output projection is the token table.")
+    }
+
+    public static func rotaryBase(_ property: WritableKeyPath<Root, Double> & Sendable) -> Self {
+        Key(
+            "model.rotary_base", property, .number(from: .excluding(1), to: .including(1e12)),
+            resume: .never, "θ of rotary positions.")
     }
 
     /// - Parameter text: the default in words, which `derive` fills in.

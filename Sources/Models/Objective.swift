@@ -24,12 +24,9 @@ public enum ObjectiveKind: Hashable, Sendable {
     }
 }
 
-/// A loss over a model's features, and what an evaluation reports.
-///
-/// An objective says which fields a batch must have; a source of data is a view that gives them.
+/// A loss over a model's features, and what an evaluation reports. It reads the batch's `targets` and weights, which
+/// the view of the data gives.
 public protocol Objective: Sendable {
-    /// The fields of a batch that it reads, beside those of the model.
-    var fields: Set<String> { get }
     /// What a target is called in texts: a token, an image.
     var target: String { get }
     /// Numbers that an evaluation adds up over micro-batches, each a sum over targets; the loss is the first.
@@ -56,7 +53,6 @@ public struct CausalLanguageModelling: Objective {
 
     public init(labelSmoothing: Double = 0) { self.labelSmoothing = labelSmoothing }
 
-    public var fields: Set<String> { ["targets"] }
     public var target: String { "token" }
     public var sumCount: Int { 1 }
 
@@ -84,7 +80,6 @@ public struct Classification: Objective {
         (self.target, self.labelSmoothing) = (target, labelSmoothing)
     }
 
-    public var fields: Set<String> { ["targets"] }
     public var sumCount: Int { 2 }
 
     public func loss(of input: ModelInput, by model: any Model, _ pass: Pass) -> Tensor {

@@ -10,10 +10,22 @@ public enum TensorSplit {
     /// A table of vectors, by its rows; where it is the output projection too, a rank makes the logits of its
     /// symbols, whose bias lies with them.
     case vocabulary(Embedding, bias: Parameter? = nil)
+    /// An output projection of its own, by its classes.
+    case classes(OutputProjection)
 
-    /// Of a transformer's block: heads, and columns of the feed-forward part.
-    static func block(_ attention: SelfAttention, _ up: Linear, _ down: Linear) -> [TensorSplit] {
-        [.columns(attention.projection), .rows(attention.output), .columns(up), .rows(down)]
+    /// Of a transformer's block: heads, and features within the feed-forward part.
+    static func block<Norm, Network>(_ block: TransformerBlock<Norm, Network>) -> [TensorSplit] {
+        let (first, last) = block.feedForward.maps
+        return [
+            .columns(block.attention.projection), .rows(block.attention.output), .columns(first),
+            .rows(last),
+        ]
+    }
+
+    /// Of a language model's two ends, which may share their table.
+    static func ends(_ tokens: Embedding, _ output: OutputProjection) -> [TensorSplit] {
+        output.weight === tokens.weight
+            ? [.vocabulary(tokens, bias: output.bias)] : [.vocabulary(tokens), .classes(output)]
     }
 
     /// The parameters that are cut.
@@ -22,6 +34,7 @@ public enum TensorSplit {
         case .columns(let map): TensorSplit.cut(map, axis: 0)
         case .rows(let map): TensorSplit.cut(map, axis: 1)
         case .vocabulary(let table, let bias): [table.weight] + (bias.map { [$0] } ?? [])
+        case .classes(let output): output.parameters
         }
     }
 

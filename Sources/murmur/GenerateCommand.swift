@@ -147,7 +147,7 @@ struct GenerateCommand: ParsableCommand {
         let trained = try TrainedModel(path: checkpoint, world: world, isShared: true)
         Report.warn(trained.passedOver.map { "passed over: \($0)" })
         // Nothing is printed before checkpoint and prompts are known to be good.
-        for prompt in given { try trained.requireText(prompt, world: world) }
+        try trained.requireTexts(given, world: world)
         let isFirst = world?.isFirst ?? true
         func write(_ text: String) throws(RunError) {
             if isFirst { try Output.write(text) }

@@ -230,6 +230,7 @@ KINDS = {
     "llama3": lambda: Decoder("Llama", tie_word_embeddings=True, **rope(
         "llama3", factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)),
     "linear": lambda: Decoder("Llama", tie_word_embeddings=False, **rope("linear", factor=3.0)),
+    "dynamic": lambda: Decoder("Llama", tie_word_embeddings=False, **rope("dynamic", factor=3.0)),
     "yarn": lambda: Decoder("Llama", tie_word_embeddings=False, **rope(
         "yarn", factor=2.0, original_max_position_embeddings=16)),
     "mistral": lambda: Decoder("Mistral", tie_word_embeddings=False, sliding_window=7, **rope("default")),

@@ -37,10 +37,10 @@ private final class Toy: Generative {
     let output: OutputProjection
 
     init(_ shape: ToyShape, _ build: Build) {
-        let numerics = Numerics(slices: build.slices)
+        let numerics = build.numerics
         contextLength = shape.contextLength
         tokens = Embedding(
-            "tokens", count: shape.vocabulary ?? build.vocabulary, width: shape.width,
+            "tokens", count: shape.vocabulary ?? 0, width: shape.width,
             deviation: 0.3, isSharded: true, numerics: numerics)
         mixers = (0..<shape.layers).map {
             GatedFeedForward(
@@ -73,11 +73,11 @@ private final class Toy: Generative {
 
 /// What is written of a family is enough for everything around it.
 @Suite struct ToyFamilyTests {
-    private static let shape = ToyShape(layers: 2, width: 12, contextLength: 8, vocabulary: nil)
+    private static let shape = ToyShape(layers: 2, width: 12, contextLength: 8, vocabulary: 10)
 
     private func model() throws -> any Model {
         let shape: any ModelShape = Self.shape
-        return shape.makeModel(Build(vocabulary: 10, slices: 4))
+        return shape.makeModel(Build(slices: 4))
     }
 
     /// Each token is followed by the next number.
@@ -142,7 +142,8 @@ private final class Toy: Generative {
         let run = ShapeInRun(Self.shape, tensor: 16, slices: 16, sequences: 1)
         #expect(
             ToyShape.checks.compactMap { $0.complaint(run) } == [
-                "expected at most model.width (12), found 16"
+                "expected at most model.width (12), found 16",
+                "expected at most model.vocabulary (10), found 16",
             ])
     }
 }

@@ -334,23 +334,28 @@ private let outOfBounds: [String: [String]] = [
     }
 
     /// Time is bounded by an order of magnitude more than it takes, for busy machines.
-    @Test(arguments: [
-        "a: &a [x, x, x, x, x, x, x, x, x]\n"
-            + zip("bcdefghi", "abcdefgh").map { name, previous in
-                "\(name): &\(name) ["
-                    + Array(repeating: "*\(previous)", count: 9)
-                    .joined(separator: ", ") + "]\n"
-            }.joined() + "? *i\n: 1\n",
-        String(repeating: "[", count: 1 << 20), String(repeating: "- ", count: 1 << 19),
-        String(repeating: "{a: ", count: 1 << 18), String(repeating: "'", count: 1 << 20),
-        String(repeating: "? ", count: 1 << 19), String(repeating: "a: {}\n", count: 100),
-    ])
-    func hostileFilesAreRefusedAtOnce(text: String) {
+    @Test(arguments: hostileFiles.keys.sorted()) func hostileFilesAreRefusedAtOnce(name: String) {
+        let text = Self.hostileFiles[name]!
         // Of the processor, for this thread: other programs do not count.
         let start = threadSeconds()
         #expect(!problems(text).isEmpty)
         #expect(threadSeconds() - start < 5)
     }
+
+    private static let hostileFiles = [
+        "aliases that multiply": "a: &a [x, x, x, x, x, x, x, x, x]\n"
+            + zip("bcdefghi", "abcdefgh").map { name, previous in
+                "\(name): &\(name) ["
+                    + Array(repeating: "*\(previous)", count: 9)
+                    .joined(separator: ", ") + "]\n"
+            }.joined() + "? *i\n: 1\n",
+        "lists": String(repeating: "[", count: 1 << 20),
+        "list items": String(repeating: "- ", count: 1 << 19),
+        "maps": String(repeating: "{a: ", count: 1 << 18),
+        "quotes": String(repeating: "'", count: 1 << 20),
+        "keys": String(repeating: "? ", count: 1 << 19),
+        "the same key": String(repeating: "a: {}\n", count: 100),
+    ]
 
     @Test func overridesAreReadAsStrictlyAsTheFile() {
         for value in ["&a 1", "*a", "!!int 3", "[1", "1\n---\n2"] {

@@ -122,15 +122,11 @@ package struct HuggingFaceExport: Sendable {
             preconditionFailure("HuggingFaceExport: \(tensor.name) was looked for before")
         }
         func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
-            guard piece.alternation != nil else {
-                let own = first + range.lowerBound..<first + range.upperBound
-                return try checkpoint.read(entry, elements: own, into: buffer)
-            }
-            var position = 0
-            for place in piece.places(of: range, isOurs: false) {
-                try checkpoint.read(
-                    entry, elements: place, into: buffer[position..<position + place.count])
-                position += place.count
+            let theirs = piece.skipped + range.lowerBound..<piece.skipped + range.upperBound
+            try piece.read(theirs, isOurs: false, into: buffer) {
+                (own, part) throws(CheckpointError) in
+                let place = first + own.lowerBound..<first + own.upperBound
+                try checkpoint.read(entry, elements: place, into: part)
             }
         }
         if piece.isTransposed {

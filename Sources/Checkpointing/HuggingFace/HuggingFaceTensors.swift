@@ -65,4 +65,20 @@ package struct HuggingFaceTensors: Sendable {
 extension WeightMap.Piece {
     /// As Float32.
     var byteCount: Int { shape.count * SafetensorsType.float32.size }
+
+    /// Fills a buffer with elements of one side from where they lie on the other.
+    ///
+    /// - Parameters:
+    ///   - isOurs: whether `range` is of the parameter's elements that are here; else of the tensor.
+    ///   - read: elements of the other side.
+    func read(
+        _ range: Range<Int>, isOurs: Bool, into buffer: Buffer,
+        _ read: (Range<Int>, Buffer) throws(CheckpointError) -> Void
+    ) throws(CheckpointError) {
+        var position = 0
+        for place in places(of: range, isOurs: isOurs) {
+            try read(place, buffer[position..<position + place.count])
+            position += place.count
+        }
+    }
 }

@@ -109,11 +109,9 @@ package struct HuggingFaceWeights: Sendable {
     ) throws(CheckpointError) {
         let source = source(piece)
         func elements(_ range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
-            var position = 0
-            for place in piece.places(of: range, isOurs: true) {
-                try source.read(
-                    elements: place, into: buffer[position..<position + place.count])
-                position += place.count
+            try piece.read(range, isOurs: true, into: buffer) {
+                (theirs, part) throws(CheckpointError) in
+                try source.read(elements: theirs, into: part)
             }
         }
         if piece.isTransposed {

@@ -18,7 +18,7 @@ package enum FilePattern {
             found.formUnion(matches)
         }
         if !errors.isEmpty { throw DatasetError(all: errors) }
-        return found.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return found.inByteOrder
     }
 
     private static func nothingFound(_ pattern: String) -> DatasetError {
@@ -90,4 +90,9 @@ package enum FilePattern {
         guard stat(path, &status) == 0 else { return nil }
         return status.st_mode & S_IFMT == S_IFREG ? .typeRegular : nil
     }
+}
+
+extension Sequence<String> {
+    /// Sorted by the bytes of UTF-8, the same whatever the locale.
+    var inByteOrder: [String] { sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
 }

@@ -32,9 +32,13 @@ struct ImageSet: Sendable {
     }
 
     private init(array images: String, labels: String, channels: Int) throws(DatasetError) {
-        let (array, numbers) = (
-            try NumberArray(path: images), try NumberArray(path: labels)
-        )
+        let files = try [images, labels].map { (path) throws(DatasetError) in
+            let bytes = try NumberArray.bytes(of: path)
+            return (
+                array: try NumberArray(bytes, path), digest: SHA256.digest(of: bytes).hexadecimal
+            )
+        }
+        let (array, numbers) = (files[0].array, files[1].array)
         var shape = array.shape
         if shape.count == 3 { shape.append(1) }
         guard shape.count == 4, shape[3] == channels else {
@@ -69,10 +73,7 @@ struct ImageSet: Sendable {
         }
         self.labels = classes
         self.classes = (0...(classes.max() ?? 0)).map(String.init)
-        fingerprint = try ImageSet.digest(
-            of: [images, labels].map { (path) throws(DatasetError) in
-                try FileDescriptor(reading: path).contentDigest()
-            })
+        fingerprint = ImageSet.digest(of: files.map(\.digest))
     }
 
     private init(folder: String) throws(DatasetError) {
@@ -113,19 +114,14 @@ struct ImageSet: Sendable {
             }
         }
         (content, self.labels) = (.files(paths), labels)
-        fingerprint = try ImageSet.digest(of: told)
+        fingerprint = ImageSet.digest(of: told)
     }
 
-    private static func digest(of parts: [String]) throws(DatasetError) -> String {
+    private static func digest(of parts: [String]) -> String {
         SHA256.digest(of: Array(parts.joined(separator: "\n").utf8)).hexadecimal
     }
 
     var count: Int { labels.count }
-
-    /// What an image is called in errors.
-    func name(of index: Int) -> String {
-        if case .files(let paths) = content { paths[index] } else { "image \(index)" }
-    }
 
     func picture(_ index: Int, channels: Int) throws(DatasetError) -> Picture {
         func slice(_ shape: [Int]) -> Range<Int> {
@@ -142,18 +138,5 @@ struct ImageSet: Sendable {
                 channels: channels, height: shape[1], width: shape[2],
                 values: Array(floats[slice(shape)]))
         }
-    }
-}
-
-extension FileDescriptor {
-    /// SHA-256 of the whole file.
-    fileprivate borrowing func contentDigest() throws(DatasetError) -> String {
-        SHA256.digest(of: try readExactly(byteCount(), at: 0)).hexadecimal
-    }
-}
-
-extension [String] {
-    fileprivate var inByteOrder: [String] {
-        sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 }

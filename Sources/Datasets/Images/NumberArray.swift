@@ -15,8 +15,16 @@ package struct NumberArray: Equatable {
     private static let limit = 1 << 33
 
     package init(path: String) throws(DatasetError) {
-        // It is held in memory as a whole.
-        let bytes = try Folder.read(path, limit: NumberArray.limit)
+        try self.init(NumberArray.bytes(of: path), path)
+    }
+
+    /// A file that can be held in memory as a whole.
+    static func bytes(of path: String) throws(DatasetError) -> [UInt8] {
+        try Folder.read(path, limit: limit)
+    }
+
+    /// - Parameter path: of the file that the bytes are, for errors.
+    init(_ bytes: [UInt8], _ path: String) throws(DatasetError) {
         if bytes.starts(with: [0x93] + Array("NUMPY".utf8)) {
             try self.init(npy: bytes, path)
         } else if bytes.count > 4, bytes[0] == 0, bytes[1] == 0 {

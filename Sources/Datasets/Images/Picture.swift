@@ -24,10 +24,10 @@ package struct Picture: Equatable {
     }
 
     /// Pixels of a side; what is larger is taken for damage or malice.
-    package static let longestSide = 32_768
+    private static let longestSide = 32_768
+    private static let mostPixels = 1 << 27
     /// Of a file.
     private static let mostBytes = 1 << 30
-    static let mostPixels = 1 << 27
 
     static let extensions: Set<String> = ["png", "jpg", "jpeg"]
 

@@ -7,118 +7,86 @@ import Layers
 
 extension BERTConfiguration: HuggingFaceShape {
     package static let modelTypes = Variant.allCases.map(\.rawValue)
-    package static let chosenKeys: Set = ["model.dropout"]
     package var tiesByDefault: Bool { true }
 
-    package init(
-        huggingFace file: HuggingFaceConfiguration
-    ) throws(HuggingFaceConfigurationError) {
-        var file = file
-        let variant: Variant = file.members["model_type"] == .string("roberta") ? .roberta : .bert
-        file.expect("quantization_config", .null, standard: .null)
-        file.expect("is_decoder", .bool(false), standard: .bool(false))
-        file.expect("add_cross_attention", .bool(false), standard: .bool(false))
-        file.expect(
-            "position_embedding_type", .string("absolute"), standard: .string("absolute"))
-        // Whichever it says, our head is the table; it decides whether the folder must have both.
-        _ = file.boolean("tie_word_embeddings", standard: true)
-        let heads = file.size("num_attention_heads", standard: 12, limit: 65_536)
-        let width = file.size("hidden_size", standard: 768, limit: 1_048_576)
-        let positions = file.size("max_position_embeddings", standard: 512, limit: 16_777_216)
-        let unused = variant.unusedPositions
-        self.init(
-            vocabulary: file.size(
-                "vocab_size", standard: variant == .bert ? 30_522 : 50_265, limit: 1_073_741_824),
-            contextLength: max(1, positions - unused),
-            layers: file.size("num_hidden_layers", standard: 12, limit: 10_000), heads: heads,
-            width: width,
-            inner: file.size("intermediate_size", standard: 3072, limit: 16_777_216))
-        self.variant = variant
-        activation = file.activation("hidden_act", standard: "gelu")
-        if variant == .roberta && activation != .geluErf {
-            file.refuse(
-                "hidden_act", "\"gelu\", which the head has too",
-                file.members["hidden_act"] ?? .null)
+    package var modelClass: (type: String, name: String) {
+        let names = BERTConfiguration.heads(variant)
+        return (variant.rawValue, names.first { $0.value == head }?.key ?? "")
+    }
+
+    /// What classes have beyond the encoder.
+    private static func heads(_ variant: Variant) -> KeyValuePairs<String, Head> {
+        switch variant {
+        case .bert:
+            [
+                "BertForMaskedLM": .maskedTokens, "BertForPreTraining": .maskedTokens,
+                "BertForSequenceClassification": .sequences, "BertForTokenClassification": .tokens,
+            ]
+        case .roberta:
+            ["RobertaForMaskedLM": .maskedTokens, "RobertaForTokenClassification": .tokens]
         }
-        // One probability for all places: the sub-layers', where the file has several.
-        dropout = file.probability("hidden_dropout_prob", standard: 0.1)
-        epsilon = file.positive("layer_norm_eps", standard: 1e-12)
-        tokenTypes = file.size("type_vocab_size", standard: 2, limit: 1024)
-        head = BERTConfiguration.head(&file, variant)
+    }
+
+    package static func members(_ modelType: String) -> [HuggingFaceMember<Self>] {
+        let variant = Variant(rawValue: modelType) ?? .bert
+        return [
+            HuggingFaceMember(
+                read: {
+                    $1.variant = variant
+                    $1.head = head(&$0, variant)
+                }, write: { _ in variant == .roberta ? ["pad_token_id": .integer(1)] : [:] }),
+            .vocabulary(variant == .bert ? 30_522 : 50_265),
+            .extent("max_position_embeddings", \.tableRows, 512),
+            .layers("num_hidden_layers", \.layers, 12), .heads("num_attention_heads", \.heads, 12),
+            .width("hidden_size", \.width, 768), .extent("intermediate_size", \.inner, 3072),
+            .activation("hidden_act", \.activation, "gelu"),
+            .dropout(["hidden_dropout_prob", "attention_probs_dropout_prob"], \.dropout, 0.1),
+            .positive("layer_norm_eps", \.epsilon, 1e-12),
+            .size("type_vocab_size", \.tokenTypes, limit: 1024) { _ in 2 },
+            .classes(\.classes) { $0.head != .maskedTokens }, .alwaysTied,
+            .fixed("is_decoder", .bool(false), isWritten: false),
+            .fixed("add_cross_attention", .bool(false), isWritten: false),
+            .fixed("position_embedding_type", .string("absolute"), isWritten: false),
+        ]
+    }
+
+    package mutating func finish(_ file: inout HuggingFaceConfiguration, _ modelType: String) {
+        file.expectWholeHeads(heads, "num_attention_heads", of: width, "hidden_size")
+        if contextLength <= 0 {
+            file.refuse(
+                "max_position_embeddings", "more than \(variant.unusedPositions)",
+                .integer(tableRows))
+        }
+        if variant == .roberta {
+            file.expect("pad_token_id", number: 1)
+            if activation != .geluErf {
+                file.refuse(
+                    "hidden_act", "\"gelu\", which the head has too",
+                    file.members["hidden_act"] ?? .null)
+            }
+        }
         if head != .maskedTokens {
-            classes = file.classes
             file.expect("classifier_dropout", .null, standard: .null)
             let kind = file.members["problem_type"] ?? .null
             if kind != .null, kind != .string("single_label_classification") {
                 file.refuse("problem_type", "\"single_label_classification\" or null", kind)
             }
         }
-        if width % heads != 0 {
-            file.refuse("num_attention_heads", "a divisor of hidden_size \(width)", .integer(heads))
-        }
-        if positions <= unused {
-            file.refuse("max_position_embeddings", "more than \(unused)", .integer(positions))
-        }
-        if variant == .roberta { file.expect("pad_token_id", number: 1) }
-        try file.check()
     }
 
-    /// What the class that the file names has beyond the encoder.
     private static func head(_ file: inout HuggingFaceConfiguration, _ variant: Variant) -> Head {
-        let names = file.members["architectures"] ?? .null
-        guard case .array(let list) = names, let first = list.first else { return .maskedTokens }
-        let heads: [(String, Head)] =
-            switch variant {
-            case .bert:
-                [
-                    ("BertForMaskedLM", .maskedTokens), ("BertForPreTraining", .maskedTokens),
-                    ("BertForSequenceClassification", .sequences),
-                    ("BertForTokenClassification", .tokens),
-                ]
-            case .roberta:
-                [
-                    ("RobertaForMaskedLM", .maskedTokens),
-                    ("RobertaForTokenClassification", .tokens),
-                ]
-            }
-        if let found = heads.first(where: { .string($0.0) == first }) { return found.1 }
-        file.refuse("architectures", heads.map { "\"\($0.0)\"" }.alternatives, first)
+        guard let name = file.architecture else { return .maskedTokens }
+        if let found = heads(variant).first(where: { .string($0.key) == name }) {
+            return found.value
+        }
+        file.refuse("architectures", heads(variant).map { "\"\($0.key)\"" }.alternatives, name)
         return .maskedTokens
     }
 
-    private var className: String {
-        let prefix = variant == .bert ? "Bert" : "Roberta"
-        return switch head {
-        case .maskedTokens: "\(prefix)ForMaskedLM"
-        case .sequences: "\(prefix)ForSequenceClassification"
-        case .tokens: "\(prefix)ForTokenClassification"
-        }
-    }
-
-    package func huggingFace() -> [String: JSONValue] {
-        var members: [String: JSONValue] = [
-            "architectures": .array([.string(className)]),
-            "attention_probs_dropout_prob": .number(dropout),
-            "hidden_act": .string(activation.huggingFaceName()),
-            "hidden_dropout_prob": .number(dropout),
-            "hidden_size": .integer(width),
-            "initializer_range": .number(0.02),
-            "intermediate_size": .integer(inner),
-            "layer_norm_eps": .number(epsilon),
-            "max_position_embeddings": .integer(contextLength + variant.unusedPositions),
-            "model_type": .string(variant.rawValue),
-            "num_attention_heads": .integer(heads),
-            "num_hidden_layers": .integer(layers),
-            "tie_word_embeddings": .bool(true),
-            "torch_dtype": .string("float32"),
-            "type_vocab_size": .integer(tokenTypes),
-            "vocab_size": .integer(vocabulary ?? 0),
-        ]
-        if variant == .roberta { members["pad_token_id"] = .integer(1) }
-        if head != .maskedTokens {
-            members.merge(HuggingFaceConfiguration.labels(classes)) { own, _ in own }
-        }
-        return members
+    /// Rows of the table of positions there.
+    private var tableRows: Int {
+        get { contextLength + variant.unusedPositions }
+        set { contextLength = newValue - variant.unusedPositions }
     }
 
     /// Our names are theirs without `bert.` or `roberta.`; queries, keys and values are one tensor here.
@@ -126,9 +94,7 @@ extension BERTConfiguration: HuggingFaceShape {
         let prefix = "\(variant.rawValue)."
         func same(_ name: String) -> WeightMap.Rule { .same(name, as: prefix + name) }
         func pair(_ name: String, as other: String? = nil) -> [WeightMap.Rule] {
-            ["weight", "bias"].map {
-                .same("\(name).\($0)", as: "\(other ?? prefix + name).\($0)")
-            }
+            WeightMap.Rule.pair(name, as: other ?? prefix + name)
         }
         let blocks = (0..<layers).flatMap { index -> [WeightMap.Rule] in
             let layer = "encoder.layer.\(index)"
@@ -136,8 +102,9 @@ extension BERTConfiguration: HuggingFaceShape {
                 WeightMap.Rule.joined(
                     "\(layer).attention.self.qkv.\(kind)",
                     ["query", "key", "value"].map {
-                        .init("\(prefix)\(layer).attention.self.\($0).\(kind)", rows: width)
-                    })
+                        "\(prefix)\(layer).attention.self.\($0).\(kind)"
+                    },
+                    rows: width)
             }
             return projection
                 + [

@@ -5,50 +5,6 @@ import Kernels
 import Layers
 import Tensors
 
-/// norm(x + attention(x)), then norm(x + feedForward(x)).
-public struct BERTBlock: Layer {
-    package let attention: SelfAttention
-    let attentionNorm: LayerNorm
-    package let feedForward: FeedForward
-    let feedForwardNorm: LayerNorm
-    private let recompute: Recompute
-
-    init(_ name: String, _ shape: BERTConfiguration, numerics: Numerics, recompute: Recompute) {
-        self.recompute = recompute
-        let (width, epsilon) = (shape.width, Float(shape.epsilon))
-        var options = SelfAttention.Options()
-        (options.projectionName, options.outputName) = ("self.qkv", "output.dense")
-        attention = SelfAttention(
-            "\(name).attention", width: width, heads: shape.heads, keyHeads: shape.heads,
-            options: options, dropout: Float(shape.dropout), deviation: 0.02,
-            residualDeviation: 0.02, numerics: numerics)
-        attentionNorm = LayerNorm(
-            "\(name).attention.output.LayerNorm", width: width, epsilon: epsilon,
-            numerics: numerics)
-        feedForward = FeedForward(
-            name, names: ("intermediate.dense", "output.dense"), width: width, inner: shape.inner,
-            activation: shape.activation, dropout: Float(shape.dropout), deviation: 0.02,
-            residualDeviation: 0.02, numerics: numerics)
-        feedForwardNorm = LayerNorm(
-            "\(name).output.LayerNorm", width: width, epsilon: epsilon, numerics: numerics)
-    }
-
-    public var parameters: [Parameter] {
-        attentionParameters + feedForward.parameters + feedForwardNorm.parameters
-    }
-
-    private var attentionParameters: [Parameter] { attention.parameters + attentionNorm.parameters }
-
-    func callAsFunction(_ x: Tensor, _ visibility: AttentionVisibility, _ pass: Pass) -> Tensor {
-        pass.recompute(if: recompute == .block, from: x, parameters) { pass in
-            let x = pass.recompute(if: recompute == .attention, from: x, attentionParameters) {
-                attentionNorm(attention(x, residual: x, visibility: visibility, $0), $0)
-            }
-            return feedForwardNorm(feedForward(x, residual: x, pass), pass)
-        }
-    }
-}
-
 /// The encoder with one of its heads. Parameters bear the names of Hugging Face's.
 public final class BERT: TextEncoder {
     public let configuration: BERTConfiguration
@@ -57,7 +13,7 @@ public final class BERT: TextEncoder {
     let types: Embedding
     let embeddingNorm: LayerNorm
     let dropout: Dropout
-    package let blocks: [BERTBlock]
+    package let blocks: [TransformerBlock<LayerNorm, FeedForward>]
     private let head: Head
     public let output: OutputProjection
     private let numerics: Numerics
@@ -102,8 +58,7 @@ public final class BERT: TextEncoder {
             "embeddings.LayerNorm", width: width, epsilon: epsilon, numerics: numerics)
         dropout = Dropout("embedding", rate: Float(configuration.dropout))
         blocks = (0..<configuration.layers).map {
-            BERTBlock(
-                "encoder.layer.\($0)", configuration, numerics: numerics, recompute: recompute)
+            configuration.block("encoder.layer.\($0)", numerics, recompute)
         }
         func square(_ name: String) -> Linear {
             Linear(
@@ -144,9 +99,7 @@ public final class BERT: TextEncoder {
     public var tensorPlan: [TensorSplit] {
         let isTied = output.weight === tokens.weight
         return [.vocabulary(tokens, bias: isTied ? output.bias : nil)]
-            + blocks.flatMap {
-                TensorSplit.block($0.attention, $0.feedForward.up, $0.feedForward.down)
-            }
+            + blocks.flatMap(TensorSplit.block)
     }
 
     public var blockCount: Int { blocks.count }
@@ -183,5 +136,30 @@ public final class BERT: TextEncoder {
         case .tokens(let dropout):
             return dropout(pass.gather(value, numerics), rest)
         }
+    }
+}
+
+extension BERTConfiguration {
+    fileprivate func block(
+        _ name: String, _ numerics: Numerics, _ recompute: Recompute
+    ) -> TransformerBlock<LayerNorm, FeedForward> {
+        func norm(_ part: String) -> LayerNorm {
+            LayerNorm(
+                "\(name).\(part)", width: width, epsilon: Float(epsilon), numerics: numerics)
+        }
+        var options = SelfAttention.Options()
+        (options.projectionName, options.outputName) = ("self.qkv", "output.dense")
+        return TransformerBlock(
+            attentionNorm: norm("attention.output.LayerNorm"),
+            attention: SelfAttention(
+                "\(name).attention", width: width, heads: heads, keyHeads: heads,
+                options: options, dropout: Float(dropout), deviation: 0.02,
+                residualDeviation: 0.02, numerics: numerics),
+            feedForwardNorm: norm("output.LayerNorm"),
+            feedForward: FeedForward(
+                name, names: ("intermediate.dense", "output.dense"), width: width, inner: inner,
+                activation: activation, dropout: Float(dropout), deviation: 0.02,
+                residualDeviation: 0.02, numerics: numerics),
+            arrangement: .normLast, recompute: recompute)
     }
 }

@@ -56,13 +56,9 @@ extension BERTConfiguration: ModelShape {
         [
             .layers(\.layers), .heads(\.heads), .width(\.width), .contextLength(\.contextLength),
             .dropout(\.dropout), .vocabulary,
-            Key(
-                "model.activation", \.activation, .choice, resume: .never,
-                "Activation of the feed-forward part: GELU in its tanh or its erf form."),
+            .activation(\.activation),
             .feedForward(\.inner, "4 · `model.width`") { $0.inner = 4 * $0.width },
-            Key(
-                "model.norm_epsilon", \.epsilon, .single(from: .excluding(0), to: .including(1)),
-                resume: .never, "Added to the mean square in norms."),
+            .normEpsilon(\.epsilon),
             Key(
                 "model.token_types", \.tokenTypes, .integer(1...1024), resume: .never,
                 "Kinds of tokens with a vector of their own: first and second sentence."),
@@ -110,8 +106,6 @@ extension BERTConfiguration: ModelShape {
     public var addedSymbols: Int { head == .maskedTokens ? 1 : 0 }
 
     public func makeModel(_ build: Build) -> any Model {
-        var shape = self
-        shape.vocabulary = vocabulary ?? build.vocabulary
-        return BERT(shape, numerics: Numerics(slices: build.slices), recompute: build.recompute)
+        BERT(self, numerics: build.numerics, recompute: build.recompute)
     }
 }

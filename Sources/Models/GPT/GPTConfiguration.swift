@@ -44,9 +44,7 @@ extension GPTConfiguration: ModelShape {
         [
             .layers(\.layers), .heads(\.heads), .width(\.width), .contextLength(\.contextLength),
             .dropout(\.dropout), .vocabulary,
-            Key(
-                "model.activation", \.activation, .choice, resume: .never,
-                "Activation of the feed-forward part: GELU in its tanh or its erf form."),
+            .activation(\.activation),
             .feedForward(\.inner, "4 · `model.width`") { $0.inner = 4 * $0.width },
             Key(
                 "model.norm_position", \.normPosition, .choice, resume: .never,
@@ -68,8 +66,6 @@ extension GPTConfiguration: ModelShape {
     public var sample: SampleShape { .tokens(contextLength) }
 
     public func makeModel(_ build: Build) -> any Model {
-        var shape = self
-        shape.vocabulary = vocabulary ?? build.vocabulary
-        return GPT(shape, numerics: Numerics(slices: build.slices), recompute: build.recompute)
+        GPT(self, numerics: build.numerics, recompute: build.recompute)
     }
 }

@@ -30,41 +30,47 @@ extension LlamaConfiguration: HuggingFaceShape {
     }
 
     package static let modelTypes = Kind.allCases.map(\.rawValue)
+    package var tiesByDefault: Bool { tiesOutput }
     /// Rotary positions have no table: a training may see shorter texts, or longer ones.
     package static let chosenKeys: Set = ["model.dropout", "model.context_length"]
-    package var tiesByDefault: Bool { tiesOutput }
 
-    package init(
-        huggingFace file: HuggingFaceConfiguration
-    ) throws(HuggingFaceConfigurationError) {
-        var file = file
-        let kind =
-            Kind.allCases.first { file.members["model_type"] == .string($0.rawValue) } ?? .llama
-        file.expect("quantization_config", .null, standard: .null)
-        if kind == .llama { file.expect("mlp_bias", .bool(false), standard: .bool(false)) }
-        if kind != .qwen2 { file.expect("attention_bias", .bool(false), standard: .bool(false)) }
-        let heads = file.size("num_attention_heads", standard: 32, limit: 65_536)
-        let width = file.size("hidden_size", standard: 4096, limit: 1_048_576)
-        self.init(
-            vocabulary: file.size(
-                "vocab_size", standard: kind.vocabulary, limit: 1_073_741_824),
-            contextLength: file.size(
-                "max_position_embeddings", standard: kind.contextLength, limit: 16_777_216),
-            layers: file.size("num_hidden_layers", standard: 32, limit: 10_000), heads: heads,
-            width: width,
-            keyHeads: file.size(
-                "num_key_value_heads", standard: kind.keyHeads ?? heads, limit: 65_536),
-            inner: file.size("intermediate_size", standard: kind.inner, limit: 16_777_216))
-        headDimension = file.size(
-            "head_dim", standard: kind.headDimension ?? width / heads, limit: 65_536)
-        activation = file.activation("hidden_act", standard: "silu")
-        dropout = file.probability("attention_dropout", standard: 0)
-        epsilon = file.positive("rms_norm_eps", standard: 1e-6)
-        attentionBias = kind == .qwen2
-        normalisesHeads = kind == .qwen3
-        tiesOutput = file.boolean("tie_word_embeddings", standard: false)
-        window = LlamaConfiguration.window(&file, kind, layers: layers)
-        readRotary(&file)
+    package var modelClass: (type: String, name: String) { (kind.rawValue, kind.className) }
+
+    private var kind: Kind {
+        if normalisesHeads { return .qwen3 }
+        if attentionBias { return .qwen2 }
+        return window == nil ? .llama : .mistral
+    }
+
+    package static func members(_ modelType: String) -> [HuggingFaceMember<Self>] {
+        let kind = Kind(rawValue: modelType) ?? .llama
+        let all: [HuggingFaceMember<Self>] = [
+            .vocabulary(kind.vocabulary),
+            .extent("max_position_embeddings", \.contextLength, kind.contextLength),
+            .layers("num_hidden_layers", \.layers, 32), .heads("num_attention_heads", \.heads, 32),
+            .size("num_key_value_heads", \.keyHeads, limit: 65_536) { kind.keyHeads ?? $0.heads },
+            .width("hidden_size", \.width, 4096), .extent("intermediate_size", \.inner, kind.inner),
+            .size("head_dim", \.headDimension, limit: 65_536) {
+                kind.headDimension ?? $0.width / $0.heads
+            },
+            .activation("hidden_act", \.activation, "silu", tanhForm: "gelu_pytorch_tanh"),
+            .dropout(["attention_dropout"], \.dropout, 0),
+            .positive("rms_norm_eps", \.epsilon, 1e-6),
+            .boolean("tie_word_embeddings", \.tiesOutput, false),
+            .written("use_cache") { _ in .bool(true) },
+            HuggingFaceMember(
+                read: { $1.window = window(&$0, kind, layers: $1.layers) },
+                write: { $0.windowMembers(kind) }),
+            HuggingFaceMember(read: { $1.readRotary(&$0) }, write: \.rotaryMembers),
+        ]
+        // Qwen2 always has biases of queries, keys and values, and no member that says so.
+        return all + (kind == .llama ? [.fixed("mlp_bias", .bool(false))] : [])
+            + (kind == .qwen2 ? [] : [.fixed("attention_bias", .bool(false))])
+    }
+
+    package mutating func finish(_ file: inout HuggingFaceConfiguration, _ modelType: String) {
+        attentionBias = modelType == Kind.qwen2.rawValue
+        normalisesHeads = modelType == Kind.qwen3.rawValue
         if heads % keyHeads != 0 {
             file.refuse(
                 "num_key_value_heads", "a divisor of num_attention_heads \(heads)",
@@ -73,7 +79,19 @@ extension LlamaConfiguration: HuggingFaceShape {
         if !headDimension.isMultiple(of: 2) {
             file.refuse("head_dim", "an even number", .integer(headDimension))
         }
-        try file.check()
+    }
+
+    package var exchangeProblem: String? {
+        if normalisesHeads && attentionBias {
+            return
+                "model.attention_bias: expected false where model.head_norm is true, as in each class of "
+                + "transformers, found true"
+        }
+        guard rotary.scaling == .dynamic, rotary.originalLength != contextLength else { return nil }
+        return
+            "model.rotary_original_length: expected model.context_length (\(contextLength)) where "
+            + "model.rotary_scaling is dynamic, since transformers measures a text by that, found "
+            + "\(rotary.originalLength)"
     }
 
     /// Qwen's files give layers a window only where they ask for it, and from some layer on.
@@ -95,116 +113,40 @@ extension LlamaConfiguration: HuggingFaceShape {
         }
     }
 
-    /// Files of transformers 5 have all in `rope_parameters`, older ones `rope_theta` and `rope_scaling`.
-    private mutating func readRotary(_ file: inout HuggingFaceConfiguration) {
-        var members: [String: JSONValue] = [:]
-        for key in ["rope_scaling", "rope_parameters"] {
-            if case .object(let object) = file.members[key] ?? .null {
-                members.merge(object) { $1 }
-            }
+    private func windowMembers(_ kind: Kind) -> [String: JSONValue] {
+        guard kind != .llama else { return [:] }
+        var members = ["sliding_window": window.map { JSONValue.integer($0) } ?? .null]
+        if kind.isQwen {
+            members["use_sliding_window"] = .bool(window != nil)
+            members["max_window_layers"] = .integer(window == nil ? layers : 0)
         }
-        members["rope_theta"] = members["rope_theta"] ?? file.members["rope_theta"]
-        members["rope_type"] = members["rope_type"] ?? members["type"]
-        members["original_max_position_embeddings"] =
-            members["original_max_position_embeddings"]
-            ?? file.members["original_max_position_embeddings"] ?? .integer(contextLength)
-        var rope = HuggingFaceConfiguration(members)
+        return members
+    }
+
+    private mutating func readRotary(_ file: inout HuggingFaceConfiguration) {
+        let original = "original_max_position_embeddings"
+        var rope = file.rotary(["rope_theta": "rope_theta", original: original])
         rope.expect("partial_rotary_factor", number: 1)
         for key in ["attention_factor", "mscale", "mscale_all_dim"] {
             rope.expect(key, .null, standard: .null)
         }
-        rotary.base = rope.positive("rope_theta", standard: 10_000)
-        rotary.scaling = rope.choice(
-            "rope_type", standard: "default",
-            [
-                "default": Rotary.Scaling.none, "linear": .linear, "dynamic": .dynamic,
-                "yarn": .yarn, "llama3": .llama3,
-            ])
-        let standard = Rotary()
-        if rotary.scaling != .none {
-            rotary.factor = rope.positive("factor", standard: standard.factor)
-            rotary.originalLength = rope.size(
-                "original_max_position_embeddings", standard: nil, limit: 16_777_216)
-        }
-        if rotary.scaling == .llama3 {
-            rotary.lowFactor = rope.positive("low_freq_factor", standard: standard.lowFactor)
-            rotary.highFactor = rope.positive("high_freq_factor", standard: standard.highFactor)
-        }
-        if rotary.scaling == .yarn {
-            rotary.betaFast = rope.positive("beta_fast", standard: standard.betaFast)
-            rotary.betaSlow = rope.positive("beta_slow", standard: standard.betaSlow)
+        for member in Rotary.members { member.read(&rope, &rotary) }
+        if rotary.scaling != .none { rotary.originalLength = contextLength }
+        for member in Rotary.members(rotary.scaling) { member.read(&rope, &rotary) }
+        // Transformers looks at no such member here.
+        if rotary.scaling == .dynamic, rotary.originalLength != contextLength {
+            rope.refuse(
+                original, "max_position_embeddings \(contextLength), by which dynamic goes,",
+                .integer(rotary.originalLength))
         }
         file.take(problemsOf: rope, in: "rope_parameters")
     }
 
-    /// The class that has what this shape has.
-    private var kind: Kind {
-        if normalisesHeads { return .qwen3 }
-        if attentionBias { return .qwen2 }
-        return window == nil ? .llama : .mistral
-    }
-
-    package var exchangeProblem: String? {
-        guard normalisesHeads && attentionBias else { return nil }
-        return
-            "model.attention_bias: expected false where model.head_norm is true, as in each class of "
-            + "transformers, found true"
-    }
-
-    package func huggingFace() -> [String: JSONValue] {
-        var members: [String: JSONValue] = [
-            "architectures": .array([.string(kind.className)]),
-            "attention_bias": .bool(false),
-            "attention_dropout": .number(dropout),
-            "head_dim": .integer(headDimension),
-            "hidden_act": .string(activation.huggingFaceName(tanhForm: "gelu_pytorch_tanh")),
-            "hidden_size": .integer(width),
-            "initializer_range": .number(0.02),
-            "intermediate_size": .integer(inner),
-            "max_position_embeddings": .integer(contextLength),
-            "model_type": .string(kind.rawValue),
-            "num_attention_heads": .integer(heads),
-            "num_hidden_layers": .integer(layers),
-            "num_key_value_heads": .integer(keyHeads),
-            "rms_norm_eps": .number(epsilon),
-            "rope_parameters": .object(rope),
-            "rope_theta": .number(rotary.base),
-            "tie_word_embeddings": .bool(tiesOutput),
-            "torch_dtype": .string("float32"),
-            "use_cache": .bool(true),
-            "vocab_size": .integer(vocabulary ?? 0),
-        ]
-        switch kind {
-        case .llama: members["mlp_bias"] = .bool(false)
-        case .mistral: members["sliding_window"] = window.map { .integer($0) } ?? .null
-        case .qwen2, .qwen3:
-            members["use_sliding_window"] = .bool(window != nil)
-            members["sliding_window"] = window.map { .integer($0) } ?? .null
-            members["max_window_layers"] = .integer(window == nil ? layers : 0)
+    private var rotaryMembers: [String: JSONValue] {
+        let members = (Rotary.members + Rotary.members(rotary.scaling)).reduce(into: [:]) {
+            $0.merge($1.write(rotary)) { $1 }
         }
-        if kind == .qwen2 { members["attention_bias"] = nil }
-        return members
-    }
-
-    private var rope: [String: JSONValue] {
-        var members: [String: JSONValue] = [
-            "rope_theta": .number(rotary.base),
-            "rope_type": .string(
-                rotary.scaling == .none ? "default" : rotary.scaling.rawValue),
-        ]
-        if rotary.scaling != .none {
-            members["factor"] = .number(rotary.factor)
-            members["original_max_position_embeddings"] = .integer(rotary.originalLength)
-        }
-        if rotary.scaling == .llama3 {
-            members["low_freq_factor"] = .number(rotary.lowFactor)
-            members["high_freq_factor"] = .number(rotary.highFactor)
-        }
-        if rotary.scaling == .yarn {
-            members["beta_fast"] = .number(rotary.betaFast)
-            members["beta_slow"] = .number(rotary.betaSlow)
-        }
-        return members
+        return ["rope_parameters": .object(members), "rope_theta": .number(rotary.base)]
     }
 
     /// Our names are theirs without `model.`; queries, keys and values are one tensor here, and so are gate and up.
@@ -243,5 +185,45 @@ extension LlamaConfiguration: HuggingFaceShape {
                 ? [.init(head, of: "\(prefix)embed_tokens.weight", isHead: true)] : [],
             // Frequencies that older versions of transformers stored.
             ignored: ["layers.*.self_attn.rotary_emb.inv_freq", "rotary_emb.inv_freq"])
+    }
+}
+
+extension LlamaConfiguration.Rotary {
+    /// In `rope_parameters`.
+    fileprivate static var members: [HuggingFaceMember<Self>] {
+        [
+            .positive("rope_theta", \.base, 10_000),
+            .choice(
+                "rope_type", \.scaling, "default",
+                [
+                    "default": .none, "linear": .linear, "dynamic": .dynamic, "yarn": .yarn,
+                    "llama3": .llama3,
+                ]),
+        ]
+    }
+
+    /// Beside those, of a way of stretching.
+    fileprivate static func members(_ scaling: Scaling) -> [HuggingFaceMember<Self>] {
+        let standard = Self()
+        let stretched: [HuggingFaceMember<Self>] = [
+            .positive("factor", \.factor, standard.factor),
+            .size("original_max_position_embeddings", \.originalLength, limit: 16_777_216) {
+                $0.originalLength
+            },
+        ]
+        switch scaling {
+        case .none: return []
+        case .linear, .dynamic: return stretched
+        case .yarn:
+            return stretched + [
+                .positive("beta_fast", \.betaFast, standard.betaFast),
+                .positive("beta_slow", \.betaSlow, standard.betaSlow),
+            ]
+        case .llama3:
+            return stretched + [
+                .positive("low_freq_factor", \.lowFactor, standard.lowFactor),
+                .positive("high_freq_factor", \.highFactor, standard.highFactor),
+            ]
+        }
     }
 }

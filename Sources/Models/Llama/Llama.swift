@@ -5,67 +5,12 @@ import Kernels
 import Layers
 import Tensors
 
-/// x + attention(norm(x)), then x + feedForward(norm(x)).
-public struct LlamaBlock: Layer {
-    let attentionNorm: RMSNorm
-    package let attention: SelfAttention
-    let feedForwardNorm: RMSNorm
-    package let feedForward: GatedFeedForward
-    private let visibility: AttentionVisibility
-    private let recompute: Recompute
-
-    init(
-        _ name: String, _ shape: LlamaConfiguration, rotary: Rotary, numerics: Numerics,
-        recompute: Recompute
-    ) {
-        self.recompute = recompute
-        visibility = AttentionVisibility(causal: true, window: shape.window)
-        let (width, epsilon) = (shape.width, Float(shape.epsilon))
-        // Each block adds twice to the residual stream: 1/√(2·layers) keeps its variance (GPT-2).
-        let residualDeviation = 0.02 / Float(2 * shape.layers).squareRoot()
-        attentionNorm = RMSNorm(
-            "\(name).input_layernorm", width: width, epsilon: epsilon, numerics: numerics)
-        var options = SelfAttention.Options()
-        (options.projectionName, options.outputName) = ("qkv_proj", "o_proj")
-        (options.projectionBias, options.outputBias) = (shape.attentionBias, false)
-        (options.headDimension, options.rotary) = (shape.headDimension, rotary)
-        options.headNormEpsilon = shape.normalisesHeads ? epsilon : nil
-        attention = SelfAttention(
-            "\(name).self_attn", width: width, heads: shape.heads, keyHeads: shape.keyHeads,
-            options: options, dropout: Float(shape.dropout), deviation: 0.02,
-            residualDeviation: residualDeviation, numerics: numerics)
-        feedForwardNorm = RMSNorm(
-            "\(name).post_attention_layernorm", width: width, epsilon: epsilon, numerics: numerics)
-        feedForward = GatedFeedForward(
-            "\(name).mlp", width: width, inner: shape.inner, activation: shape.activation,
-            dropout: Float(shape.dropout), deviation: 0.02,
-            residualDeviation: residualDeviation, numerics: numerics)
-    }
-
-    public var parameters: [Parameter] {
-        attentionParameters + feedForwardNorm.parameters + feedForward.parameters
-    }
-
-    private var attentionParameters: [Parameter] { attentionNorm.parameters + attention.parameters }
-
-    public func callAsFunction(_ x: Tensor, _ pass: Pass) -> Tensor {
-        pass.recompute(if: recompute == .block, from: x, parameters) { pass in
-            let x = pass.recompute(if: recompute == .attention, from: x, attentionParameters) {
-                attention(attentionNorm(x, $0), residual: x, visibility: visibility, $0)
-            }
-            return feedForward(feedForwardNorm(x, pass), residual: x, pass)
-        }
-    }
-}
-
 /// The language model.
 public final class Llama: Generative {
     public let configuration: LlamaConfiguration
     package let tokens: Embedding
-    package let blocks: [LlamaBlock]
+    package let blocks: [TransformerBlock<RMSNorm, GatedFeedForward>]
     let finalNorm: RMSNorm
-    /// nil: the token table.
-    package let head: Linear?
     public let output: OutputProjection
 
     /// - Parameters:
@@ -84,33 +29,23 @@ public final class Llama: Generative {
             "embed_tokens", count: vocabulary, width: configuration.width, deviation: 0.02,
             isSharded: true, numerics: numerics)
         blocks = (0..<configuration.layers).map {
-            LlamaBlock(
-                "layers.\($0)", configuration, rotary: rotary, numerics: numerics,
-                recompute: recompute)
+            configuration.block("layers.\($0)", rotary, numerics, recompute)
         }
         finalNorm = RMSNorm(
             "norm", width: configuration.width, epsilon: Float(configuration.epsilon),
             numerics: numerics)
-        head =
-            configuration.tiesOutput
-            ? nil
-            : Linear(
-                "lm_head", inputs: configuration.width, outputs: vocabulary,
-                split: .outputs([ShardSpec.Segment(units: vocabulary)]), bias: false,
-                deviation: 0.02, numerics: numerics)
-        output = OutputProjection(head?.weight ?? tokens.weight, numerics: numerics)
+        output = OutputProjection(
+            "lm_head", of: tokens, isTied: configuration.tiesOutput, deviation: 0.02,
+            numerics: numerics)
     }
 
     public var parameters: [Parameter] {
         tokens.parameters + blocks.flatMap(\.parameters) + finalNorm.parameters
-            + (head?.parameters ?? [])
+            + output.parameters
     }
 
     public var tensorPlan: [TensorSplit] {
-        [.vocabulary(tokens)] + (head.map { [.columns($0)] } ?? [])
-            + blocks.flatMap {
-                TensorSplit.block($0.attention, $0.feedForward.projection, $0.feedForward.down)
-            }
+        TensorSplit.ends(tokens, output) + blocks.flatMap(TensorSplit.block)
     }
 
     public var blockCount: Int { blocks.count }
@@ -123,10 +58,41 @@ public final class Llama: Generative {
     public func block(
         _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
     ) -> Tensor {
-        blocks[index](value, pass)
+        blocks[index](
+            value, AttentionVisibility(causal: true, window: configuration.window), pass)
     }
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
         finalNorm(value, pass)
+    }
+}
+
+extension LlamaConfiguration {
+    fileprivate func block(
+        _ name: String, _ rotary: Layers.Rotary, _ numerics: Numerics, _ recompute: Recompute
+    ) -> TransformerBlock<RMSNorm, GatedFeedForward> {
+        typealias Block = TransformerBlock<RMSNorm, GatedFeedForward>
+        let residualDeviation = Block.residualDeviation(0.02, layers: layers)
+        func norm(_ part: String) -> RMSNorm {
+            RMSNorm(
+                "\(name).\(part)", width: width, epsilon: Float(epsilon), numerics: numerics)
+        }
+        var options = SelfAttention.Options()
+        (options.projectionName, options.outputName) = ("qkv_proj", "o_proj")
+        (options.projectionBias, options.outputBias) = (attentionBias, false)
+        (options.headDimension, options.rotary) = (headDimension, rotary)
+        options.headNormEpsilon = normalisesHeads ? Float(epsilon) : nil
+        return Block(
+            attentionNorm: norm("input_layernorm"),
+            attention: SelfAttention(
+                "\(name).self_attn", width: width, heads: heads, keyHeads: keyHeads,
+                options: options, dropout: Float(dropout), deviation: 0.02,
+                residualDeviation: residualDeviation, numerics: numerics),
+            feedForwardNorm: norm("post_attention_layernorm"),
+            feedForward: GatedFeedForward(
+                "\(name).mlp", width: width, inner: inner, activation: activation,
+                dropout: Float(dropout), deviation: 0.02, residualDeviation: residualDeviation,
+                numerics: numerics),
+            recompute: recompute)
     }
 }

@@ -87,18 +87,14 @@ extension LlamaConfiguration: ModelShape {
             Key(
                 "model.activation", \.activation, .choice, resume: .never,
                 "Activation of the gate: `silu` makes it SwiGLU, the forms of GELU GeGLU."),
-            Key(
-                "model.norm_epsilon", \.epsilon, .single(from: .excluding(0), to: .including(1)),
-                resume: .never, "Added to the mean square in norms."),
+            .normEpsilon(\.epsilon),
             Key(
                 "model.attention_bias", \.attentionBias, .boolean, resume: .never,
                 "Whether queries, keys and values have biases (Qwen2)."),
             Key(
                 "model.head_norm", \.normalisesHeads, .boolean, resume: .never,
                 "Whether each head of queries and keys is normalised before its rotation (Qwen3)."),
-            Key(
-                "model.tied_output", \.tiesOutput, .boolean, resume: .never,
-                "Whether the output projection is the token table."),
+            .tiedOutput(\.tiesOutput),
             Key(
                 "model.window", \.window, .automatic(.integer(1...16_777_216)), resume: .never,
                 "Keys that a query sees, its own included (Mistral); `auto`: all before it."),
@@ -107,13 +103,11 @@ extension LlamaConfiguration: ModelShape {
 
     private static var rotaryKeys: [Key<Self>] {
         [
-            Key(
-                "model.rotary_base", \.rotary.base,
-                .number(from: .excluding(1), to: .including(1e12)), resume: .never,
-                "θ of rotary positions."),
+            .rotaryBase(\.rotary.base),
             Key(
                 "model.rotary_scaling", \.rotary.scaling, .choice, resume: .never,
-                "How frequencies are scaled for contexts beyond those of the first training."),
+                "How frequencies are scaled for contexts beyond those of the first training; dynamic goes by `model.context_length`, not by the length of a text."
+            ),
             Key(
                 "model.rotary_factor", \.rotary.factor,
                 .number(from: .including(1), to: .including(1e6)), resume: .never,
@@ -170,9 +164,7 @@ extension LlamaConfiguration: ModelShape {
     public var sample: SampleShape { .tokens(contextLength) }
 
     public func makeModel(_ build: Build) -> any Model {
-        var shape = self
-        shape.vocabulary = vocabulary ?? build.vocabulary
-        return Llama(shape, numerics: Numerics(slices: build.slices), recompute: build.recompute)
+        Llama(self, numerics: build.numerics, recompute: build.recompute)
     }
 
     /// The same as layers have it.

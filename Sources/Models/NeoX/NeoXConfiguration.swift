@@ -46,18 +46,12 @@ extension NeoXConfiguration: ModelShape {
             .layers(\.layers), .heads(\.heads), .width(\.width), .contextLength(\.contextLength),
             .dropout(\.dropout), .vocabulary,
             .feedForward(\.inner, "4 · `model.width`") { $0.inner = 4 * $0.width },
-            Key(
-                "model.activation", \.activation, .choice, resume: .never,
-                "Activation of the feed-forward part: GELU in its tanh or its erf form."),
-            Key(
-                "model.norm_epsilon", \.epsilon, .single(from: .excluding(0), to: .including(1)),
-                resume: .never, "Added to the mean square in norms."),
+            .activation(\.activation),
+            .normEpsilon(\.epsilon),
             Key(
                 "model.attention_bias", \.attentionBias, .boolean, resume: .never,
                 "Whether the attention's maps have biases."),
-            Key(
-                "model.tied_output", \.tiesOutput, .boolean, resume: .never,
-                "Whether the output projection is the token table."),
+            .tiedOutput(\.tiesOutput),
             Key(
                 "model.parallel_residual", \.isParallel, .boolean, resume: .never,
                 "Whether attention and feed-forward part read the same stream, side by side."),
@@ -65,10 +59,7 @@ extension NeoXConfiguration: ModelShape {
                 "model.rotary_fraction", \.rotaryFraction,
                 .number(from: .excluding(0), to: .including(1)), resume: .never,
                 "Part of each head that turns with its position."),
-            Key(
-                "model.rotary_base", \.rotaryBase,
-                .number(from: .excluding(1), to: .including(1e12)), resume: .never,
-                "θ of rotary positions."),
+            .rotaryBase(\.rotaryBase),
         ]
     }
 
@@ -96,8 +87,6 @@ extension NeoXConfiguration: ModelShape {
     public var sample: SampleShape { .tokens(contextLength) }
 
     public func makeModel(_ build: Build) -> any Model {
-        var shape = self
-        shape.vocabulary = vocabulary ?? build.vocabulary
-        return NeoX(shape, numerics: Numerics(slices: build.slices), recompute: build.recompute)
+        NeoX(self, numerics: build.numerics, recompute: build.recompute)
     }
 }

@@ -6,70 +6,43 @@ import Layers
 
 extension ViTConfiguration: HuggingFaceShape {
     package static let modelTypes = ["vit"]
-    package static let chosenKeys: Set = ["model.dropout"]
+    package var modelClass: (type: String, name: String) { ("vit", "ViTForImageClassification") }
     package var tiesByDefault: Bool { false }
 
-    package init(
-        huggingFace file: HuggingFaceConfiguration
-    ) throws(HuggingFaceConfigurationError) {
-        var file = file
-        file.expect("quantization_config", .null, standard: .null)
-        let names = file.members["architectures"] ?? .null
-        if case .array(let list) = names, let first = list.first,
-            first != .string("ViTForImageClassification")
-        {
-            file.refuse("architectures", "\"ViTForImageClassification\"", first)
+    package static func members(_ modelType: String) -> [HuggingFaceMember<Self>] {
+        [
+            .classes(\.classCount), .size("image_size", \.imageSize, limit: 16_384) { _ in 224 },
+            .size("patch_size", \.patchSize, limit: 1024) { _ in 16 },
+            .size("num_channels", \.channels, limit: 4) { _ in 3 },
+            .layers("num_hidden_layers", \.layers, 12), .heads("num_attention_heads", \.heads, 12),
+            .width("hidden_size", \.width, 768), .extent("intermediate_size", \.inner, 3072),
+            .activation("hidden_act", \.activation, "gelu"),
+            .dropout(["hidden_dropout_prob", "attention_probs_dropout_prob"], \.dropout, 0),
+            .positive("layer_norm_eps", \.epsilon, 1e-12),
+            .boolean("qkv_bias", \.attentionBias, true),
+        ]
+    }
+
+    package mutating func finish(_ file: inout HuggingFaceConfiguration, _ modelType: String) {
+        if let found = file.architecture, found != .string(modelClass.name) {
+            file.refuse("architectures", "\"\(modelClass.name)\"", found)
         }
-        let heads = file.size("num_attention_heads", standard: 12, limit: 65_536)
-        let width = file.size("hidden_size", standard: 768, limit: 1_048_576)
-        self.init(
-            classes: file.classes,
-            imageSize: file.size("image_size", standard: 224, limit: 16_384),
-            patchSize: file.size("patch_size", standard: 16, limit: 1024),
-            layers: file.size("num_hidden_layers", standard: 12, limit: 10_000), heads: heads,
-            width: width,
-            inner: file.size("intermediate_size", standard: 3072, limit: 16_777_216))
-        channels = file.size("num_channels", standard: 3, limit: 4)
-        activation = file.activation("hidden_act", standard: "gelu")
-        // One probability for all places: the sub-layers', where the file has several.
-        dropout = file.probability("hidden_dropout_prob", standard: 0)
-        epsilon = file.positive("layer_norm_eps", standard: 1e-12)
-        attentionBias = file.boolean("qkv_bias", standard: true)
-        if width % heads != 0 {
-            file.refuse("num_attention_heads", "a divisor of hidden_size \(width)", .integer(heads))
-        }
+        file.expectWholeHeads(heads, "num_attention_heads", of: width, "hidden_size")
         if imageSize % patchSize != 0 {
             file.refuse("patch_size", "a divisor of image_size \(imageSize)", .integer(patchSize))
         }
-        try file.check()
     }
 
-    package func huggingFace() -> [String: JSONValue] {
-        return [
-            "architectures": .array([.string("ViTForImageClassification")]),
-            "attention_probs_dropout_prob": .number(dropout),
-            "hidden_act": .string(activation.huggingFaceName()),
-            "hidden_dropout_prob": .number(dropout),
-            "hidden_size": .integer(width),
-            "image_size": .integer(imageSize),
-            "initializer_range": .number(0.02),
-            "intermediate_size": .integer(inner),
-            "layer_norm_eps": .number(epsilon),
-            "model_type": .string("vit"),
-            "num_attention_heads": .integer(heads),
-            "num_channels": .integer(channels),
-            "num_hidden_layers": .integer(layers),
-            "patch_size": .integer(patchSize),
-            "qkv_bias": .bool(attentionBias),
-            "torch_dtype": .string("float32"),
-        ].merging(HuggingFaceConfiguration.labels(classes ?? 0)) { own, _ in own }
+    private var classCount: Int {
+        get { classes ?? 0 }
+        set { classes = newValue }
     }
 
     /// Our names are theirs without `vit.`; queries, keys and values are one tensor here, and tables have two axes.
     package var weightMap: WeightMap {
         let prefix = "vit."
         func pair(_ name: String) -> [WeightMap.Rule] {
-            ["weight", "bias"].map { .same("\(name).\($0)", as: "\(prefix)\(name).\($0)") }
+            WeightMap.Rule.pair(name, as: prefix + name)
         }
         let blocks = (0..<layers).flatMap { index -> [WeightMap.Rule] in
             let layer = "encoder.layer.\(index)"
@@ -78,8 +51,9 @@ extension ViTConfiguration: HuggingFaceShape {
                 WeightMap.Rule.joined(
                     "\(layer).attention.attention.qkv.\(kind)",
                     ["query", "key", "value"].map {
-                        .init("\(prefix)\(layer).attention.attention.\($0).\(kind)", rows: width)
-                    })
+                        "\(prefix)\(layer).attention.attention.\($0).\(kind)"
+                    },
+                    rows: width)
             }
             return projection
                 + [
@@ -101,7 +75,7 @@ extension ViTConfiguration: HuggingFaceShape {
         ]
         return WeightMap(
             rules: embeddings + blocks + pair("layernorm")
-                + ["weight", "bias"].map { .same("classifier.\($0)", as: "classifier.\($0)") },
+                + WeightMap.Rule.pair("classifier", as: "classifier"),
             prefixes: [prefix], ignored: ["pooler.**", "embeddings.mask_token"])
     }
 }

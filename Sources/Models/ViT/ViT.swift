@@ -5,52 +5,6 @@ import Kernels
 import Layers
 import Tensors
 
-/// x + attention(norm(x)), then x + feedForward(norm(x)).
-public struct ViTBlock: Layer {
-    let attentionNorm: LayerNorm
-    package let attention: SelfAttention
-    let feedForwardNorm: LayerNorm
-    package let feedForward: FeedForward
-    private let recompute: Recompute
-
-    init(_ name: String, _ shape: ViTConfiguration, numerics: Numerics, recompute: Recompute) {
-        self.recompute = recompute
-        let (width, epsilon) = (shape.width, Float(shape.epsilon))
-        attentionNorm = LayerNorm(
-            "\(name).layernorm_before", width: width, epsilon: epsilon, numerics: numerics)
-        var options = SelfAttention.Options()
-        (options.projectionName, options.outputName) = ("attention.qkv", "output.dense")
-        options.projectionBias = shape.attentionBias
-        attention = SelfAttention(
-            "\(name).attention", width: width, heads: shape.heads, keyHeads: shape.heads,
-            options: options, dropout: Float(shape.dropout), deviation: 0.02,
-            residualDeviation: 0.02, numerics: numerics)
-        feedForwardNorm = LayerNorm(
-            "\(name).layernorm_after", width: width, epsilon: epsilon, numerics: numerics)
-        feedForward = FeedForward(
-            name, names: ("intermediate.dense", "output.dense"), width: width, inner: shape.inner,
-            activation: shape.activation, dropout: Float(shape.dropout), deviation: 0.02,
-            residualDeviation: 0.02, numerics: numerics)
-    }
-
-    public var parameters: [Parameter] {
-        attentionParameters + feedForwardNorm.parameters + feedForward.parameters
-    }
-
-    private var attentionParameters: [Parameter] { attentionNorm.parameters + attention.parameters }
-
-    func callAsFunction(_ x: Tensor, _ pass: Pass) -> Tensor {
-        pass.recompute(if: recompute == .block, from: x, parameters) { pass in
-            let x = pass.recompute(if: recompute == .attention, from: x, attentionParameters) {
-                attention(
-                    attentionNorm(x, $0), residual: x,
-                    visibility: AttentionVisibility(causal: false), $0)
-            }
-            return feedForward(feedForwardNorm(x, pass), residual: x, pass)
-        }
-    }
-}
-
 /// The classifier of images. Parameters bear the names of Hugging Face's.
 public final class ViT: Model {
     public let configuration: ViTConfiguration
@@ -58,7 +12,7 @@ public final class ViT: Model {
     let classToken: Embedding
     let positions: Embedding
     let dropout: Dropout
-    package let blocks: [ViTBlock]
+    package let blocks: [TransformerBlock<LayerNorm, FeedForward>]
     let finalNorm: LayerNorm
     public let output: OutputProjection
     private let numerics: Numerics
@@ -86,7 +40,7 @@ public final class ViT: Model {
             deviation: 0.02, isSharded: false, numerics: numerics)
         dropout = Dropout("embedding", rate: Float(configuration.dropout))
         blocks = (0..<configuration.layers).map {
-            ViTBlock("encoder.layer.\($0)", configuration, numerics: numerics, recompute: recompute)
+            configuration.block("encoder.layer.\($0)", numerics, recompute)
         }
         finalNorm = LayerNorm(
             "layernorm", width: width, epsilon: Float(configuration.epsilon), numerics: numerics)
@@ -100,9 +54,7 @@ public final class ViT: Model {
     }
 
     public var tensorPlan: [TensorSplit] {
-        blocks.flatMap {
-            TensorSplit.block($0.attention, $0.feedForward.up, $0.feedForward.down)
-        }
+        blocks.flatMap(TensorSplit.block)
     }
 
     public var blockCount: Int { blocks.count }
@@ -124,10 +76,36 @@ public final class ViT: Model {
     public func block(
         _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
     ) -> Tensor {
-        blocks[index](value, pass)
+        blocks[index](value, AttentionVisibility(causal: false), pass)
     }
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
         finalNorm(pass.selectFirst(of: value, numerics), pass.withAllTokens)  // [B, 1, width]
+    }
+}
+
+extension ViTConfiguration {
+    fileprivate func block(
+        _ name: String, _ numerics: Numerics, _ recompute: Recompute
+    ) -> TransformerBlock<LayerNorm, FeedForward> {
+        func norm(_ part: String) -> LayerNorm {
+            LayerNorm(
+                "\(name).\(part)", width: width, epsilon: Float(epsilon), numerics: numerics)
+        }
+        var options = SelfAttention.Options()
+        (options.projectionName, options.outputName) = ("attention.qkv", "output.dense")
+        options.projectionBias = attentionBias
+        return TransformerBlock(
+            attentionNorm: norm("layernorm_before"),
+            attention: SelfAttention(
+                "\(name).attention", width: width, heads: heads, keyHeads: heads,
+                options: options, dropout: Float(dropout), deviation: 0.02,
+                residualDeviation: 0.02, numerics: numerics),
+            feedForwardNorm: norm("layernorm_after"),
+            feedForward: FeedForward(
+                name, names: ("intermediate.dense", "output.dense"), width: width, inner: inner,
+                activation: activation, dropout: Float(dropout), deviation: 0.02,
+                residualDeviation: 0.02, numerics: numerics),
+            recompute: recompute)
     }
 }

@@ -61,13 +61,9 @@ extension ViTConfiguration: ModelShape {
             Key(
                 "model.classes", \.classes, .automatic(.integer(1...1_048_576)), resume: .never,
                 "Classes of images; `auto`: those of the data."),
-            Key(
-                "model.activation", \.activation, .choice, resume: .never,
-                "Activation of the feed-forward part: GELU in its tanh or its erf form."),
+            .activation(\.activation),
             .feedForward(\.inner, "4 · `model.width`") { $0.inner = 4 * $0.width },
-            Key(
-                "model.norm_epsilon", \.epsilon, .single(from: .excluding(0), to: .including(1)),
-                resume: .never, "Added to the mean square in norms."),
+            .normEpsilon(\.epsilon),
             Key(
                 "model.attention_bias", \.attentionBias, .boolean, resume: .never,
                 "Whether queries, keys and values have biases."),
@@ -101,8 +97,6 @@ extension ViTConfiguration: ModelShape {
     }
 
     public func makeModel(_ build: Build) -> any Model {
-        var shape = self
-        shape.classes = classes ?? build.vocabulary
-        return ViT(shape, numerics: Numerics(slices: build.slices), recompute: build.recompute)
+        ViT(self, numerics: build.numerics, recompute: build.recompute)
     }
 }

@@ -68,14 +68,7 @@ public struct BenchResult: Sendable, Encodable {
     /// With `--saves` only.
     public var saves: SaveRates?
 
-    public var json: String {
-        get throws {
-            let encoder = JSONEncoder()
-            encoder.keyEncodingStrategy = .convertToSnakeCase
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
-        }
-    }
+    public var json: String { get throws { try reportJSON } }
 }
 
 /// A figure that JSON names where there is none too, as null.
@@ -226,7 +219,7 @@ private func assemble(
     world: World
 ) throws(RunError) -> BenchResult {
     let stepSeconds = median(times.seconds)
-    let tokens = Double(configuration.batch.sequences * configuration.model.shape.sample.positions)
+    let tokens = Double(configuration.positionsOfStep)
     let work = TokenWork(configuration, vocabulary: try configuration.symbols(ofData: nil))
     let flops = work.flops * tokens / stepSeconds
     let limit = median(times.peaks)

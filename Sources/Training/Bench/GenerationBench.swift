@@ -19,14 +19,7 @@ public struct GenerationRates: Sendable, Encodable {
     /// Time to read the weights over the time of a token, of the same round.
     public var readRatio: Double
 
-    public var json: String {
-        get throws {
-            let encoder = JSONEncoder()
-            encoder.keyEncodingStrategy = .convertToSnakeCase
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
-        }
-    }
+    public var json: String { get throws { try reportJSON } }
 }
 
 private let promptLength = 16

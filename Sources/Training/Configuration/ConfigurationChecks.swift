@@ -107,7 +107,7 @@ extension RunConfiguration {
         var problems: [ConfigurationError.Problem] = []
         if let problem = problem(ranks: ranks) { problems.append(problem) }
         if readsData && data.isEmpty {
-            let isText = model.shape.objective != .imageClassification
+            let isText = model.shape.sample.isText
             problems.append(
                 .init(
                     key: isText ? "data.text" : "data.images",

@@ -94,8 +94,7 @@ private struct ConfigurationLoader {
 
     mutating func load() {
         for entry in document.entries where !isPassedOver(entry) { read(entry) }
-        refuseOtherOptimizers()
-        refuseOtherObjectives()
+        refuseKeysOfOthers()
         fillIn()
         let checks = ConfigurationCheck.all(of: family)
         for check in checks where refused.isDisjoint(with: check.keys) {
@@ -129,33 +128,23 @@ private struct ConfigurationLoader {
         return keys[entry.key] != nil && !chosenOptimizer.has(entry.key)
     }
 
-    /// A key of another optimizer would have no effect.
-    private mutating func refuseOtherOptimizers() {
-        guard !refused.contains("optimizer.name") else { return }
-        let optimizer = configuration.optimizer.name
-        for entry in document.entries
-        where !optimizer.has(entry.key) && !refused.contains(entry.key)
-            && !isPassedOver(entry)
-        {
-            let name = entry.key.drop { $0 != "." }.dropFirst()
-            refuse(
-                entry,
-                "expected no \(name) with optimizer.name \(optimizer.rawValue), found "
-                    + entry.value.found)
+    /// A key of another optimizer, or of another objective, would have no effect.
+    private mutating func refuseKeysOfOthers() {
+        if !refused.contains("optimizer.name") {
+            let name = configuration.optimizer.name
+            refuseKeys("with optimizer.name \(name.rawValue)", unless: name.has)
+        }
+        if family != nil {
+            let objective = configuration.model.shape.objective
+            refuseKeys("where the model is made for \(objective.name)", unless: objective.has)
         }
     }
 
-    /// A key of another objective would have none either.
-    private mutating func refuseOtherObjectives() {
-        guard family != nil else { return }
-        let objective = configuration.model.shape.objective
+    private mutating func refuseKeys(_ reason: String, unless has: (String) -> Bool) {
         for entry in document.entries
-        where !objective.has(entry.key) && !refused.contains(entry.key) {
+        where !has(entry.key) && !refused.contains(entry.key) && !isPassedOver(entry) {
             let name = entry.key.drop { $0 != "." }.dropFirst()
-            refuse(
-                entry,
-                "expected no \(name) where the model is made for \(objective.name), found "
-                    + entry.value.found)
+            refuse(entry, "expected no \(name) \(reason), found \(entry.value.found)")
         }
     }
 

@@ -1,5 +1,6 @@
 import Datasets
 import Kernels
+import Layers
 import Models
 import Optimizers
 
@@ -32,6 +33,9 @@ public struct RunConfiguration: Sendable, Equatable {
         evaluation = Evaluation(microBatch: 1)
         evaluation.microBatch = defaultEvaluationMicroBatch
     }
+
+    /// Positions that a step goes through, over all ranks.
+    var positionsOfStep: Int { batch.sequences * model.shape.sample.positions }
 
     /// Small forward passes waste the processor: at least 1,024 positions each.
     var defaultEvaluationMicroBatch: Int {

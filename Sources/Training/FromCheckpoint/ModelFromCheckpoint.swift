@@ -39,7 +39,10 @@ public struct TrainedModel {
     ) throws(RunError) {
         guard let world else {
             try checkMachine()
-            self = try TrainedModel(TrainedModel.find(path), overrides, mesh: nil)
+            let found = try TrainedModel.find(path)
+            let configuration = try TrainedModel.configuration(of: found.reader, overrides)
+            Threads.start(configuration.run.threads ?? ProcessorShare(ranks: 1).threads)
+            self = try TrainedModel(found, configuration, overrides, mesh: nil)
             return
         }
         let (communicator, host) = (world.communicator, world.placement.hostName)
@@ -47,31 +50,39 @@ public struct TrainedModel {
         let found = try communicator.patiently(on: "verifying a checkpoint") {
             () throws(RunError) in try TrainedModel.find(path, communicator)
         }
-        let degree = try communicator.together(host) { () throws(RunError) in
-            isShared ? try TrainedModel.tensorDegree(found.reader, overrides, world.size) : 1
-        }
-        let mesh = try communicating { () throws(CommunicationError) in
-            try Mesh(communicator, tensor: degree)
-        }
-        self = try communicator.together(host, on: "loading \(found.reader.path)") {
-            () throws(RunError) in try TrainedModel(found, overrides, mesh: mesh)
+        let configuration = try communicator.together(host) { () throws(RunError) in
+            try TrainedModel.configuration(
+                of: found.reader, overrides, sharedBy: isShared ? world.size : 1)
         }
         try configuration.startThreads(world)
+        let mesh = try communicating { () throws(CommunicationError) in
+            try Mesh(communicator, tensor: configuration.parallelism.tensor)
+        }
+        self = try communicator.together(host, on: "loading \(found.reader.path)") {
+            () throws(RunError) in
+            try TrainedModel(found, configuration, overrides, mesh: mesh)
+        }
     }
 
-    /// The most of so many ranks that can hold the model of a checkpoint together.
-    private static func tensorDegree(
-        _ reader: CheckpointReader, _ overrides: [String], _ ranks: Int
-    ) throws(RunError) -> Int {
+    /// A checkpoint's configuration, for as many of so many ranks as can hold its model together, however the run has
+    /// split it.
+    private static func configuration(
+        of reader: CheckpointReader, _ overrides: [String], sharedBy ranks: Int = 1
+    ) throws(RunError) -> RunConfiguration {
         var configuration = try reader.configuration(changedBy: overrides)
+        configuration.parallelism.sequence = false
         let text = reader.progress.identity.tokenizer
-        let symbols = (try? Vocabulary(json: text, name: "tokenizer.json"))?.count
-        let degrees = (1...ranks).reversed().filter { ranks.isMultiple(of: $0) }
-        return degrees.first { degree in
+        let symbols =
+            ranks > 1 ? (try? Vocabulary(json: text, name: "tokenizer.json"))?.count : nil
+        for degree in (1...ranks).reversed() where ranks.isMultiple(of: degree) {
             configuration.parallelism.tensor = degree
-            return (try? RunConfiguration.parse(yaml: configuration.yaml)) != nil
+            if degree == 1 { break }
+            let isSound =
+                (try? RunConfiguration.parse(yaml: configuration.yaml)) != nil
                 && (try? configuration.symbols(ofData: symbols)) != nil
-        } ?? 1
+            if isSound { break }
+        }
+        return configuration
     }
 
     /// Throws the same on every rank. Collective over `communicator`, where there is one.
@@ -91,15 +102,12 @@ public struct TrainedModel {
 
     /// - Parameter mesh: of the ranks that hold it together; nil: there is one.
     private init(
-        _ found: FoundCheckpoint, _ overrides: [String], mesh: Mesh?
+        _ found: FoundCheckpoint, _ configuration: RunConfiguration, _ overrides: [String],
+        mesh: Mesh?
     ) throws(RunError) {
         let reader = found.reader
         passedOver = found.warnings
         let identity = reader.progress.identity
-        var configuration = try reader.configuration(changedBy: overrides)
-        // However the run has split it.
-        configuration.parallelism.tensor = mesh?.shape.tensor ?? 1
-        configuration.parallelism.sequence = false
         self.configuration = configuration
         do throws(DatasetError) {
             vocabulary = try Vocabulary(
@@ -111,7 +119,6 @@ public struct TrainedModel {
                 "\(error.message); its run was imported with a tokenizer that this version does not "
                     + "know")
         }
-        Threads.start(configuration.run.threads ?? ProcessorShare(ranks: 1).threads)
         step = reader.progress.step
         namesCache = overrides.contains { $0.hasPrefix("data.cache=") }
         model = configuration.makeModel(
@@ -163,7 +170,6 @@ public struct TrainedModel {
     ) throws(RunError) -> EvaluationResult {
         let (configuration, vocabulary) = (configuration, vocabulary)
         let objective = configuration.makeObjective()
-        try configuration.startThreads(world)
         // One name for all, so that the ranks of a host make it once.
         let name = try world.communicator.gather("murmur-evaluate-\(UUID().uuidString)")[0]
         let scratch = ScratchFolder(name: name)

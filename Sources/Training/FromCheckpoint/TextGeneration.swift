@@ -27,16 +27,14 @@ public struct GeneratedText: Sendable, Encodable {
 }
 
 extension TrainedModel {
-    /// Throws where `prompt` holds what the tokenizer does not know.
+    /// Throws where one of the prompts holds what the tokenizer does not know.
     /// Collective over `world`, where there is one.
-    public func requireText(_ prompt: String, world: World? = nil) throws(RunError) {
-        guard let world else {
-            _ = try encoded(prompt)
-            return
+    public func requireTexts(_ prompts: [String], world: World? = nil) throws(RunError) {
+        func encodeAll() throws(RunError) {
+            for prompt in prompts { _ = try encoded(prompt) }
         }
-        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
-            _ = try encoded(prompt)
-        }
+        guard let world else { return try encodeAll() }
+        try world.communicator.together(world.placement.hostName, encodeAll)
     }
 
     private func encoded(_ prompt: String) throws(RunError) -> [Int32] {

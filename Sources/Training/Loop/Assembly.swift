@@ -14,20 +14,12 @@ extension RunConfiguration {
     ///
     /// - Parameter data: those of the data; what the configuration gives must hold them.
     func symbols(ofData data: Int?) throws(RunError) -> Int {
-        let isText =
-            switch model.shape.sample {
-            case .tokens: true
-            case .image: false
-            }
-        let (key, kind) =
-            isText
-            ? ("model.vocabulary", "the tokenizer's") : ("model.classes", "the data's")
-        guard let size = model.shape.symbols(ofData: data) else {
-            throw RunError(
-                .usage, "\(key): expected a size where there is no data, found none")
-        }
+        let isText = model.shape.sample.isText
+        guard let size = model.shape.symbols(ofData: data) else { throw symbolsMissing }
         if let data, size < data {
-            throw RunError(.usage, "\(key): expected at least \(kind) \(data), found \(size)")
+            let owner = isText ? "the tokenizer's" : "the data's"
+            throw RunError(
+                .usage, "\(symbolsKey): expected at least \(owner) \(data), found \(size)")
         }
         guard !isText || size >= parallelism.tensor else {
             throw RunError(
@@ -48,12 +40,20 @@ extension RunConfiguration {
         return size
     }
 
+    /// Where a configuration says how many symbols, or classes, there are.
+    private var symbolsKey: String {
+        model.shape.sample.isText ? "model.vocabulary" : "model.classes"
+    }
+
+    var symbolsMissing: RunError {
+        RunError(.usage, "\(symbolsKey): expected a size where there is no data, found none")
+    }
+
     /// The model with so many symbols, which nothing has checked.
     package func makeModel(symbols: Int) -> any Models.Model {
         var shape = model.shape
         shape.vocabulary = symbols
-        return shape.makeModel(
-            Build(vocabulary: symbols, slices: numerics.slices, recompute: memory.recompute))
+        return shape.makeModel(Build(slices: numerics.slices, recompute: memory.recompute))
     }
 
     package func makeObjective() -> any Models.Objective {

@@ -297,7 +297,7 @@ private func describe(
     _ configuration: RunConfiguration, _ model: any Model, _ dataset: RunData, _ mesh: Mesh,
     resumedAt step: Int?
 ) -> String {
-    let tokens = configuration.batch.sequences * configuration.model.shape.sample.positions
+    let tokens = configuration.positionsOfStep
     let shape = mesh.shape
     let layout =
         shape.tensor > 1

@@ -314,12 +314,11 @@ final class Trainer {
         samples += configuration.batch.sequences
 
         let seconds = (ContinuousClock.now - clock).inSeconds
-        let positions = configuration.batch.sequences * configuration.model.shape.sample.positions
         let row = MetricsRow(
             step: step, loss: Float(outcome.loss), learningRate: outcome.learningRate,
             gradientNorm: outcome.gradientNorm,
             lossScale: steps.lossScale.policy == .none ? nil : outcome.lossScale,
-            tokensPerSecond: Double(positions) / seconds, seconds: seconds,
+            tokensPerSecond: Double(configuration.positionsOfStep) / seconds, seconds: seconds,
             isSkipped: outcome.isSkipped)
         let share = (world.communicator.secondsWaited - waited) / seconds
         return (row, share, outcome)

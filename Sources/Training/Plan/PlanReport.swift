@@ -67,14 +67,7 @@ public struct PlanReport: Sendable, Encodable {
     }
 
     /// One line.
-    public var json: String {
-        get throws {
-            let encoder = JSONEncoder()
-            encoder.keyEncodingStrategy = .convertToSnakeCase
-            encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
-        }
-    }
+    public var json: String { get throws { try reportJSON } }
 
     /// As people read it.
     public var text: String {
@@ -146,12 +139,7 @@ extension RunConfiguration {
         if !data.text.isEmpty && data.tokenizer == .byte {
             return (Tokenizer.byte(ByteTokenizer()).vocabularySize, "the byte tokenizer")
         }
-        guard !data.isEmpty else {
-            throw RunError(
-                .usage,
-                "\(model.shape.objective == .imageClassification ? "model.classes" : "model.vocabulary"): "
-                    + "expected a size where there is no data, found none")
-        }
+        guard !data.isEmpty else { throw symbolsMissing }
         switch try openDataset().vocabulary {
         case .tokens(let tokenizer):
             return (tokenizer.vocabularySize, "the tokenizer of the data, which was opened for it")
