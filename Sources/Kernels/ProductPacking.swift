@@ -220,6 +220,7 @@ private func transpose(
     _ sliver: UnsafeMutablePointer<Float>
 ) {
     for start in Swift.stride(from: 0, to: inner, by: 16) {
+        for line in 0..<width { prefetch_for_reading(source + line * stride + start + 32) }
         for line in width..<2 * width { prefetch_for_later(source + line * stride + start) }
         var line = 0
         while line + 4 <= width {

@@ -267,21 +267,20 @@ struct ProductPanel {
             let inner = link.inner.count
             let first = slivers.lowerBound * tile.width
             let levels = Levels(self, column: first, c, stride)
-            // The next sliver of B comes nearer while this one is used.
-            let ahead = tile.width * inner
-            let share = roundUp(ahead * tile.height / max(1, rows.count), 16)
+            // The next sliver of B comes nearer while this one is used, a share of it with each tile.
+            let tiles = max(1, rows.count / tile.height)
+            let share = (tile.width + tiles - 1) / tiles
             for index in slivers {
                 let columns = min(tile.width, panel.columns.count - index * tile.width)
                 let b = UnsafePointer(panel.sliver(index, of: link))
                 var sum = levels.sum(of: link, column: index * tile.width - first)
                 for row in Swift.stride(from: 0, to: rows.count, by: tile.height) {
                     let height = min(tile.height, rows.count - row)
-                    let next = b + ahead + row / tile.height * share
-                    for line in Swift.stride(from: 0, to: share, by: 16) {
-                        prefetch_for_later(next + line)
-                    }
+                    let ahead = SliverAhead(
+                        start: b + (tile.width + row / tile.height * share) * inner, step: share)
                     if height == tile.height && columns == tile.width {
-                        tile.multiply(inner: inner, a + row * inner, b, into: sum)
+                        tile.multiply(
+                            inner: inner, a + row * inner, b, ahead: ahead, into: sum)
                     } else {
                         tile.multiplyPart(
                             rows: height, columns: columns, inner: inner, a + row * inner, b,

@@ -47,6 +47,14 @@ struct TileSum {
     }
 }
 
+/// What of the next sliver of B is asked for while a tile is made, a little at each inner index: all at once would fill
+/// the buffers that wait for memory, and the products would wait behind it.
+struct SliverAhead {
+    let start: UnsafePointer<Float>
+    /// Floats an inner index.
+    let step: Int
+}
+
 /// Sums of six rows by 16 columns.
 private struct SixRows {
     var row0 = Vector.zero
@@ -116,17 +124,23 @@ private struct SixRows {
 /// The target's lines are on their way while the chain runs.
 @inline(__always)
 private func prefetch(_ sum: TileSum, rows: Int) {
-    for row in 0..<rows { prefetch_for_writing(sum.target + row * sum.stride) }
+    for row in 0..<rows {
+        prefetch_for_writing(sum.target + row * sum.stride)
+        if rows == 12 { prefetch_for_writing(sum.target + row * sum.stride + 16) }
+    }
 }
 
 @inline(never)
 private func multiplyNarrow(
-    _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ sum: TileSum
+    _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ ahead: SliverAhead,
+    _ sum: TileSum
 ) {
     var rows = SixRows(sum, row: 0, column: 0)
-    var (a, b) = (a, b)
+    var (a, b, next) = (a, b, ahead.start)
     prefetch(sum, rows: 6)
     for _ in 0..<inner >> 2 {
+        prefetch_for_later(next)
+        next += 4 * ahead.step
         for step in 0..<4 { rows.addProducts(a + 6 * step, b.vector(at: 16 * step)) }
         a += 24
         b += 64
@@ -141,15 +155,18 @@ private func multiplyNarrow(
 
 @inline(never)
 private func multiplyWide(
-    _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ sum: TileSum
+    _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ ahead: SliverAhead,
+    _ sum: TileSum
 ) {
     var upperLeft = SixRows(sum, row: 0, column: 0)
     var upperRight = SixRows(sum, row: 0, column: 16)
     var lowerLeft = SixRows(sum, row: 6, column: 0)
     var lowerRight = SixRows(sum, row: 6, column: 16)
-    var (a, b) = (a, b)
+    var (a, b, next) = (a, b, ahead.start)
     prefetch(sum, rows: 12)
     for _ in 0..<inner {
+        prefetch_for_later(next)
+        next += ahead.step
         let left = b.vector(at: 0)
         let right = b.vector(at: 16)
         upperLeft.addProducts(a, left)
@@ -169,11 +186,12 @@ extension TileShape {
     /// A whole tile.
     @inline(__always)
     func multiply(
-        inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, into sum: TileSum
+        inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, ahead: SliverAhead,
+        into sum: TileSum
     ) {
         switch self {
-        case .narrow: multiplyNarrow(inner, a, b, sum)
-        case .wide: multiplyWide(inner, a, b, sum)
+        case .narrow: multiplyNarrow(inner, a, b, ahead, sum)
+        case .wide: multiplyWide(inner, a, b, ahead, sum)
         }
     }
 
@@ -192,7 +210,7 @@ extension TileShape {
                 }
             }
             multiply(
-                inner: inner, a, b,
+                inner: inner, a, b, ahead: SliverAhead(start: b, step: 0),
                 into: TileSum(
                     target: tile, stride: width, addsTarget: false, continues: sum.continues,
                     start: tile, startStride: width, partial: tile, partialStride: 0,

@@ -105,8 +105,8 @@ extension HuggingFaceMember {
         _ key: String, _ path: Path<Activation>, _ standard: String, tanhForm: String = "gelu_new"
     ) -> Self {
         let names: KeyValuePairs<String, Activation> = [
-            "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu": .geluErf, "silu": .silu,
-            "swish": .silu, "relu": .relu, "tanh": .tanh,
+            "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh, "gelu_fast": .geluTanh,
+            "gelu": .geluErf, "silu": .silu, "swish": .silu, "relu": .relu, "tanh": .tanh,
         ]
         let table = choice(key, path, standard, names)
         return Self(

@@ -38,7 +38,7 @@ extension NeoXConfiguration: HuggingFaceShape {
         rope.expect("rope_type", .string("default"), standard: .string("default"))
         rotaryBase = rope.positive("rope_theta", standard: 10_000)
         rotaryFraction = rope.positive("partial_rotary_factor", standard: 0.25)
-        if rotaryDimension == 0 || rotaryDimension % 2 != 0 || rotaryFraction > 1 {
+        if rotaryFraction > 1 || rotaryDimension == 0 || rotaryDimension % 2 != 0 {
             rope.refuse(
                 "partial_rotary_factor (rotary_pct)", "an even number of a head's features",
                 .number(rotaryFraction))
