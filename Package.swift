@@ -36,12 +36,16 @@ let package = Package(
         .systemLibrary(
             name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
+        .systemLibrary(name: "CTiles"),
+
         .systemLibrary(
             name: "CImages", pkgConfig: "libpng",
             providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
 
         // 1: arithmetic on pointers; what files are made of; keys and values; texts and images
-        .target(name: "Kernels", dependencies: ["COpenBLAS"], swiftSettings: kernelSettings),
+        .target(
+            name: "Kernels", dependencies: ["COpenBLAS", "CTiles"],
+            swiftSettings: kernelSettings),
         .target(name: "Files", dependencies: ["CCrypto"]),
         .target(name: "Configuration", dependencies: ["Files"]),
         .target(name: "Datasets", dependencies: ["Files", "CImages"]),

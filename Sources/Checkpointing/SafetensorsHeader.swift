@@ -29,10 +29,11 @@ package enum SafetensorsType: String, Sendable, CaseIterable {
     package var dtype: DType? {
         switch self {
         case .float16: .float16
+        case .bfloat16: .bfloat16
         case .float32: .float32
         case .float64: .float64
         case .int32: .int32
-        case .bool, .uint8, .bfloat16, .int64: nil
+        case .bool, .uint8, .int64: nil
         }
     }
 }

@@ -43,6 +43,7 @@ package func activate(_ kind: Activation, _ x: Elements, into y: Elements, count
     switch x.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 
@@ -67,6 +68,7 @@ package func activateBackward(
     switch x.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 

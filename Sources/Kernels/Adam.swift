@@ -48,6 +48,7 @@ package func adamW(
     case nil: run(UnsafeMutablePointer<Float>?.none)
     case .float32: run(working?.pointer(to: Float.self))
     case .float16: run(working?.pointer(to: Float16.self))
+    case .bfloat16: run(working?.pointer(to: BFloat16.self))
     }
 }
 

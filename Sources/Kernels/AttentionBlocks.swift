@@ -186,6 +186,7 @@ extension AttentionBias {
         switch values.type {
         case .float32: values.pointer(to: Float.self).part(at: index, count: count)
         case .float16: values.pointer(to: Float16.self).part(at: index, count: count)
+        case .bfloat16: values.pointer(to: BFloat16.self).part(at: index, count: count)
         }
     }
 }

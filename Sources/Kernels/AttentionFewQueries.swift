@@ -15,6 +15,7 @@ func multiplyStoredColumns(
     switch b.base.type {
     case .float32: multiplyStoredColumns(Float.self, a, rows, b, columns, inner, c, stride)
     case .float16: multiplyStoredColumns(Float16.self, a, rows, b, columns, inner, c, stride)
+    case .bfloat16: multiplyStoredColumns(BFloat16.self, a, rows, b, columns, inner, c, stride)
     }
 }
 
@@ -57,6 +58,7 @@ func weighStoredRows(
     switch source.base.type {
     case .float32: weighStoredRows(Float.self, source, rows, width, weights, output)
     case .float16: weighStoredRows(Float16.self, source, rows, width, weights, output)
+    case .bfloat16: weighStoredRows(BFloat16.self, source, rows, width, weights, output)
     }
 }
 

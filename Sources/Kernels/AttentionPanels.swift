@@ -11,6 +11,7 @@ func packRows(
     switch source.base.type {
     case .float32: packRows(Float.self, source, rows, width, scale, panel, stride)
     case .float16: packRows(Float16.self, source, rows, width, scale, panel, stride)
+    case .bfloat16: packRows(BFloat16.self, source, rows, width, scale, panel, stride)
     }
     let rest = padded - rows.count
     if rest > 0 { (panel + rows.count * stride).update(repeating: 0, count: rest * stride) }
@@ -39,6 +40,7 @@ func packTransposed(
     switch source.base.type {
     case .float32: packTransposed(Float.self, source, rows, width, panels)
     case .float16: packTransposed(Float16.self, source, rows, width, panels)
+    case .bfloat16: packTransposed(BFloat16.self, source, rows, width, panels)
     }
 }
 
@@ -102,6 +104,7 @@ func writeRows(
     switch target.base.type {
     case .float32: writeRows(Float.self, panel, stride, width, target, rows) { $1 * factor }
     case .float16: writeRows(Float16.self, panel, stride, width, target, rows) { $1 * factor }
+    case .bfloat16: writeRows(BFloat16.self, panel, stride, width, target, rows) { $1 * factor }
     }
 }
 
@@ -115,6 +118,7 @@ func writeRows(
     switch target.base.type {
     case .float32: writeRows(Float.self, panel, stride, width, target, rows, quotient)
     case .float16: writeRows(Float16.self, panel, stride, width, target, rows, quotient)
+    case .bfloat16: writeRows(BFloat16.self, panel, stride, width, target, rows, quotient)
     }
 }
 
@@ -149,6 +153,7 @@ func writeDots(
     switch x.base.type {
     case .float32: writeDots(Float.self, x, y, rows, width, products)
     case .float16: writeDots(Float16.self, x, y, rows, width, products)
+    case .bfloat16: writeDots(BFloat16.self, x, y, rows, width, products)
     }
 }
 

@@ -63,6 +63,7 @@ package func columnSums(
     switch dy.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 

@@ -71,6 +71,7 @@ package func softmaxStatistics(
     switch logits.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 
@@ -177,6 +178,7 @@ package func crossEntropyBackward(
     switch logits.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 

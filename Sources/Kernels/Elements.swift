@@ -1,4 +1,4 @@
-// Elements as they are stored: Float32 or Float16 in memory, Float32 in registers. A kernel that reads or
+// Elements as they are stored: Float32, Float16 or bfloat16 in memory, Float32 in registers. A kernel that reads or
 // writes what a tensor stores takes `Elements`, decides once for the type, and runs one generic body,
 // which the compiler makes twice. Conversions round to nearest, ties to even, as the hardware does.
 
@@ -6,6 +6,7 @@
 package enum ElementType: Sendable {
     case float32
     case float16
+    case bfloat16
 
     /// Bytes an element takes.
     package var size: Int { self == .float32 ? 4 : 2 }
@@ -28,6 +29,8 @@ package struct Elements: @unchecked Sendable {
 
     package init(_ halves: UnsafeMutablePointer<Float16>) { self.init(halves, .float16) }
 
+    package init(_ brains: UnsafeMutablePointer<BFloat16>) { self.init(brains, .bfloat16) }
+
     package static func + (elements: Elements, count: Int) -> Elements {
         Elements(elements.base + count * elements.type.size, elements.type)
     }
@@ -37,6 +40,7 @@ package struct Elements: @unchecked Sendable {
         switch type {
         case .float32: base.assumingMemoryBound(to: Float.self)[index]
         case .float16: Float(base.assumingMemoryBound(to: Float16.self)[index])
+        case .bfloat16: base.assumingMemoryBound(to: BFloat16.self)[index].float
         }
     }
 

@@ -43,25 +43,35 @@ package func add(_ a: Elements, _ b: Elements, into out: Elements, count: Int) {
     switch a.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 
 /// Copies elements from any type to any, rounded to nearest where the target is the narrower; the two
 /// runs are one or do not overlap, and are one only if the types are the same.
 package func convert(from source: Elements, to target: Elements, count: Int) {
-    switch (source.type, target.type) {
-    case (.float32, .float16):
-        map(
-            UnsafePointer(source.pointer(to: Float.self)),
-            into: target.pointer(to: Float16.self), count
+    func map<Source: StoredElement, Target: StoredElement>(
+        _ from: Source.Type, _ to: Target.Type
+    ) {
+        Kernels.map(
+            UnsafePointer(source.pointer(to: from)), into: target.pointer(to: to), count
         ) { $0 }
-    case (.float16, .float32):
-        map(
-            UnsafePointer(source.pointer(to: Float16.self)),
-            into: target.pointer(to: Float.self), count
-        ) { $0 }
-    case (.float32, .float32), (.float16, .float16):
+    }
+    func map<Source: StoredElement>(from type: Source.Type) {
+        switch target.type {
+        case .float32: map(type, Float.self)
+        case .float16: map(type, Float16.self)
+        case .bfloat16: map(type, BFloat16.self)
+        }
+    }
+    guard source.type != target.type else {
         target.base.copyMemory(from: source.base, byteCount: count * source.type.size)
+        return
+    }
+    switch source.type {
+    case .float32: map(from: Float.self)
+    case .float16: map(from: Float16.self)
+    case .bfloat16: map(from: BFloat16.self)
     }
 }
 
@@ -70,6 +80,7 @@ package func firstNonFinite(_ x: Elements, count: Int) -> Int? {
     switch x.type {
     case .float32: firstNonFinite(UnsafePointer(x.pointer(to: Float.self)), count)
     case .float16: firstNonFinite(UnsafePointer(x.pointer(to: Float16.self)), count)
+    case .bfloat16: firstNonFinite(UnsafePointer(x.pointer(to: BFloat16.self)), count)
     }
 }
 

@@ -75,6 +75,7 @@ package func scatterAddRows(
         switch gradient.type {
         case .float32: run(Float.self)
         case .float16: run(Float16.self)
+        case .bfloat16: run(BFloat16.self)
         }
     }
 }

@@ -37,6 +37,7 @@ package func finishRow(
     switch output.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 

@@ -26,6 +26,7 @@ package func gatedActivate(
     switch y.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 
@@ -53,6 +54,7 @@ package func gatedActivateBackward(
     switch gate.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 

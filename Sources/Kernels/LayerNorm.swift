@@ -30,6 +30,7 @@ package func layerNorm(
     switch x.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 
@@ -91,6 +92,7 @@ package func layerNormBackward(
     switch x.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 

@@ -61,6 +61,9 @@ func updateWithMoment(
     case .float16:
         updateWithMoment(
             weights, gradient, moment, copy: working?.pointer(to: Float16.self), count, body)
+    case .bfloat16:
+        updateWithMoment(
+            weights, gradient, moment, copy: working?.pointer(to: BFloat16.self), count, body)
     }
 }
 

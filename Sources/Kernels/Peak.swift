@@ -87,7 +87,7 @@ extension TileShape {
     fileprivate func burst(_ rounds: Int, _ a: Float, _ sums: UnsafeMutablePointer<Float>) {
         switch self {
         case .narrow: multiplyAddNarrow(rounds, a, sums)
-        case .wide: multiplyAddWide(rounds, a, sums)
+        case .wide, .matrix: multiplyAddWide(rounds, a, sums)
         }
     }
 

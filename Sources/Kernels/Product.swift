@@ -114,6 +114,12 @@ struct ProductTask {
         links = Link.of(slices, accumulate: accumulate)
     }
 
+    /// Of factors that are both in bfloat16, pairs.
+    var rule: ChainRule {
+        slices.allSatisfy { $0.a.elements.type == .bfloat16 && $0.b.elements.type == .bfloat16 }
+            ? .pairs : .single
+    }
+
     /// Inner indices of all slices together.
     var inner: Int { slices.reduce(0) { $0 + $1.inner } }
     /// Levels of partial sums below C.

@@ -9,7 +9,9 @@ package let fewRows = 8
 
 extension ProductTask {
     /// Whether its right factor is read where it lies; a matter of shape alone.
-    var hasFewRows: Bool { rows <= fewRows && slices.allSatisfy { $0.b.transposed } }
+    var hasFewRows: Bool {
+        rows <= fewRows && rule == .single && slices.allSatisfy { $0.b.transposed }
+    }
 
     /// Floats of the left factor that are converted or copied.
     fileprivate var copiedFloats: Int {
@@ -131,6 +133,7 @@ private struct FewRowsProduct {
         switch term.b.elements.type {
         case .float32: multiply(Float.self, slice, columns, target, adds)
         case .float16: multiply(Float16.self, slice, columns, target, adds)
+        case .bfloat16: multiply(BFloat16.self, slice, columns, target, adds)
         }
     }
 

@@ -29,20 +29,21 @@ struct Lines {
     private let stride: Int
     /// Whether neighbours in memory are of neighbouring lines.
     private let sideBySide: Bool
+    private let isLeft: Bool
 
     /// The rows of a left factor.
     init(rowsOf a: Operand) {
-        (elements, stride, sideBySide) = (a.elements, a.stride, a.transposed)
+        (elements, stride, sideBySide, isLeft) = (a.elements, a.stride, a.transposed, true)
     }
 
     /// The columns of a right factor.
     init(columnsOf b: Operand) {
-        (elements, stride, sideBySide) = (b.elements, b.stride, !b.transposed)
+        (elements, stride, sideBySide, isLeft) = (b.elements, b.stride, !b.transposed, false)
     }
 
     /// Packs `lines`, of `extent` that there are, over the inner indices `inner` into slivers of `width`.
     func pack(
-        _ lines: Range<Int>, of extent: Int, inner: Range<Int>, width: Int,
+        _ lines: Range<Int>, of extent: Int, inner: Range<Int>, width: Int, for tile: TileShape,
         into slivers: UnsafeMutablePointer<Float>
     ) {
         let offset =
@@ -51,12 +52,23 @@ struct Lines {
             : lines.lowerBound * stride + inner.lowerBound
         let first = elements + offset
         let readable = extent - lines.lowerBound
+        if tile == .matrix {
+            MatrixSlivers(
+                first.pointer(to: BFloat16.self), stride: stride, sideBySide: sideBySide,
+                isLeft: isLeft
+            ).pack(lines.count, inner: inner.count, into: slivers)
+            return
+        }
         switch elements.type {
         case .float32:
             pack(first.pointer(to: Float.self), lines.count, readable, inner.count, width, slivers)
         case .float16:
             pack(
                 first.pointer(to: Float16.self), lines.count, readable, inner.count, width, slivers)
+        case .bfloat16:
+            pack(
+                first.pointer(to: BFloat16.self), lines.count, readable, inner.count, width, slivers
+            )
         }
     }
 

@@ -2,6 +2,7 @@
 // of them. A product whose B is larger than a panel is done panel by panel.
 
 import COpenBLAS
+import CTiles
 
 /// Computes `tasks`, whose results do not overlap; those with few rows without packing, unless a tile is asked
 /// for.
@@ -11,18 +12,20 @@ func compute(_ tasks: [ProductTask], tile: TileShape?) {
         for task in tasks where task.hasFewRows { computeFewRows(task) }
         tasks.removeAll { $0.hasFewRows }
     }
-    computePacked(tasks, tile: tile ?? .ofThisBuild)
+    computePacked(tasks.map { ($0, tile ?? .best(for: $0.rule)) })
 }
 
-private func computePacked(_ tasks: [ProductTask], tile: TileShape) {
+private func computePacked(_ tasks: [(task: ProductTask, tile: TileShape)]) {
     let threads = Threads.count
-    let sizes = tasks.map { roundUp($0.columns, tile.width) * $0.inner }
+    let sizes = tasks.map { task, tile in
+        roundUp(task.columns, tile.width) * task.packedInner(0..<task.links.count, tile)
+    }
     if sizes.reduce(0, +) <= Blocking.panel {
         withScratch(sizes.reduce(0, +)) { scratch in
             var packed = scratch
             let panels = tasks.indices.map { index in
                 defer { packed += sizes[index] }
-                let task = tasks[index]
+                let (task, tile) = tasks[index]
                 // The last product evens out what the others leave.
                 return ProductPanel(
                     task, columns: 0..<task.columns, links: 0..<task.links.count, packed: packed,
@@ -32,13 +35,13 @@ private func computePacked(_ tasks: [ProductTask], tile: TileShape) {
         }
         return
     }
-    for task in tasks { computeByPanels(task, tile: tile, threads: threads) }
+    for (task, tile) in tasks { computeByPanels(task, tile: tile, threads: threads) }
 }
 
 /// Columns are cut, or links, or both. Where links are, partial sums of all rows wait between panels.
 private func computeByPanels(_ task: ProductTask, tile: TileShape, threads: Int) {
     let groups = groupsOfLinks(task)
-    let longest = groups.map { task.innerExtent($0) }.max() ?? 0
+    let longest = groups.map { task.packedInner($0, tile) }.max() ?? 0
     let tiles = (task.columns + tile.width - 1) / tile.width
     let panelCount = max(1, (tiles * tile.width * longest + Blocking.panel - 1) / Blocking.panel)
     let panelWidth = (tiles + panelCount - 1) / panelCount * tile.width
@@ -112,6 +115,11 @@ extension ProductTask {
     func innerExtent(_ range: Range<Int>) -> Int {
         links[range].reduce(0) { $0 + $1.inner.count }
     }
+
+    /// Floats of a packed line over these links.
+    func packedInner(_ range: Range<Int>, _ tile: TileShape) -> Int {
+        links[range].reduce(0) { $0 + tile.packed(inner: $1.inner.count) }
+    }
 }
 
 struct ProductPanel {
@@ -120,8 +128,9 @@ struct ProductPanel {
     private let columns: Range<Int>
     private let links: Range<Int>
     private let packed: UnsafeMutablePointer<Float>
-    /// Inner indices of the panel.
-    private let inner: Int
+    /// Floats of a packed line of the panel.
+    private let packedInner: Int
+    private let rule: ChainRule
 
     /// Levels that outlast the panel, [levels × rows × width].
     private let partials: (pointer: UnsafeMutablePointer<Float>, width: Int)?
@@ -142,7 +151,8 @@ struct ProductPanel {
     ) {
         (self.task, self.tile, self.columns, self.links) = (task, tile, columns, links)
         (self.packed, self.partials) = (packed, partials)
-        inner = task.innerExtent(links)
+        packedInner = task.packedInner(links, tile)
+        rule = task.rule
         sliverCount = (columns.count + tile.width - 1) / tile.width
         packingsPerLink = (sliverCount + Self.sliversAtOnce - 1) / Self.sliversAtOnce
         rowBorders = Blocking.rowBorders(task.rows, tileHeight: tile.height, threads: threads)
@@ -151,7 +161,7 @@ struct ProductPanel {
     }
 
     /// Multiply-adds.
-    var work: Int { task.rows * columns.count * inner }
+    var work: Int { task.rows * columns.count * task.innerExtent(links) }
 
     // MARK: Packing B
 
@@ -164,14 +174,21 @@ struct ProductPanel {
         let last = min(columns.upperBound, columns.lowerBound + slivers.upperBound * tile.width)
         Lines(columnsOf: task.slices[link.slice].b).pack(
             columns.lowerBound + slivers.lowerBound * tile.width..<last, of: task.columns,
-            inner: link.inner, width: tile.width, into: sliver(slivers.lowerBound, of: link))
+            inner: link.inner, width: tile.width, for: tile,
+            into: sliver(slivers.lowerBound, of: link))
     }
 
     /// A link's part of a sliver of B.
     @inline(__always)
     private func sliver(_ index: Int, of link: Link) -> UnsafeMutablePointer<Float> {
-        let before = (link.offset - task.links[links.lowerBound].offset) * sliverCount
-        return packed + (before + index * link.inner.count) * tile.width
+        let before = packed(before: link) * sliverCount
+        return packed + (before + index * tile.packed(inner: link.inner.count)) * tile.width
+    }
+
+    /// Floats of a packed line over the panel's links before one.
+    @inline(__always)
+    private func packed(before link: Link) -> Int {
+        tile.packed(before: link) - tile.packed(before: task.links[links.lowerBound])
     }
 
     // MARK: Multiplying
@@ -189,15 +206,17 @@ struct ProductPanel {
         withScratch(block.count) { scratch in
             let a = scratch
             for link in task.links[links] {
-                let before = (link.offset - task.links[links.lowerBound].offset) * height
                 Lines(rowsOf: task.slices[link.slice].a).pack(
-                    first..<last, of: task.rows, inner: link.inner, width: tile.height,
-                    into: a + before)
+                    first..<last, of: task.rows, inner: link.inner, width: tile.height, for: tile,
+                    into: a + packed(before: link) * height)
             }
             let work = RowBlock(
-                panel: self, rows: first..<last, a: a, levels: a + height * inner,
-                block: a + height * inner + block.levels)
+                panel: self, rows: first..<last, a: a, levels: a + height * packedInner,
+                block: a + height * packedInner + block.levels,
+                spare: scratch + block.count - 2 * TileShape.mostElements)
+            if tile == .matrix { tiles_begin() }
             work.multiply(slivers)
+            if tile == .matrix { tiles_end() }
         }
     }
 
@@ -207,7 +226,8 @@ struct ProductPanel {
         let levels = partials == nil ? task.levelCount * height * Blocking.columns : 0
         let keepsC = task.c == nil && partials == nil
         let blockCount = keepsC ? height * Blocking.columns : 0
-        return (height * inner + levels + blockCount, levels, height)
+        let spare = 2 * TileShape.mostElements
+        return (height * packedInner + levels + blockCount + spare, levels, height)
     }
 
     /// The first block has the most rows.
@@ -222,6 +242,7 @@ struct ProductPanel {
         let a: UnsafeMutablePointer<Float>
         let levels: UnsafeMutablePointer<Float>
         let block: UnsafeMutablePointer<Float>
+        let spare: UnsafeMutablePointer<Float>
 
         /// Some columns of C at a time, so that they and their levels stay in cache, for the epilogue too.
         func multiply(_ slivers: Range<Int>) {
@@ -236,7 +257,7 @@ struct ProductPanel {
                 var a = UnsafePointer(self.a)
                 for link in task.links[panel.links] {
                     multiply(link, slivers, a, into: target.pointer, target.stride)
-                    a += roundUp(rows.count, tile.height) * link.inner.count
+                    a += roundUp(rows.count, tile.height) * tile.packed(inner: link.inner.count)
                 }
                 guard isLast, let epilogue = task.epilogue else { continue }
                 let offset = panel.columns.lowerBound
@@ -265,6 +286,7 @@ struct ProductPanel {
         ) {
             let tile = panel.tile
             let inner = link.inner.count
+            let packed = tile.packed(inner: inner)
             let first = slivers.lowerBound * tile.width
             let levels = Levels(self, column: first, c, stride)
             // The next sliver of B comes nearer while this one is used, a share of it with each tile.
@@ -277,14 +299,14 @@ struct ProductPanel {
                 for row in Swift.stride(from: 0, to: rows.count, by: tile.height) {
                     let height = min(tile.height, rows.count - row)
                     let ahead = SliverAhead(
-                        start: b + (tile.width + row / tile.height * share) * inner, step: share)
+                        start: b + (tile.width + row / tile.height * share) * packed, step: share)
                     if height == tile.height && columns == tile.width {
                         tile.multiply(
-                            inner: inner, a + row * inner, b, ahead: ahead, into: sum)
+                            panel.rule, inner: inner, a + row * packed, b, ahead: ahead, into: sum)
                     } else {
                         tile.multiplyPart(
-                            rows: height, columns: columns, inner: inner, a + row * inner, b,
-                            into: sum)
+                            panel.rule, rows: height, columns: columns, inner: inner,
+                            a + row * packed, b, into: sum)
                     }
                     sum.advance(rows: tile.height)
                 }
@@ -300,9 +322,10 @@ struct ProductPanel {
         let first: UnsafeMutablePointer<Float>
         let width: Int
         let levelStride: Int
+        let spare: UnsafeMutablePointer<Float>
 
         init(_ block: RowBlock, column: Int, _ c: UnsafeMutablePointer<Float>, _ stride: Int) {
-            (self.c, self.stride) = (c, stride)
+            (self.c, self.stride, spare) = (c, stride, block.spare)
             let panel = block.panel
             if let (partials, panelWidth) = panel.partials {
                 first = partials + block.rows.lowerBound * panelWidth + column
@@ -327,7 +350,7 @@ struct ProductPanel {
                 start: start.pointer + column, startStride: start.stride,
                 partial: first + (link.deepest - 1) * levelStride + column, partialStride: width,
                 levelStride: levelStride,
-                partialCount: link.ends ? max(0, link.deepest - link.target) : 0)
+                partialCount: link.ends ? max(0, link.deepest - link.target) : 0, spare: spare)
         }
     }
 }

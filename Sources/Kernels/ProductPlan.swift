@@ -6,6 +6,19 @@
 /// vocabulary.
 package let chainLength = 1024
 
+/// How a chain adds its products: part of the arithmetic.
+package enum ChainRule: Sendable {
+    /// One after the other, each rounded once with the sum.
+    case single
+    /// Of a block of 32 inner indices the even ones make a chain from 0, and so do the odd ones; their sum is added to the
+    /// chain's. The last block is filled up with zeros. Denormal operands, sums and results are zeros. It is what the matrix
+    /// unit does with factors in bfloat16 (CTiles), made anywhere.
+    case pairs
+
+    /// Inner indices of a block.
+    static let block = 32
+}
+
 /// A stretch of a chain, short enough for the nearest cache, and what becomes of its sums. Finished slices
 /// wait in *levels* until their sibling in the tree comes; the shallowest level is the last one standing,
 /// and level 0 is C itself.
@@ -13,8 +26,9 @@ struct Link {
     let slice: Int
     /// Inner indices within the slice.
     let inner: Range<Int>
-    /// Where the link begins on the axis of all slices' inner indices.
+    /// Inner indices before it in the links of all slices, and blocks of `ChainRule.block`, the last of a link filled up.
     let offset: Int
+    let firstBlock: Int
     /// Whether the chain begins here, from 0, or goes on from level `deepest` + 1.
     let begins: Bool
     /// Whether the chain ends here, or waits on level `deepest` + 1.
@@ -35,7 +49,7 @@ struct Link {
         let base = accumulate && slices.count > 1 ? 1 : 0
         let joins = accumulate && slices.count == 1
         var links: [Link] = []
-        var offset = 0
+        var (offset, block) = (0, 0)
         for (slice, term) in slices.enumerated() {
             let own = slice.nonzeroBitCount + base
             let isLastSlice = slice == slices.count - 1
@@ -45,10 +59,12 @@ struct Link {
                     links.append(
                         Link(
                             slice: slice, inner: inner, offset: offset + inner.lowerBound,
+                            firstBlock: block,
                             begins: inner.lowerBound == chain.lowerBound,
                             ends: inner.upperBound == chain.upperBound,
                             deepest: chain.lowerBound > 0 || joins ? own : own - 1,
                             target: chain.upperBound == term.inner ? merged : own))
+                    block += (inner.count + ChainRule.block - 1) / ChainRule.block
                 }
             }
             offset += term.inner
@@ -64,12 +80,14 @@ struct Link {
         }
     }
 
-    /// As few as possible, of about the same length.
+    /// As few as possible, of about the same length, whole blocks but for the last.
     private static func evenRanges(of range: Range<Int>, atMost length: Int) -> [Range<Int>] {
-        let count = max(1, (range.count + length - 1) / length)
+        let block = ChainRule.block
+        let blocks = (range.count + block - 1) / block
+        let count = max(1, (blocks * block + length - 1) / length)
         return (0..<count).map {
-            range.lowerBound + $0 * range.count / count..<range.lowerBound + ($0 + 1) * range.count
-                / count
+            let (first, last) = ($0 * blocks / count * block, ($0 + 1) * blocks / count * block)
+            return range.lowerBound + first..<min(range.upperBound, range.lowerBound + last)
         }
     }
 }

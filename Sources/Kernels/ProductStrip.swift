@@ -7,6 +7,7 @@
 // have the same place.
 
 import COpenBLAS
+import CTiles
 
 typealias EightFloats = SIMD8<Float>
 
@@ -254,13 +255,38 @@ extension Float: ColumnElement {
     }
 }
 
-extension Float16: ColumnElement {
+/// Elements of 16 bits: they are transposed as they are, and converted afterwards.
+protocol HalfWidthElement: ColumnElement {
+    /// The lower eight of 16, and the upper eight.
+    static func floatsOfLower(_ bits: SIMD16<UInt16>) -> EightFloats
+    static func floatsOfUpper(_ bits: SIMD16<UInt16>) -> EightFloats
+}
+
+extension Float16: HalfWidthElement {
+    @inline(__always)
+    static func floatsOfLower(_ bits: SIMD16<UInt16>) -> EightFloats { floats_of_lower(bits) }
+    @inline(__always)
+    static func floatsOfUpper(_ bits: SIMD16<UInt16>) -> EightFloats { floats_of_upper(bits) }
+}
+
+extension BFloat16: HalfWidthElement {
+    @inline(__always)
+    static func floatsOfLower(_ bits: SIMD16<UInt16>) -> EightFloats {
+        floats_of_lower_brains(bits)
+    }
+    @inline(__always)
+    static func floatsOfUpper(_ bits: SIMD16<UInt16>) -> EightFloats {
+        floats_of_upper_brains(bits)
+    }
+}
+
+extension HalfWidthElement {
     @inline(__always)
     static var columnStep: Int { 32 }
 
     @inline(__always)
     static func addProducts(
-        _ a: FewRows, _ b: StoredColumns<Float16>, to strip: inout ColumnStrip, rows: Int
+        _ a: FewRows, _ b: StoredColumns<Self>, to strip: inout ColumnStrip, rows: Int
     ) {
         addSixteen(a, b, to: &strip, rows)
         addSixteen(a + 16, b + 16, to: &strip, rows)
@@ -270,7 +296,7 @@ extension Float16: ColumnElement {
     /// afterwards: half as many bytes go through the shuffles.
     @inline(__always)
     private static func addSixteen(
-        _ a: FewRows, _ b: StoredColumns<Float16>, to strip: inout ColumnStrip, _ rows: Int
+        _ a: FewRows, _ b: StoredColumns<Self>, to strip: inout ColumnStrip, _ rows: Int
     ) {
         @inline(__always)
         func column(_ index: Int) -> SIMD16<UInt16> {
@@ -296,21 +322,21 @@ extension Float16: ColumnElement {
         let (k2, k3) = (zip_lower_fours(second0, second1), zip_upper_fours(second0, second1))
         let (k4, k5) = (zip_lower_fours(third0, third1), zip_upper_fours(third0, third1))
         let (k6, k7) = (zip_lower_fours(fourth0, fourth1), zip_upper_fours(fourth0, fourth1))
-        strip.addProducts(a, 0, floats_of_lower(k0), rows: rows)
-        strip.addProducts(a, 1, floats_of_lower(k1), rows: rows)
-        strip.addProducts(a, 2, floats_of_lower(k2), rows: rows)
-        strip.addProducts(a, 3, floats_of_lower(k3), rows: rows)
-        strip.addProducts(a, 4, floats_of_lower(k4), rows: rows)
-        strip.addProducts(a, 5, floats_of_lower(k5), rows: rows)
-        strip.addProducts(a, 6, floats_of_lower(k6), rows: rows)
-        strip.addProducts(a, 7, floats_of_lower(k7), rows: rows)
-        strip.addProducts(a, 8, floats_of_upper(k0), rows: rows)
-        strip.addProducts(a, 9, floats_of_upper(k1), rows: rows)
-        strip.addProducts(a, 10, floats_of_upper(k2), rows: rows)
-        strip.addProducts(a, 11, floats_of_upper(k3), rows: rows)
-        strip.addProducts(a, 12, floats_of_upper(k4), rows: rows)
-        strip.addProducts(a, 13, floats_of_upper(k5), rows: rows)
-        strip.addProducts(a, 14, floats_of_upper(k6), rows: rows)
-        strip.addProducts(a, 15, floats_of_upper(k7), rows: rows)
+        strip.addProducts(a, 0, floatsOfLower(k0), rows: rows)
+        strip.addProducts(a, 1, floatsOfLower(k1), rows: rows)
+        strip.addProducts(a, 2, floatsOfLower(k2), rows: rows)
+        strip.addProducts(a, 3, floatsOfLower(k3), rows: rows)
+        strip.addProducts(a, 4, floatsOfLower(k4), rows: rows)
+        strip.addProducts(a, 5, floatsOfLower(k5), rows: rows)
+        strip.addProducts(a, 6, floatsOfLower(k6), rows: rows)
+        strip.addProducts(a, 7, floatsOfLower(k7), rows: rows)
+        strip.addProducts(a, 8, floatsOfUpper(k0), rows: rows)
+        strip.addProducts(a, 9, floatsOfUpper(k1), rows: rows)
+        strip.addProducts(a, 10, floatsOfUpper(k2), rows: rows)
+        strip.addProducts(a, 11, floatsOfUpper(k3), rows: rows)
+        strip.addProducts(a, 12, floatsOfUpper(k4), rows: rows)
+        strip.addProducts(a, 13, floatsOfUpper(k5), rows: rows)
+        strip.addProducts(a, 14, floatsOfUpper(k6), rows: rows)
+        strip.addProducts(a, 15, floatsOfUpper(k7), rows: rows)
     }
 }

@@ -6,6 +6,11 @@
 // filled up with zeros, and keep the part that is C's.
 
 import COpenBLAS
+import CTiles
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// The tile of C that a kernel makes; the choice never shows in a result.
 package enum TileShape: Sendable, CaseIterable {
@@ -13,13 +18,46 @@ package enum TileShape: Sendable, CaseIterable {
     case narrow
     /// 12 × 32: with 512-bit registers, 24 of the 32 hold sums.
     case wide
+    /// 32 × 32: four tiles of the matrix unit, which takes factors in bfloat16 alone.
+    case matrix
 
     /// The one whose sums fit the registers that this build may use.
     package static let ofThisBuild: TileShape = hasWideRegisters ? .wide : .narrow
 
-    var height: Int { self == .narrow ? 6 : 12 }
+    static func best(for rule: ChainRule) -> TileShape {
+        rule == .pairs && MatrixUnit.isUsed ? .matrix : ofThisBuild
+    }
+
+    var height: Int {
+        switch self {
+        case .narrow: 6
+        case .wide: 12
+        case .matrix: 32
+        }
+    }
+
     var width: Int { self == .narrow ? 16 : 32 }
-    static let mostElements = 12 * 32
+    static let mostElements = 32 * 32
+
+    /// Floats that a packed line takes of so many inner indices: the matrix unit has two in one, in whole blocks.
+    func packed(inner: Int) -> Int {
+        self == .matrix ? (inner + ChainRule.block - 1) / ChainRule.block * 16 : inner
+    }
+
+    /// The same of the links before one.
+    func packed(before link: Link) -> Int { self == .matrix ? 16 * link.firstBlock : link.offset }
+}
+
+/// Intel's matrix unit.
+package enum MatrixUnit {
+    /// Whether this process may use it: the processor has it, and the kernel grants it.
+    package static let isThere = matrix_unit_is_granted() != 0
+
+    /// Whether products use it: `MURMUR_MATRIX_UNIT=0` does without. The bits are the same.
+    package static let isUsed: Bool = {
+        guard let setting = getenv("MURMUR_MATRIX_UNIT") else { return isThere }
+        return isThere && String(cString: setting) != "0"
+    }()
 }
 
 /// Where a tile begins and where it goes. What is added to it before it is stored, in this order: partial
@@ -37,6 +75,8 @@ struct TileSum {
     var partialStride: Int
     var levelStride: Int
     var partialCount: Int
+    /// Memory for two tiles, of the calling thread's.
+    var spare: UnsafeMutablePointer<Float>
 
     /// To the tile `rows` further down.
     @inline(__always)
@@ -64,17 +104,25 @@ private struct SixRows {
     var row4 = Vector.zero
     var row5 = Vector.zero
 
+    @inline(__always)
+    init() {}
+
     /// What the chain goes on from, `row` and `column` the place in the whole tile.
     @inline(__always)
     init(_ sum: TileSum, row: Int, column: Int) {
+        self.init()
         guard sum.continues else { return }
-        let start = sum.start + row * sum.startStride + column
+        self = SixRows(sum.start + row * sum.startStride + column, stride: sum.startStride)
+    }
+
+    @inline(__always)
+    init(_ start: UnsafePointer<Float>, stride: Int) {
         row0 = start.vector(at: 0)
-        row1 = start.vector(at: sum.startStride)
-        row2 = start.vector(at: 2 * sum.startStride)
-        row3 = start.vector(at: 3 * sum.startStride)
-        row4 = start.vector(at: 4 * sum.startStride)
-        row5 = start.vector(at: 5 * sum.startStride)
+        row1 = start.vector(at: stride)
+        row2 = start.vector(at: 2 * stride)
+        row3 = start.vector(at: 3 * stride)
+        row4 = start.vector(at: 4 * stride)
+        row5 = start.vector(at: 5 * stride)
     }
 
     @inline(__always)
@@ -182,51 +230,176 @@ private func multiplyWide(
     lowerRight.finish(sum, row: 6, column: 16)
 }
 
+// MARK: - By pairs
+
+/// Chains of even and of odd inner indices, three rows by 16 columns each.
+private struct ThreeRowPairs {
+    var even0 = Vector.zero
+    var even1 = Vector.zero
+    var even2 = Vector.zero
+    var odd0 = Vector.zero
+    var odd1 = Vector.zero
+    var odd2 = Vector.zero
+
+    /// Two inner indices, `height` and `width` floats apart.
+    @inline(__always)
+    mutating func addProducts(_ a: UnsafePointer<Float>, height: Int, _ even: Vector, _ odd: Vector)
+    {
+        even0.addProduct(Vector(repeating: a[0]), even)
+        even1.addProduct(Vector(repeating: a[1]), even)
+        even2.addProduct(Vector(repeating: a[2]), even)
+        odd0.addProduct(Vector(repeating: a[height]), odd)
+        odd1.addProduct(Vector(repeating: a[height + 1]), odd)
+        odd2.addProduct(Vector(repeating: a[height + 2]), odd)
+    }
+
+    /// The last of an odd number.
+    @inline(__always)
+    mutating func addLast(_ a: UnsafePointer<Float>, _ even: Vector) {
+        even0.addProduct(Vector(repeating: a[0]), even)
+        even1.addProduct(Vector(repeating: a[1]), even)
+        even2.addProduct(Vector(repeating: a[2]), even)
+    }
+
+    /// The chains' sum to what is in a tile.
+    @inline(__always)
+    func add(to tile: UnsafeMutablePointer<Float>, stride: Int) {
+        tile.store(tile.vector(at: 0) + (even0 + odd0), at: 0)
+        tile.store(tile.vector(at: stride) + (even1 + odd1), at: stride)
+        tile.store(tile.vector(at: 2 * stride) + (even2 + odd2), at: 2 * stride)
+    }
+}
+
+/// A tile of six rows and 16 columns, block by block, three rows at a time.
+@inline(never)
+private func addPairsNarrow(
+    _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ ahead: SliverAhead,
+    _ tile: UnsafeMutablePointer<Float>
+) {
+    for start in stride(from: 0, to: inner, by: ChainRule.block) {
+        let count = min(ChainRule.block, inner - start)
+        for part in 0..<2 {
+            var (a, b) = (a + 6 * start + 3 * part, b + 16 * start)
+            var chains = ThreeRowPairs()
+            prefetch_for_later(ahead.start + (start + 16 * part) * ahead.step)
+            for _ in 0..<count >> 1 {
+                chains.addProducts(a, height: 6, b.vector(at: 0), b.vector(at: 16))
+                a += 12
+                b += 32
+            }
+            if count & 1 == 1 { chains.addLast(a, b.vector(at: 0)) }
+            chains.add(to: tile + 48 * part, stride: 16)
+        }
+    }
+}
+
+extension TileShape {
+    /// A whole tile by pairs, with ordinary multiply-adds.
+    @inline(never)
+    fileprivate func multiplyPairs(
+        _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ ahead: SliverAhead,
+        _ sum: TileSum
+    ) {
+        let tile = sum.spare
+        forEachSixRows { row, column in
+            SixRows(sum, row: row, column: column).store(
+                tile + row * width + column, stride: width)
+        }
+        let denormals = denormals_off()
+        switch self {
+        case .narrow: addPairsNarrow(inner, a, b, ahead, tile)
+        case .wide, .matrix: add_pairs_wide(inner, a, b, tile, ahead.start, ahead.step)
+        }
+        denormals_restore(denormals)
+        forEachSixRows { row, column in
+            var rows = SixRows(tile + row * width + column, stride: width)
+            rows.finish(sum, row: row, column: column)
+        }
+    }
+
+    @inline(__always)
+    private func forEachSixRows(_ body: (_ row: Int, _ column: Int) -> Void) {
+        for row in stride(from: 0, to: height, by: 6) {
+            for column in stride(from: 0, to: width, by: 16) { body(row, column) }
+        }
+    }
+
+    /// A whole tile in the matrix unit.
+    @inline(never)
+    private func multiplyMatrix(
+        _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ ahead: SliverAhead,
+        _ sum: TileSum
+    ) {
+        let blocks = (inner + ChainRule.block - 1) / ChainRule.block
+        func run(into c: UnsafeMutablePointer<Float>, stride: Int) {
+            multiply_tiles(
+                blocks, a, b, sum.continues ? UnsafePointer(sum.start) : nil, 4 * sum.startStride,
+                c,
+                4 * stride, ahead.start, 64 * ahead.step)
+        }
+        guard sum.addsTarget || sum.partialCount > 0 else {
+            return run(into: sum.target, stride: sum.stride)
+        }
+        run(into: sum.spare, stride: width)
+        sum.finish(sum.spare, stride: width, rows: height, columns: width)
+    }
+}
+
+extension TileSum {
+    /// Adds what is to be added to a tile that is made, and stores it.
+    fileprivate func finish(
+        _ tile: UnsafePointer<Float>, stride tileStride: Int, rows: Int, columns: Int
+    ) {
+        for row in 0..<rows {
+            var column = 0
+            while column < columns {
+                let count = min(16, columns - column)
+                var value = tile.part(at: row * tileStride + column, count: count)
+                for level in 0..<partialCount {
+                    value += partial.part(
+                        at: row * partialStride + column - level * levelStride, count: count)
+                }
+                if addsTarget { value += target.part(at: row * stride + column, count: count) }
+                target.storePart(value, at: row * stride + column, count: count)
+                column += 16
+            }
+        }
+    }
+}
+
 extension TileShape {
     /// A whole tile.
     @inline(__always)
     func multiply(
-        inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, ahead: SliverAhead,
-        into sum: TileSum
+        _ rule: ChainRule, inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,
+        ahead: SliverAhead, into sum: TileSum
     ) {
-        switch self {
-        case .narrow: multiplyNarrow(inner, a, b, ahead, sum)
-        case .wide: multiplyWide(inner, a, b, ahead, sum)
+        switch (rule, self) {
+        case (.single, .narrow): multiplyNarrow(inner, a, b, ahead, sum)
+        case (.single, .wide): multiplyWide(inner, a, b, ahead, sum)
+        case (.pairs, .narrow), (.pairs, .wide): multiplyPairs(inner, a, b, ahead, sum)
+        case (.pairs, .matrix): multiplyMatrix(inner, a, b, ahead, sum)
+        case (.single, .matrix): preconditionFailure("TileShape: the matrix unit adds by pairs")
         }
     }
 
     /// The first `rows` and `columns` of a tile.
     @inline(never)
     func multiplyPart(
-        rows: Int, columns: Int, inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,
-        into sum: TileSum
+        _ rule: ChainRule, rows: Int, columns: Int, inner: Int, _ a: UnsafePointer<Float>,
+        _ b: UnsafePointer<Float>, into sum: TileSum
     ) {
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: Self.mostElements) { tile in
-            guard let tile = tile.baseAddress else { return }
-            if sum.continues {
-                for row in 0..<rows {
-                    (tile + row * width).update(
-                        from: sum.start + row * sum.startStride, count: columns)
-                }
-            }
-            multiply(
-                inner: inner, a, b, ahead: SliverAhead(start: b, step: 0),
-                into: TileSum(
-                    target: tile, stride: width, addsTarget: false, continues: sum.continues,
-                    start: tile, startStride: width, partial: tile, partialStride: 0,
-                    levelStride: 0, partialCount: 0))
+        let tile = sum.spare + Self.mostElements
+        if sum.continues {
             for row in 0..<rows {
-                for column in 0..<columns {
-                    var value = tile[row * width + column]
-                    for level in 0..<sum.partialCount {
-                        value +=
-                            sum.partial[
-                                row * sum.partialStride + column - level * sum.levelStride]
-                    }
-                    if sum.addsTarget { value += sum.target[row * sum.stride + column] }
-                    sum.target[row * sum.stride + column] = value
-                }
+                (tile + row * width).update(
+                    from: sum.start + row * sum.startStride, count: columns)
             }
         }
+        var whole = sum
+        (whole.target, whole.stride, whole.addsTarget) = (tile, width, false)
+        (whole.start, whole.startStride, whole.partialCount) = (tile, width, 0)
+        multiply(rule, inner: inner, a, b, ahead: SliverAhead(start: b, step: 0), into: whole)
+        sum.finish(tile, stride: width, rows: rows, columns: columns)
     }
 }

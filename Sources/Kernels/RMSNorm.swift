@@ -55,6 +55,7 @@ package func rmsNorm(
     switch x.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 
@@ -120,6 +121,7 @@ package func rmsNormBackward(
     switch x.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 

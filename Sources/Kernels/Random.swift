@@ -70,6 +70,7 @@ package struct RandomStream: Sendable {
         switch x.type {
         case .float32: run(Float.self)
         case .float16: run(Float16.self)
+        case .bfloat16: run(BFloat16.self)
         }
     }
 

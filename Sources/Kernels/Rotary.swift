@@ -48,6 +48,7 @@ package func rotate(
     switch x.type {
     case .float32: run(Float.self)
     case .float16: run(Float16.self)
+    case .bfloat16: run(BFloat16.self)
     }
 }
 

@@ -36,10 +36,10 @@ public struct SinusoidalPositions {
                     return Float(isSine ? sin(angle) : cos(angle))
                 }
             }, shape: [count, width])
-        tables = [
-            .float32: Leaf(table, isTrainable: false),
-            .float16: Leaf(table.converted(to: .float16), isTrainable: false),
-        ]
+        tables = Dictionary(
+            uniqueKeysWithValues: [DType.float32, .float16, .bfloat16].map {
+                ($0, Leaf(table.converted(to: $0), isTrainable: false))
+            })
     }
 
     /// x [sequences, tokens, width] → the same with the vectors of the tokens' places added.

@@ -6,7 +6,7 @@ import Layers
 import Tensors
 
 extension Buffer {
-    /// The first element that is not finite, and its value; Float32 or Float16.
+    /// The first element that is not finite, and its value.
     package var firstNonFinite: (index: Int, value: Float)? {
         Kernels.firstNonFinite(elements, count: count).map { ($0, elements.float(at: $0)) }
     }

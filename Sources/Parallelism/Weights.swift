@@ -1,6 +1,6 @@
 // The weights of one rank in their two forms. What the forward pass reads are the *working* weights, all
 // of them, in the storage type. What the optimizer updates are the Float32 *masters*, of which a rank has
-// those of its pieces. In Float32 storage the two are one memory; in Float16 storage working weights are
+// those of its pieces. In Float32 storage the two are one memory; in the others working weights are
 // the masters rounded, derived and never saved.
 
 import Communication

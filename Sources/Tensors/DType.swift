@@ -4,13 +4,14 @@ import Kernels
 public enum DType: String, Sendable, CaseIterable {
     case float32
     case float16
+    case bfloat16
     case int32
     case float64
 
     /// Bytes an element takes.
     public var size: Int {
         switch self {
-        case .float16: 2
+        case .float16, .bfloat16: 2
         case .float32, .int32: 4
         case .float64: 8
         }
@@ -21,6 +22,7 @@ public enum DType: String, Sendable, CaseIterable {
         switch self {
         case .float32: .float32
         case .float16: .float16
+        case .bfloat16: .bfloat16
         case .int32, .float64: preconditionFailure("DType: expected a storage type, got \(self)")
         }
     }

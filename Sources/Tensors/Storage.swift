@@ -65,7 +65,7 @@ public struct Buffer: @unchecked Sendable {
 
     package var bytes: UnsafeMutableRawPointer { storage.pointer + offset * dtype.size }
 
-    /// The elements as they are stored, Float32 or Float16.
+    /// The elements as they are stored: Float32, Float16 or bfloat16.
     package var elements: Elements { Elements(bytes, dtype.elementType) }
 
     /// The elements as `Float`; the buffer must be Float32.
@@ -77,6 +77,11 @@ public struct Buffer: @unchecked Sendable {
     package var halves: UnsafeMutablePointer<Float16> {
         precondition(dtype == .float16, "Buffer: expected float16, got \(dtype)")
         return bytes.assumingMemoryBound(to: Float16.self)
+    }
+
+    package var brains: UnsafeMutablePointer<BFloat16> {
+        precondition(dtype == .bfloat16, "Buffer: expected bfloat16, got \(dtype)")
+        return bytes.assumingMemoryBound(to: BFloat16.self)
     }
 
     package var doubles: UnsafeMutablePointer<Double> {

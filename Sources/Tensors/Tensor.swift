@@ -85,6 +85,8 @@ public struct Tensor {
             switch dtype {
             case .float16:
                 UnsafeBufferPointer(start: buffer.halves, count: buffer.count).map { Float($0) }
+            case .bfloat16:
+                UnsafeBufferPointer(start: buffer.brains, count: buffer.count).map(\.float)
             default: Array(UnsafeBufferPointer(start: floats, count: buffer.count))
             }
         }
@@ -113,7 +115,7 @@ public struct Tensor {
     }
 
     package var floats: UnsafeMutablePointer<Float> { buffer.floats }
-    /// The elements as they are stored, Float32 or Float16.
+    /// The elements as they are stored: Float32, Float16 or bfloat16.
     package var elements: Elements { buffer.elements }
 
     /// The same elements under another shape; no element moves, and the tape sees one tensor.

@@ -48,6 +48,7 @@ private func agrees(
     switch type {
     case .float32: close(found, reference, absolute: 5e-6, relative: 2e-5)
     case .float16: close(found, reference, absolute: 4e-3, relative: 0x1p-10)
+    case .bfloat16: close(found, reference, absolute: 3.2e-2, relative: 0x1p-7)
     }
 }
 
@@ -59,7 +60,7 @@ private func shuffled(_ x: [Double]) -> [Double] {
 @Suite struct AttentionTests {
     @Test(arguments: shapes, MaskKind.allCases)
     private func agreesWithFloat64(_ shape: AttentionShape, _ kind: MaskKind) {
-        for type in [ElementType.float32, .float16] { checkAgreement(shape, kind, type) }
+        for type in elementTypes { checkAgreement(shape, kind, type) }
     }
 
     private func checkAgreement(_ shape: AttentionShape, _ kind: MaskKind, _ type: ElementType) {

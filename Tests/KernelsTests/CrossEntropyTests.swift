@@ -185,9 +185,16 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
                 (0..<run.columns).reduce(0) { $0 + Double(gradient[row * run.stride + $1]) }
             }
         }
-        let tolerance = type == .float16 ? 4e-3 : 1e-5
+        let tolerance =
+            switch type {
+            case .float32: 1e-5
+            case .float16: 4e-3
+            case .bfloat16: 3.2e-2
+            }
         #expect(sums(run).allSatisfy { abs($0) < tolerance })
-        #expect(!sums(local).allSatisfy { abs($0) < tolerance })
+        // Of few classes eight digits do not show it.
+        let isSeen = !sums(local).allSatisfy { abs($0) < tolerance }
+        #expect(isSeen || type == .bfloat16 && shape.1 < 4)
     }
 
     @Test(arguments: shapes, elementTypes)
@@ -197,7 +204,7 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
         plain.smoothing = .none
         #expect(same(run.losses(), plain.losses()))
         #expect(same(run.backward(), plain.backward()))
-        plain.smoothing = LabelSmoothing(1e-3, classes: shape.1)
+        plain.smoothing = LabelSmoothing(0.05, classes: shape.1)
         #expect(shape.1 == 1 || !same(run.losses(), plain.losses()))
         #expect(shape.1 == 1 || !same(run.backward(), plain.backward()))
     }

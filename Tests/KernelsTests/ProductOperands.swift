@@ -16,7 +16,7 @@ struct ProductCase: CustomTestStringConvertible, Sendable {
     }
 
     static func all(
-        _ shapes: [(Int, Int, Int)], types: [ElementType] = [.float32, .float16]
+        _ shapes: [(Int, Int, Int)], types: [ElementType] = [.float32, .float16, .bfloat16]
     ) -> [ProductCase] {
         shapes.flatMap { m, n, k in
             [(false, false), (false, true), (true, false), (true, true)].flatMap { a, b in
@@ -73,7 +73,7 @@ final class Factors {
     ///   - old: what the product is added to.
     ///   - chain: the length of a chain; the definition's, except in a control.
     func canonical(
-        slices: Int = 1, addedTo old: [Float]? = nil, chain: Int = chainLength
+        slices: Int = 1, addedTo old: [Float]? = nil, chain length: Int = chainLength
     ) -> [Float] {
         var c = [Float](repeating: 0, count: test.m * test.n)
         for i in 0..<test.m {
@@ -83,9 +83,8 @@ final class Factors {
                     var sum = slices == 1 ? start : nil
                     var first = slice.lowerBound
                     repeat {
-                        let end = min(slice.upperBound, first + chain)
-                        var link: Float = 0
-                        for p in first..<end { link.addProduct(a[i, p], b[p, j]) }
+                        let end = min(slice.upperBound, first + length)
+                        let link = chain(of: first..<end, row: i, column: j)
                         sum = sum.map { $0 + link } ?? link
                         first = end
                     } while first < slice.upperBound
@@ -99,6 +98,27 @@ final class Factors {
             }
         }
         return c
+    }
+
+    /// One chain, by the rule of the factors' type.
+    private func chain(of inner: Range<Int>, row i: Int, column j: Int) -> Float {
+        var chain: Float = 0
+        guard test.type == .bfloat16 else {
+            for p in inner { chain.addProduct(a[i, p], b[p, j]) }
+            return chain
+        }
+        for start in stride(from: inner.lowerBound, to: inner.upperBound, by: 32) {
+            var (even, odd): (Float, Float) = (0, 0)
+            for p in start..<min(start + 32, inner.upperBound) {
+                if (p - start).isMultiple(of: 2) {
+                    even.addProduct(a[i, p], b[p, j])
+                } else {
+                    odd.addProduct(a[i, p], b[p, j])
+                }
+            }
+            chain += even + odd
+        }
+        return chain
     }
 
     /// A matrix as it is read, [rows × columns].
@@ -121,6 +141,9 @@ final class Factors {
                 case .float16:
                     memory.storeBytes(
                         of: Float16(value), toByteOffset: 2 * index, as: Float16.self)
+                case .bfloat16:
+                    memory.storeBytes(
+                        of: BFloat16(value), toByteOffset: 2 * index, as: BFloat16.self)
                 }
             }
         }
@@ -142,6 +165,7 @@ final class Factors {
             return switch type {
             case .float32: memory.load(fromByteOffset: 4 * offset, as: Float.self)
             case .float16: Float(memory.load(fromByteOffset: 2 * offset, as: Float16.self))
+            case .bfloat16: memory.load(fromByteOffset: 2 * offset, as: BFloat16.self).float
             }
         }
     }

@@ -11,6 +11,7 @@ private let large = ProductCase.all([(201, 290, 35), (100, 7, 2100), (5, 530, 13
 private let huge = [
     ProductCase(m: 7, n: 1030, k: 3100, transposesA: false, transposesB: true, type: .float32),
     ProductCase(m: 8, n: 6100, k: 520, transposesA: true, transposesB: false, type: .float16),
+    ProductCase(m: 40, n: 1030, k: 3100, transposesA: true, transposesB: true, type: .bfloat16),
 ]
 
 /// What `sumOfProducts` makes of the factors: in memory of the caller's, or seen by the epilogue alone.
@@ -69,9 +70,12 @@ extension ThreadedTests {
             for slices in [1, 2, 4, 8] {
                 let expected = factors.canonical(slices: slices)
                 let added = factors.canonical(slices: slices, addedTo: old)
-                for (threads, tile) in [
-                    (1, TileShape.narrow), (2, .wide), (3, .narrow), (5, .wide),
-                ] {
+                var kinds = [(1, TileShape.narrow), (2, .wide), (3, .narrow), (5, .wide)]
+                // By the unit itself where it is there.
+                if test.type == .bfloat16 && MatrixUnit.isThere {
+                    kinds += [(1, .matrix), (3, .matrix)]
+                }
+                for (threads, tile) in kinds {
                     Threads.start(threads)
                     #expect(same(run(factors, slices: slices, tile: tile), expected))
                     #expect(same(run(factors, slices: slices, tile: tile, keeps: false), expected))
@@ -108,7 +112,7 @@ extension ThreadedTests {
 
         /// Rows up to and beyond the limit, strips, blocks and pieces that are not whole, chains that are not, in
         /// any number of slices: what reads B where it lies has the bits of the packed form.
-        @Test(arguments: 1...17, [ElementType.float32, .float16])
+        @Test(arguments: 1...17, [ElementType.float32, .float16, .bfloat16])
         func fewRowsHaveTheBitsOfTheDefinition(_ rows: Int, _ type: ElementType) {
             let shapes = [
                 (1, 1), (7, 5), (8, 16), (9, 31), (33, 32), (47, 100), (70, 1029), (300, 70),

@@ -31,7 +31,12 @@ extension ThreadedTests {
                 #expect(same(run(from: x), one))
             }
             let back = run(backwards: true, from: one)
-            let tolerance = type == .float16 ? 2e-3 : 1e-6
+            let tolerance =
+                switch type {
+                case .float32: 1e-6
+                case .float16: 2e-3
+                case .bfloat16: 1.6e-2
+                }
             func near(_ found: [Float]) -> Bool {
                 close(found, x.map(Double.init), absolute: tolerance, relative: 0)
             }

@@ -35,7 +35,7 @@ func array<Element>(_ pointer: UnsafePointer<Element>, _ count: Int) -> [Element
 
 // Stored elements of either type.
 
-let elementTypes: [ElementType] = [.float32, .float16]
+let elementTypes: [ElementType] = [.float32, .float16, .bfloat16]
 
 extension TestMemory {
     /// The values, rounded to the type.
@@ -43,6 +43,7 @@ extension TestMemory {
         switch type {
         case .float32: Elements(copy(values))
         case .float16: Elements(copy(values.map { Float16($0) }))
+        case .bfloat16: Elements(copy(values.map { BFloat16($0) }))
         }
     }
 
@@ -57,5 +58,9 @@ func array(_ elements: Elements, _ count: Int) -> [Float] {
 
 /// What a store and a load make of the values.
 func rounded(_ values: [Float], to type: ElementType) -> [Float] {
-    type == .float32 ? values : values.map { Float(Float16($0)) }
+    switch type {
+    case .float32: values
+    case .float16: values.map { Float(Float16($0)) }
+    case .bfloat16: values.map { BFloat16($0).float }
+    }
 }

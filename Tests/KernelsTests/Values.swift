@@ -28,9 +28,14 @@ func close(
     _ found: [Float], _ reference: [Double], absolute: Double = 1e-6, relative: Double = 1e-6,
     storedAs type: ElementType = .float32
 ) -> Bool {
-    // Float16: one rounding more, to 11 bits or to the grid of the subnormal numbers.
-    let relative = relative + (type == .float16 ? 0x1p-11 : 0)
-    let absolute = absolute + (type == .float16 ? 0x1p-25 : 0)
+    // One rounding more: to 11 bits or to the grid of the subnormal numbers of Float16, to 8 bits of bfloat16.
+    let rounding: (relative: Double, absolute: Double) =
+        switch type {
+        case .float32: (0, 0)
+        case .float16: (0x1p-11, 0x1p-25)
+        case .bfloat16: (0x1p-8, 0)
+        }
+    let (relative, absolute) = (relative + rounding.relative, absolute + rounding.absolute)
     return found.count == reference.count
         && zip(found, reference).allSatisfy {
             abs(Double($0) - $1) <= absolute + relative * abs($1)

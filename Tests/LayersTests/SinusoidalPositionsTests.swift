@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct SinusoidalPositionsTests {
     /// The two orders, by the paper's formula.
-    @Test(arguments: [DType.float32, .float16], [true, false])
+    @Test(arguments: [DType.float32, .float16, .bfloat16], [true, false])
     func addsSinesAndCosines(storage: DType, isInterleaved: Bool) {
         let (count, width) = (9, 6)
         let layer = SinusoidalPositions(
@@ -14,13 +14,14 @@ import Testing
         let x = Tensor([Float](repeating: 0.25, count: 2 * 7 * width), shape: [2, 7, width])
         let found = layer(x.converted(to: storage), Pass())
         #expect(found.dtype == storage && found.shape == x.shape)
+        let tolerance = storage == .float32 ? 1e-6 : storage == .float16 ? 2e-3 : 1.6e-2
         for (index, value) in found.array.enumerated() {
             let (place, column) = (index / width % 7, index % width)
             let pair = isInterleaved ? column / 2 : column % 3
             let isSine = isInterleaved ? column % 2 == 0 : column < 3
             let angle = Double(place) / pow(10_000, Double(pair) / 3)
             let expected = 0.25 + (isSine ? sin(angle) : cos(angle))
-            #expect(abs(Double(value) - expected) < (storage == .float16 ? 2e-3 : 1e-6))
+            #expect(abs(Double(value) - expected) < tolerance)
         }
         // The control: the other order.
         let other = SinusoidalPositions(

@@ -74,7 +74,7 @@ enum SmallDecoder: String, CaseIterable, Sendable {
         return text.indices.map { Array(values[$0 * width..<($0 + 1) * width]) }
     }
 
-    @Test(arguments: SmallDecoder.allCases, [DType.float32, .float16])
+    @Test(arguments: SmallDecoder.allCases, [DType.float32, .float16, .bfloat16])
     func whatIsCachedGivesTheBitsOfTheWholeText(decoder: SmallDecoder, storage: DType) {
         let model = decoder.model(storage: storage)
         let text = SmallDecoder.text(40)
@@ -95,7 +95,8 @@ enum SmallDecoder: String, CaseIterable, Sendable {
 
     /// Texts of several lengths side by side, some of which end before others.
     @Test(
-        arguments: SmallDecoder.allCases, [(0.0, DType.float32), (0.8, .float32), (0.8, .float16)])
+        arguments: SmallDecoder.allCases,
+        [(0.0, DType.float32), (0.8, .float32), (0.8, .float16), (0.8, .bfloat16)])
     func textsSideBySideAreAsAlone(
         decoder: SmallDecoder, how: (temperature: Double, storage: DType)
     ) {
@@ -107,13 +108,9 @@ enum SmallDecoder: String, CaseIterable, Sendable {
                 Tensor(uninitialized: [4, SmallDecoder.context, 24], dtype: storage)
             }
             for tensor in old {
-                for index in 0..<tensor.buffer.count {
-                    if storage == .float16 {
-                        tensor.buffer.halves[index] = .nan
-                    } else {
-                        tensor.floats[index] = .nan
-                    }
-                }
+                let none = Tensor(
+                    [Float](repeating: .nan, count: tensor.buffer.count), shape: tensor.shape)
+                tensor.buffer.copyBytes(from: none.converted(to: storage).buffer)
             }
         }
         let prompts = [1, 9, 4, 20].map { SmallDecoder.text($0, seed: UInt64($0)) }

@@ -99,7 +99,7 @@ import Training
         #expect(other.state != reference.state, "control: a flipped bit is not seen")
     }
 
-    @Test(arguments: [1, 2, 4], [DType.float32, .float16])
+    @Test(arguments: [1, 2, 4], [DType.float32, .float16, .bfloat16])
     func frozenParametersStayAndHaveNoMoments(ranks: Int, storage: DType) throws {
         let frozen: Set = ["wpe.weight", "h.0.ln_1.weight", "ln_f.bias"]
         let start = try ReplicaRun(frozen: frozen, storage: storage).train(0..<0)

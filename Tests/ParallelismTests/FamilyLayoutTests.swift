@@ -36,7 +36,7 @@ import Training
         let storage: DType
 
         static let all = Family.allCases.filter { $0 != .gpt }.flatMap { family in
-            [DType.float32, .float16].map { Kind(family: family, storage: $0) }
+            [DType.float32, .float16, .bfloat16].map { Kind(family: family, storage: $0) }
         }
     }
 

@@ -1,3 +1,4 @@
+import Kernels
 import Layers
 import Parallelism
 import Tensors
@@ -5,13 +6,14 @@ import Testing
 
 @Suite struct NonFiniteTests {
     @Test(
-        arguments: [DType.float32, .float16],
+        arguments: [DType.float32, .float16, .bfloat16],
         [(0, Float.nan), (6, .infinity), (40, -.infinity), (99, .nan)])
     func theFirstElementIsFound(dtype: DType, planted: (index: Int, value: Float)) throws {
         let buffer = Buffer(count: 100, dtype: dtype)
         func set(_ index: Int, _ value: Float) {
             switch dtype {
             case .float16: buffer.halves[index] = Float16(value)
+            case .bfloat16: buffer.brains[index] = BFloat16(value)
             default: buffer.floats[index] = value
             }
         }

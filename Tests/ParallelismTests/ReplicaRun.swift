@@ -84,7 +84,7 @@ struct ReplicaRun: Sendable {
             for (name, range, bits) in other.working {
                 let masters = outcome.state[name]![range]
                 precondition(
-                    bits == masters.map { storage == .float16 ? rounded($0) : $0 },
+                    bits == rounded(masters, to: storage),
                     "\(name): a rank has other weights")
             }
         }
@@ -256,9 +256,10 @@ private func working(_ model: any Model) -> [(name: String, range: Range<Int>, b
     model.parameters.map { ($0.name, $0.heldRange, $0.leaf.value.array.map(\.bitPattern)) }
 }
 
-/// A Float32 after a stay in Float16.
-private func rounded(_ bits: UInt32) -> UInt32 {
-    Float(Float16(Float(bitPattern: bits))).bitPattern
+/// Bits of Float32 after a stay in a type of storage.
+private func rounded(_ bits: ArraySlice<UInt32>, to storage: DType) -> [UInt32] {
+    let floats = Tensor(bits.map { Float(bitPattern: $0) }, shape: [bits.count])
+    return floats.converted(to: storage).array.map(\.bitPattern)
 }
 
 private func fill(_ state: [StateTensor], from bits: StateBits) {

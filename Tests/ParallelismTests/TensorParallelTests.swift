@@ -14,7 +14,7 @@ import Testing
         return replica
     }
 
-    @Test(arguments: layouts, [DType.float32, .float16])
+    @Test(arguments: layouts, [DType.float32, .float16, .bfloat16])
     func everyLayoutGivesTheSameBits(layout: (Int, Int), storage: DType) throws {
         let alone = try Self.replica(storage).train(0..<3)
         var spread = Self.replica(storage)
@@ -28,7 +28,7 @@ import Testing
 
     /// Four ranks that add in another order: as good a sum, other bits. The same by the canonical order, so
     /// that it is the order which is seen.
-    @Test(arguments: [false, true], [DType.float32, .float16])
+    @Test(arguments: [false, true], [DType.float32, .float16, .bfloat16])
     func anotherOrderGivesOtherBits(scattersTokens: Bool, storage: DType) throws {
         let alone = try Self.replica(storage).train(0..<3)
         var spread = Self.replica(storage)
@@ -37,10 +37,12 @@ import Testing
         #expect(try spread.train(0..<3) == alone)
         spread.order = .chain
         let other = try spread.train(0..<3)
-        #expect(other.losses != alone.losses && other.state != alone.state)
+        #expect(other.losses != alone.losses)
+        // Eight digits may round the two sums to one.
+        #expect(other.state != alone.state || storage == .bfloat16)
         let pairs = zip(other.losses, alone.losses)
             .map { (Double(bitPattern: $0), Double(bitPattern: $1)) }
-        let tolerance = storage == .float32 ? 1e-5 : 1e-2
+        let tolerance = storage == .float32 ? 1e-5 : storage == .float16 ? 1e-2 : 8e-2
         #expect(pairs.allSatisfy { abs($0 - $1) <= tolerance * $1 }, "\(pairs)")
     }
 

@@ -21,7 +21,7 @@ import Testing
 
     static let cases: [Case] = [(1, 1, 2), (3, 5, 7), (13, 24, 61), (33, 16, 1009)]
         .flatMap { rows, width, vocabulary in
-            [DType.float32, .float16].flatMap { storage in
+            [DType.float32, .float16, .bfloat16].flatMap { storage in
                 [(0, false), (0.1, false), (0, true)].map { smoothing, isBiased in
                     Case(
                         rows: rows, width: width, vocabulary: vocabulary, storage: storage,
@@ -59,7 +59,7 @@ import Testing
         let gradient = found.inputGradient.map { Float(bitPattern: $0) }
         let expected = head.reference()
         // Of Float16 logits and their gradient are rounded.
-        let tolerance = this.storage == .float16 ? 4e-3 : 1e-5
+        let tolerance = this.storage.tolerance(float: 1e-5, half: 4e-3)
         func isClose(_ loss: Double) -> Bool {
             abs(Double(bitPattern: found.loss) - loss) <= tolerance * max(1, abs(loss))
         }

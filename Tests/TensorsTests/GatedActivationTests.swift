@@ -34,7 +34,7 @@ private func function(_ kind: Activation, _ x: Double) -> Double {
         return (output.array, gradient.array)
     }
 
-    @Test(arguments: Activation.allCases, [DType.float32, .float16])
+    @Test(arguments: Activation.allCases, [DType.float32, .float16, .bfloat16])
     func matchesTheFormula(kind: Activation, storage: DType) {
         let rows = 7
         var noise = Noise(seed: 5)
@@ -53,7 +53,7 @@ private func function(_ kind: Activation, _ x: Double) -> Double {
                 gradient[row * 10 + up] = dy * function(kind, g)
             }
         }
-        let tolerance = storage == .float16 ? 1e-3 : 1e-5
+        let tolerance = storage.tolerance(float: 1e-5, half: 1e-3)
         #expect(close(found.value, value, tolerance: tolerance))
         #expect(close(found.gradient, gradient, tolerance: tolerance))
         // The control: gate and value exchanged.

@@ -61,7 +61,7 @@ import Testing
             value: value, gradient: gradient.array, gains: leaves.map { $0.gradient!.array })
     }
 
-    @Test(arguments: [DType.float32, .float16])
+    @Test(arguments: [DType.float32, .float16, .bfloat16])
     func matchesTheFormula(storage: DType) {
         let operands = Operands(storage)
         let found = Self.run(operands, LocalSliceSum(slices: 4), storage)
@@ -84,7 +84,7 @@ import Testing
                 gains[gain][i] += dy[i] * x[i] * reciprocal
             }
         }
-        let tolerance = storage == .float16 ? 1e-3 : 1e-5
+        let tolerance = storage.tolerance(float: 1e-5, half: 1e-3)
         #expect(close(found.value, value, tolerance: tolerance))
         #expect(close(found.gradient, gradient, tolerance: tolerance))
         #expect(close(found.gains[0], gains[0]) && close(found.gains[1], gains[1]))

@@ -37,7 +37,7 @@ import Testing
             sum: LocalSliceSum(slices: 4))
     }
 
-    @Test(arguments: LinearTests.cases, [DType.float32, .float16])
+    @Test(arguments: LinearTests.cases, [DType.float32, .float16, .bfloat16])
     func matchesTheFormula(_ this: Case, storage: DType) {
         var random = Noise(seed: UInt64(this.rows * 1000 + this.inputs * 10 + this.outputs))
         let x = stored(random.floats(this.rows * this.inputs), storage)
@@ -70,7 +70,7 @@ import Testing
 
         let reference = Reference(this, x, weight, bias, residual, upstream)
         // Of Float16 what is stored is rounded: the output, the sum before the activation, gradients.
-        let tolerance = storage == .float16 ? 4e-3 : 1e-5
+        let tolerance = storage.tolerance(float: 1e-5, half: 4e-3)
         #expect(close(output.array, reference.output, tolerance: tolerance))
         #expect(close(gradients[0].array, reference.inputGradient, tolerance: tolerance))
         #expect(

@@ -3,7 +3,7 @@ import Testing
 
 /// The primitive against analytic Float64; the kernel's tests hold that against differences.
 @Suite struct RMSNormTests {
-    @Test(arguments: [(1, 1), (7, 5), (130, 24)], [DType.float32, .float16])
+    @Test(arguments: [(1, 1), (7, 5), (130, 24)], [DType.float32, .float16, .bfloat16])
     func matchesTheFormula(shape: (Int, Int), storage: DType) {
         let (rows, width) = shape
         var noise = Noise(seed: UInt64(rows * width))
@@ -40,7 +40,7 @@ import Testing
                 gainGradient[column] += element(upstream, column) * normal
             }
         }
-        let tolerance = storage == .float16 ? 1e-3 : 1e-5
+        let tolerance = storage.tolerance(float: 1e-5, half: 1e-3)
         #expect(output.dtype == storage && gradient.dtype == storage)
         #expect(close(output.array, value, tolerance: tolerance))
         #expect(close(gradient.array, inputGradient, tolerance: tolerance))

@@ -71,7 +71,7 @@ private struct Turns {
         return (output.array, gradient.array)
     }
 
-    @Test(arguments: RotaryPairs.allCases, [DType.float32, .float16])
+    @Test(arguments: RotaryPairs.allCases, [DType.float32, .float16, .bfloat16])
     func matchesTheFormula(arrangement: RotaryPairs, storage: DType) {
         for pairs in [1, 3, 5] {
             let turns = Turns(positions: 13, pairs: pairs, arrangement: arrangement)
@@ -82,7 +82,7 @@ private struct Turns {
             let value = turns.turn(x, shape: shape, heads: heads, starts: starts)
             let gradient = turns.turn(
                 upstream, shape: shape, heads: heads, starts: starts, sign: -1)
-            let tolerance = storage == .float16 ? 1e-3 : 1e-6
+            let tolerance = storage.tolerance(float: 1e-6, half: 1e-3)
             #expect(close(found.value, value, tolerance: tolerance))
             #expect(close(found.gradient, gradient, tolerance: tolerance))
             // Controls: the other direction; one position on.

@@ -6,7 +6,7 @@ import Testing
     static let shape: Shape = [3, 5, 7]
     static let places: [Int32] = [4, 0, 2, -1, 3, 0, 1, -1, 0]
 
-    @Test(arguments: [DType.float32, .float16])
+    @Test(arguments: [DType.float32, .float16, .bfloat16])
     func takesTokensAndGivesTheirGradientsBack(storage: DType) {
         var noise = Noise(seed: 5)
         let x = stored(noise.floats(3 * 5 * 7), storage)

@@ -28,13 +28,21 @@ func tangent(_ x: Double) -> Double { tanh(x) }
 
 /// The values as a storage type keeps them.
 func stored(_ values: [Float], _ storage: DType) -> [Float] {
-    storage == .float16 ? values.map { Float(Float16($0)) } : values
+    tensor(values, [values.count], storage).array
 }
 
 /// A tensor of a storage type.
 func tensor(_ values: [Float], _ shape: Shape, _ storage: DType) -> Tensor {
-    guard storage == .float16 else { return Tensor(values, shape: shape) }
-    let tensor = Tensor(uninitialized: shape, dtype: .float16)
-    for (index, value) in values.enumerated() { tensor.buffer.halves[index] = Float16(value) }
-    return tensor
+    Tensor(values, shape: shape).converted(to: storage)
+}
+
+extension DType {
+    /// Of what is computed on stored values: bfloat16 has three binary digits fewer than Float16.
+    func tolerance(float: Double, half: Double) -> Double {
+        switch self {
+        case .float16: half
+        case .bfloat16: 8 * half
+        default: float
+        }
+    }
 }

@@ -72,7 +72,7 @@ private final class PlayedSum: SliceSum {
         #expect(scattered.ranges(of: count, isWhole: true) == all)
     }
 
-    @Test(arguments: cases, [DType.float32, .float16])
+    @Test(arguments: cases, [DType.float32, .float16, .bfloat16])
     func splitAndGatherAreInverse(what: (Int, Range<Int>, Int), storage: DType) {
         let (slices, local, count) = what
         let whole = rows(count, storage)

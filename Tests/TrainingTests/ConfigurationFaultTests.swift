@@ -53,7 +53,7 @@ private let outOfBounds: [String: [String]] = [
     "schedule.decay": ["polynomial", "1"],
     "schedule.decay_steps": ["0", "-1", "1e300"],
     "schedule.final_ratio": ["-0.1", "1.1", "1e300", "1e-50"],
-    "precision.storage": ["bfloat16", "float8", "16"],
+    "precision.storage": ["half", "float8", "16"],
     "precision.loss_scale": ["fixed", "65536"],
     "precision.static_scale": ["0", "65535", "33554432", "auto"],
     "parallelism.tensor": ["0", "-1", "3", "512", "1e300"],

@@ -25,7 +25,7 @@ import Training
 
         static let all = Family.allCases.flatMap { family in
             [(1, false), (2, false), (2, true)].flatMap { tensor, scattersTokens in
-                ["float32", "float16"].flatMap { storage in
+                ["float32", "float16", "bfloat16"].flatMap { storage in
                     ["none", "attention", "block"].map {
                         Run(
                             family: family, tensor: tensor, scattersTokens: scattersTokens,
@@ -79,7 +79,7 @@ import Training
             let replica = Replica(
                 model, objective: configuration.makeObjective(), optimizer: AdamW(), mesh: mesh,
                 tensorGroup: group, bucketBytes: 1 << 16,
-                storage: storage == "float16" ? .float16 : .float32)
+                storage: DType(rawValue: storage)!)
             try replica.initialize(seed: 1)
             replica.beginStep()
             replica.beginGroup()

@@ -2,6 +2,7 @@
 
 import Communication
 import Datasets
+import Kernels
 import Layers
 import Models
 import Optimizers
@@ -162,6 +163,7 @@ func set(_ element: Int, of name: String, in model: GPT, to value: Float) {
     let index = place - parameter.heldRange.lowerBound
     switch buffer.dtype {
     case .float16: buffer.halves[index] = Float16(value)
+    case .bfloat16: buffer.brains[index] = BFloat16(value)
     default: buffer.floats[index] = value
     }
 }

@@ -36,7 +36,7 @@ import Training
     ]
 
     /// Losses, norms and scales of one process.
-    @Test(arguments: layouts, [DType.float32, .float16])
+    @Test(arguments: layouts, [DType.float32, .float16, .bfloat16])
     func everyRankSeesTheStepsOfOneProcess(layout: Layout, storage: DType) throws {
         let alone = try StepRun(storage: storage, policy: .dynamic).take(5)[0]
         for seen in try layout.run(storage: storage, policy: .dynamic).take(5) {

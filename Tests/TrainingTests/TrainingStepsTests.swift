@@ -34,7 +34,7 @@ import Training
     // MARK: Skipped steps
 
     /// One target of one rank counts 3·10³⁸: what overflows with a scale of thousands is finite with 1.
-    @Test(arguments: [(1, 0), (2, 0), (2, 1)], [DType.float32, .float16])
+    @Test(arguments: [(1, 0), (2, 0), (2, 1)], [DType.float32, .float16, .bfloat16])
     func anOverflowOnOneRankIsSkippedOnAll(where place: (Int, Int), storage: DType) throws {
         let (ranks, planted) = place
         var run = StepRun(ranks: ranks, storage: storage, policy: .dynamic)
@@ -129,7 +129,7 @@ import Training
         arguments: [
             ("h.1.mlp.c_fc.weight", 17), ("h.0.attn.c_attn.weight", 800), ("wte.weight", 5),
             ("ln_f.bias", 23),
-        ], [DType.float32, .float16])
+        ], [DType.float32, .float16, .bfloat16])
     func aWeightIsNamed(place: (name: String, element: Int), storage: DType) throws {
         let (name, element) = place
         for (ranks, planted) in [(1, 0), (2, 0), (2, 1)] {
@@ -173,7 +173,7 @@ import Training
     }
 
     /// The activations overflow in the first block.
-    @Test(arguments: [1, 2], [DType.float32, .float16])
+    @Test(arguments: [1, 2], [DType.float32, .float16, .bfloat16])
     func aBlockIsNamed(ranks: Int, storage: DType) throws {
         var run = StepRun(ranks: ranks, storage: storage)
         let large: Float = storage == .float16 ? 3e4 : 3e38

@@ -36,20 +36,12 @@ struct StoredTensor: Sendable {
     func read(elements range: Range<Int>, into buffer: Buffer) throws(CheckpointError) {
         let file = try shard.folder.reader(of: shard)
         switch entry.type {
-        case .float16:
-            let halves = Buffer(count: range.count, dtype: .float16)
+        case .float16, .bfloat16:
+            let halves = Buffer(
+                count: range.count, dtype: entry.type == .float16 ? .float16 : .bfloat16)
             try file.read(entry, elements: range, into: halves)
             let values = Tensor(buffer: halves, shape: [range.count]).converted(to: .float32)
             buffer.copyBytes(from: values.buffer)
-        case .bfloat16:
-            // The upper half of a Float32's bits.
-            let halves = Buffer(count: range.count, dtype: .float16)
-            let start = file.offset(of: entry)
-            try file.file.read(into: halves, at: start + range.lowerBound * entry.type.size)
-            let (source, target) = (halves.halves, buffer.floats)
-            for index in 0..<range.count {
-                target[index] = Float(bitPattern: UInt32(source[index].bitPattern) << 16)
-            }
         case .float64:
             let doubles = Buffer(count: range.count, dtype: .float64)
             try file.read(entry, elements: range, into: doubles)

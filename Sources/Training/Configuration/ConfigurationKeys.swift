@@ -226,12 +226,12 @@ extension Key<RunConfiguration> {
     private static let machineKeys = [
         ConfigurationKey(
             "precision.storage", \.precision.storage, .choice, resume: .free,
-            "Type of stored weights and activations; sums and the optimizer's masters are Float32 in both."
+            "Type of stored weights and activations; sums, statistics and the optimizer's masters are Float32 in all. bfloat16 is the fast one where the processor has matrix tiles."
         ),
         ConfigurationKey(
             "precision.loss_scale", \.precision.lossScale, .choice,
             .derived(
-                "dynamic for float16 storage, none for float32",
+                "dynamic for float16 storage, none for the others",
                 { $0.precision.lossScale = $0.precision.storage == .float16 ? .dynamic : .none }),
             resume: .free,
             "Factor of the loss in the backward pass, which keeps small float16 gradients from vanishing."

@@ -176,7 +176,9 @@ public struct RunConfiguration: Sendable, Equatable {
     }
 
     public struct Precision: Sendable, Equatable {
-        public enum Storage: String, Sendable, CaseIterable { case float32, float16 }
+        public enum Storage: String, Sendable, CaseIterable {
+            case float32, float16, bfloat16
+        }
         public typealias LossScale = Optimizers.LossScale.Policy
 
         public var storage = Storage.float32

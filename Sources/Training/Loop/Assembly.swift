@@ -114,6 +114,7 @@ extension RunConfiguration {
         switch precision.storage {
         case .float32: .float32
         case .float16: .float16
+        case .bfloat16: .bfloat16
         }
     }
 
