@@ -95,6 +95,8 @@ package func products(_ terms: [Product]) {
 struct ProductTask {
     let (rows, columns): (Int, Int)
     let slices: [ProductSlice]
+    /// Of factors that are both in bfloat16, pairs.
+    let rule: ChainRule
     let links: [Link]
     let c: UnsafeMutablePointer<Float>?
     let stride: Int
@@ -111,13 +113,10 @@ struct ProductTask {
         precondition(c != nil || !accumulate, "sumOfProducts: nothing there to add to")
         (self.rows, self.columns, self.slices) = (rows, columns, slices)
         (self.c, self.stride, self.accumulate, self.epilogue) = (c, stride, accumulate, epilogue)
-        links = Link.of(slices, accumulate: accumulate)
-    }
-
-    /// Of factors that are both in bfloat16, pairs.
-    var rule: ChainRule {
-        slices.allSatisfy { $0.a.elements.type == .bfloat16 && $0.b.elements.type == .bfloat16 }
+        rule =
+            slices.allSatisfy { $0.a.elements.type == .bfloat16 && $0.b.elements.type == .bfloat16 }
             ? .pairs : .single
+        links = Link.of(slices, accumulate: accumulate, rule: rule)
     }
 
     /// Inner indices of all slices together.

@@ -155,7 +155,7 @@ struct ProductPanel {
         rule = task.rule
         sliverCount = (columns.count + tile.width - 1) / tile.width
         packingsPerLink = (sliverCount + Self.sliversAtOnce - 1) / Self.sliversAtOnce
-        rowBorders = Blocking.rowBorders(task.rows, tileHeight: tile.height, threads: threads)
+        rowBorders = Blocking.rowBorders(task.rows, tile: tile, threads: threads)
         let rowBlocks = max(1, rowBorders.count - 1)
         columnBlocks = min(sliverCount, (threads + rowBlocks - 1) / rowBlocks)
     }
@@ -292,24 +292,40 @@ struct ProductPanel {
             // The next sliver of B comes nearer while this one is used, a share of it with each tile.
             let tiles = max(1, rows.count / tile.height)
             let share = (tile.width + tiles - 1) / tiles
-            for index in slivers {
-                let columns = min(tile.width, panel.columns.count - index * tile.width)
-                let b = UnsafePointer(panel.sliver(index, of: link))
-                var sum = levels.sum(of: link, column: index * tile.width - first)
+            // A sliver of A is used by two of B in turn where it would else be read faster than the second-level cache gives.
+            let together = tile == .matrix ? 2 : 1
+            for pair in Swift.stride(
+                from: slivers.lowerBound, to: slivers.upperBound, by: together)
+            {
+                let pair = pair..<min(slivers.upperBound, pair + together)
                 for row in Swift.stride(from: 0, to: rows.count, by: tile.height) {
-                    let height = min(tile.height, rows.count - row)
-                    let ahead = SliverAhead(
-                        start: b + (tile.width + row / tile.height * share) * packed, step: share)
-                    if height == tile.height && columns == tile.width {
-                        tile.multiply(
-                            panel.rule, inner: inner, a + row * packed, b, ahead: ahead, into: sum)
-                    } else {
-                        tile.multiplyPart(
-                            panel.rule, rows: height, columns: columns, inner: inner,
-                            a + row * packed, b, into: sum)
+                    for index in pair {
+                        let b = UnsafePointer(panel.sliver(index, of: link))
+                        let ahead = SliverAhead(
+                            start: b + (together * tile.width + row / tile.height * share) * packed,
+                            step: share)
+                        var sum = levels.sum(of: link, column: index * tile.width - first)
+                        sum.advance(rows: row)
+                        multiplyTile(
+                            inner, row, index, a + row * packed, b, ahead: ahead, into: sum)
                     }
-                    sum.advance(rows: tile.height)
                 }
+            }
+        }
+
+        @inline(__always)
+        private func multiplyTile(
+            _ inner: Int, _ row: Int, _ sliver: Int, _ a: UnsafePointer<Float>,
+            _ b: UnsafePointer<Float>, ahead: SliverAhead, into sum: TileSum
+        ) {
+            let tile = panel.tile
+            let height = min(tile.height, rows.count - row)
+            let columns = min(tile.width, panel.columns.count - sliver * tile.width)
+            if height == tile.height && columns == tile.width {
+                tile.multiply(panel.rule, inner: inner, a, b, ahead: ahead, into: sum)
+            } else {
+                tile.multiplyPart(
+                    panel.rule, rows: height, columns: columns, inner: inner, a, b, into: sum)
             }
         }
     }

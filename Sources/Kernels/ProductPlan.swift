@@ -44,7 +44,9 @@ struct Link {
 
     /// The links of a sum, in order; `accumulate`: what C holds comes last, except for a single slice, to
     /// which its chains are added one by one. An empty slice has an empty link: a matrix of zeros.
-    static func of(_ slices: [ProductSlice], accumulate: Bool) -> [Link] {
+    static func of(_ slices: [ProductSlice], accumulate: Bool, rule: ChainRule) -> [Link] {
+        let longest =
+            rule == .pairs && MatrixUnit.isUsed ? Blocking.linkOfMatrix : Blocking.link
         // Where C's old content comes last, it is a level below the tree's.
         let base = accumulate && slices.count > 1 ? 1 : 0
         let joins = accumulate && slices.count == 1
@@ -55,7 +57,7 @@ struct Link {
             let isLastSlice = slice == slices.count - 1
             let merged = isLastSlice ? 0 : own - (~slice).trailingZeroBitCount
             for chain in ranges(of: 0..<term.inner, atMost: chainLength) {
-                for inner in evenRanges(of: chain, atMost: Blocking.link) {
+                for inner in evenRanges(of: chain, atMost: longest) {
                     links.append(
                         Link(
                             slice: slice, inner: inner, offset: offset + inner.lowerBound,
@@ -99,8 +101,12 @@ struct Link {
 enum Blocking {
     /// Inner indices of a link.
     static let link = 384
+    /// The same for the matrix unit: two slivers of B and one of A stay in the nearest cache, of which the unit takes a line a
+    /// cycle.
+    static let linkOfMatrix = 192
     /// Rows of a thread's block.
     static let rows = 96
+    static let rowsOfMatrix = 192
     /// Rows of the smallest, where there are as many.
     static let leastRows = 48
     /// Columns of C that a thread finishes before the next ones.
@@ -119,19 +125,20 @@ extension Blocking {
     /// Where blocks of rows begin, then the end. Blocks are whole tiles; large ones come first, smaller and
     /// smaller ones last, so that threads of different speed end together (guided self-scheduling,
     /// Polychronopoulos and Kuck 1987).
-    static func rowBorders(_ rows: Int, tileHeight: Int, threads: Int) -> [Int] {
+    static func rowBorders(_ rows: Int, tile: TileShape, threads: Int) -> [Int] {
         var borders = [0]
         var start = 0
         while start < rows {
-            start += blockRows(rows - start, tileHeight: tileHeight, threads: threads)
+            start += blockRows(rows - start, tile: tile, threads: threads)
             borders.append(start)
         }
         return borders
     }
 
     /// Rows of the next block where so many are left; the first is the largest.
-    static func blockRows(_ left: Int, tileHeight: Int, threads: Int) -> Int {
+    static func blockRows(_ left: Int, tile: TileShape, threads: Int) -> Int {
         let share = threads == 1 ? left : left / (2 * threads)
-        return min(left, max(leastRows, min(rows, share)) / tileHeight * tileHeight)
+        let most = tile == .matrix ? rowsOfMatrix : rows
+        return min(left, max(leastRows, min(most, share)) / tile.height * tile.height)
     }
 }
