@@ -45,7 +45,7 @@ struct TokenBlocks {
 /// Sums of the columns of `dy` over each token slice: partials[i, c] = Σ dy[r, c], r in slice i.
 ///
 /// - Parameters:
-///   - dy: `[rows × width]`, rows `stride` elements apart, of either type.
+///   - dy: `[rows × width]`, rows `stride` elements apart, of any stored type.
 ///   - partials: `[slices × width]`, overwritten; zeros for an empty slice.
 ///   - tokenSlices: the canonical slices of the rows.
 package func columnSums(

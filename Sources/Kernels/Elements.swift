@@ -1,6 +1,6 @@
 // Elements as they are stored: Float32, Float16 or bfloat16 in memory, Float32 in registers. A kernel that reads or
 // writes what a tensor stores takes `Elements`, decides once for the type, and runs one generic body,
-// which the compiler makes twice. Conversions round to nearest, ties to even, as the hardware does.
+// which the compiler makes once a type. Conversions round to nearest, ties to even, as the hardware does.
 
 /// The type in which elements are stored.
 package enum ElementType: Sendable {

@@ -21,7 +21,7 @@ package func gatherRows(
                 (out + token * width).base.copyMemory(
                     from: (table + row * width).base, byteCount: rowBytes)
             } else {
-                // All bits 0 are the number 0 in both types.
+                // All bits 0 are the number 0 in all types.
                 (out + token * width).base.initializeMemory(
                     as: UInt8.self, repeating: 0, count: rowBytes)
             }
@@ -60,7 +60,7 @@ package func placeRows(
 ///
 /// Threads share out the table's rows, never one row's tokens, so the order is the same for all.
 /// - Parameters:
-///   - gradient: `[count × width]`, of either type.
+///   - gradient: `[count × width]`, of any stored type.
 ///   - tableGradient: `[tableRows × width]`, added to.
 package func scatterAddRows(
     _ gradient: Elements, ids: UnsafePointer<Int32>, count: Int,

@@ -117,7 +117,7 @@ extension TileShape {
     }
 }
 
-/// The rate of fused multiply-adds that no kernel can pass.
+/// The rate of Float32's fused multiply-adds, that no kernel can pass; the matrix unit, with factors in bfloat16, can.
 package enum Peak {
     /// The least that a burst takes: far above the resolution of clocks, far below a time slice.
     fileprivate static let burst = Duration.microseconds(300)

@@ -8,7 +8,8 @@
 package let fewRows = 8
 
 extension ProductTask {
-    /// Whether its right factor is read where it lies; a matter of shape alone.
+    /// Whether its right factor is read where it lies; a matter of shape and
+    /// of the rule of its chains alone.
     var hasFewRows: Bool {
         rows <= fewRows && rule == .single && slices.allSatisfy { $0.b.transposed }
     }

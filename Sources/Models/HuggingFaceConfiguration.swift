@@ -178,12 +178,19 @@ extension HuggingFaceConfiguration {
     /// - Parameter older: names of members that stand beside the others, and what they are called now.
     package func rotary(_ older: KeyValuePairs<String, String>) -> HuggingFaceConfiguration {
         var found: [String: JSONValue] = [:]
+        var problems: [String] = []
         for key in ["rope_scaling", "rope_parameters"] {
-            if case .object(let object) = members[key] ?? .null { found.merge(object) { $1 } }
+            switch members[key] ?? .null {
+            case .object(let object): found.merge(object) { $1 }
+            case .null: break
+            case let other: problems.append("expected an object or null, found \(other.text)")
+            }
         }
         for (old, new) in older { found[new] = found[new] ?? members[old] }
         found["rope_type"] = found["rope_type"] ?? found["type"]
-        return HuggingFaceConfiguration(found)
+        var rotary = HuggingFaceConfiguration(found)
+        rotary.problems = problems
+        return rotary
     }
 }
 

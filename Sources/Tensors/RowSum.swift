@@ -24,7 +24,7 @@ final class RowSum {
     }
 
     /// sum[ids[t] − firstRow] += gradient[t], in order of t; other rows are passed over. `gradient` is
-    /// [ids, width], of either storage type.
+    /// [ids, width], of any storage type.
     func add(_ gradient: Elements, ids: Tensor, firstRow: Int) {
         let count = ids.shape.count
         idCount += count

@@ -93,6 +93,18 @@ import Testing
             product([0], [0], addedTo: [0x1p-140], rows: 1, columns: 1, tile: tile) == [0x1p-140])
     }
 
+    /// A chain that has become −0, and a last block whose sums are −0 but for the zeros that fill it up.
+    @Test(arguments: units) func theLastBlockIsFilledUp(tile: TileShape) {
+        func sum(_ inner: Int) -> Float {
+            var (a, b) = ([Float](repeating: 0, count: inner), [Float](repeating: 0, count: inner))
+            (a[0], b[0], a[32], b[32]) = (0x1p-63, 0x1p-63, 0x1.8p-63, -0x1p-63)
+            for index in 64..<inner { (a[index], b[index]) = (0x1p-70, -0x1p-60) }
+            return product(a, b, rows: 1, columns: 1, tile: tile)[0]
+        }
+        for inner in 65..<96 { #expect(sum(inner).bitPattern == 0, "\(inner)") }
+        #expect(sum(96).bitPattern == (-0.0 as Float).bitPattern, "control")
+    }
+
     /// Exponents of any size, zeros of both signs, infinities: the units agree bit by bit, but for which number that is
     /// none.
     @Test(arguments: [(117, 137), (50, 75), (58, 66), (0, 30), (0, 254), (180, 255)])

@@ -55,11 +55,13 @@ import Testing
         #expect(try alone.digest != Self.reference.get().digest, "control: the same bits")
     }
 
-    @Test(arguments: [
-        Layout(ranks: nil, threads: 2), Layout(ranks: 2, threads: 1), Layout(ranks: 4, threads: 1),
-    ])
-    func everyLayoutGivesTheSameBitsInHalves(layout: Layout) throws {
-        let settings = ["precision.storage=float16"]
+    @Test(
+        arguments: [
+            Layout(ranks: nil, threads: 2), Layout(ranks: 2, threads: 1),
+            Layout(ranks: 4, threads: 1),
+        ], ["float16", "bfloat16"])
+    func everyLayoutGivesTheSameBitsInHalves(layout: Layout, storage: String) throws {
+        let settings = ["precision.storage=\(storage)"]
         let alone = try Self.run(Layout(ranks: nil, threads: 1), settings: settings)
         #expect(try Self.run(layout, settings: settings) == alone)
         let recomputed = try Self.run(layout, settings: settings + ["memory.recompute=block"])

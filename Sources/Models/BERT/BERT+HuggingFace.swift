@@ -11,7 +11,10 @@ extension BERTConfiguration: HuggingFaceShape {
 
     package var modelClass: (type: String, name: String) {
         let names = BERTConfiguration.heads(variant)
-        return (variant.rawValue, names.first { $0.value == head }?.key ?? "")
+        guard let name = names.first(where: { $0.value == head })?.key else {
+            preconditionFailure("BERT: no class of \(variant) with \(head)")
+        }
+        return (variant.rawValue, name)
     }
 
     /// What classes have beyond the encoder.

@@ -136,10 +136,10 @@ extension LlamaConfiguration: HuggingFaceShape {
         // Transformers looks at no such member here.
         if rotary.scaling == .dynamic, rotary.originalLength != contextLength {
             rope.refuse(
-                original, "max_position_embeddings \(contextLength), by which dynamic goes,",
+                original, "max_position_embeddings (\(contextLength)), by which dynamic goes",
                 .integer(rotary.originalLength))
         }
-        file.take(problemsOf: rope, in: "rope_parameters")
+        file.take(problemsOf: rope, in: "rotary positions")
     }
 
     private var rotaryMembers: [String: JSONValue] {

@@ -36,6 +36,7 @@ extension NeoXConfiguration: HuggingFaceShape {
             "rotary_emb_base": "rope_theta", "rotary_pct": "partial_rotary_factor",
         ])
         rope.expect("rope_type", .string("default"), standard: .string("default"))
+        rope.expect("factor", .null, standard: .null)
         rotaryBase = rope.positive("rope_theta", standard: 10_000)
         rotaryFraction = rope.positive("partial_rotary_factor", standard: 0.25)
         if rotaryFraction > 1 || rotaryDimension == 0 || rotaryDimension % 2 != 0 {
@@ -43,7 +44,7 @@ extension NeoXConfiguration: HuggingFaceShape {
                 "partial_rotary_factor (rotary_pct)", "an even number of a head's features",
                 .number(rotaryFraction))
         }
-        file.take(problemsOf: rope, in: "rope_parameters")
+        file.take(problemsOf: rope, in: "rotary positions")
     }
 
     private var rotaryMembers: [String: JSONValue] {

@@ -226,7 +226,7 @@ extension Key<RunConfiguration> {
     private static let machineKeys = [
         ConfigurationKey(
             "precision.storage", \.precision.storage, .choice, resume: .free,
-            "Type of stored weights and activations; sums, statistics and the optimizer's masters are Float32 in all. bfloat16 is the fast one where the processor has matrix tiles."
+            "Type of stored weights and activations; sums, statistics and the optimizer's masters are Float32 in all. bfloat16 trains fastest where the processor has matrix tiles."
         ),
         ConfigurationKey(
             "precision.loss_scale", \.precision.lossScale, .choice,

@@ -56,7 +56,11 @@ public struct Doctor: Sendable {
                 "build on the oldest machine of the cluster, "
                     + "or there with MURMUR_CPU=haswell swift build -c release")
         }
-        return Finding(.good, "processor", "has every feature this build uses")
+        let tiles =
+            MatrixUnit.isUsed
+            ? ", and matrix tiles for precision.storage: bfloat16"
+            : MatrixUnit.isThere ? ", and matrix tiles, which MURMUR_MATRIX_UNIT leaves out" : ""
+        return Finding(.good, "processor", "has every feature this build uses\(tiles)")
     }
 
     /// No run uses it, so its choice is never bad; where it is of somebody's making, that can be undone.

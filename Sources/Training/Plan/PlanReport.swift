@@ -36,6 +36,7 @@ public struct PlanReport: Sendable, Encodable {
     public let limitBytes: Int?
     public let vocabularySource: String
     private let limit: MemoryLimit?
+    private let usesMatrixUnit: Bool
 
     private enum CodingKeys: CodingKey { case plan, speed, limitBytes, vocabularySource }
 
@@ -52,6 +53,7 @@ public struct PlanReport: Sendable, Encodable {
         let threads = configuration.run.threads ?? ProcessorShare(ranks: ranks).threads
         let (vocabulary, source) = try configuration.plannedVocabulary()
         limit = .current
+        usesMatrixUnit = configuration.precision.storage == .bfloat16 && MatrixUnit.isUsed
         plan = Plan(
             configuration, vocabulary: vocabulary, ranks: ranks, threads: threads,
             ranksHere: ranks, limit: limit)
@@ -104,7 +106,11 @@ public struct PlanReport: Sendable, Encodable {
             ),
             ("FLOPs a token", String(format: "%.4g", plan.flopsPerToken) + again),
             ("tokens a step", String(format: "%.0f", plan.tokensPerStep)),
-            ("peak", String(format: "%.4g GFLOP/s, measured", speed.peakFlopsPerSecond / 1e9)),
+            (
+                "peak",
+                String(format: "%.4g GFLOP/s, measured", speed.peakFlopsPerSecond / 1e9)
+                    + (usesMatrixUnit ? "; matrix tiles do several times that" : "")
+            ),
             (
                 "tokens a second",
                 String(format: "%.4g, if the run reaches %.0f %% of peak", tokens, 100 * ratio)
