@@ -41,9 +41,9 @@ struct Lines {
         (elements, stride, sideBySide, isLeft) = (b.elements, b.stride, !b.transposed, false)
     }
 
-    /// Packs `lines`, of `extent` that there are, over the inner indices `inner` into slivers of `width`.
+    /// Packs `lines`, of `extent` that there are, over the inner indices `inner` into slivers of a tile's height or width.
     func pack(
-        _ lines: Range<Int>, of extent: Int, inner: Range<Int>, width: Int, for tile: TileShape,
+        _ lines: Range<Int>, of extent: Int, inner: Range<Int>, for tile: TileShape,
         into slivers: UnsafeMutablePointer<Float>
     ) {
         let offset =
@@ -52,6 +52,7 @@ struct Lines {
             : lines.lowerBound * stride + inner.lowerBound
         let first = elements + offset
         let readable = extent - lines.lowerBound
+        let width = isLeft ? tile.height : tile.width
         if tile == .matrix {
             MatrixSlivers(
                 first.pointer(to: BFloat16.self), stride: stride, sideBySide: sideBySide,

@@ -174,7 +174,7 @@ struct ProductPanel {
         let last = min(columns.upperBound, columns.lowerBound + slivers.upperBound * tile.width)
         Lines(columnsOf: task.slices[link.slice].b).pack(
             columns.lowerBound + slivers.lowerBound * tile.width..<last, of: task.columns,
-            inner: link.inner, width: tile.width, for: tile,
+            inner: link.inner, for: tile,
             into: sliver(slivers.lowerBound, of: link))
     }
 
@@ -207,7 +207,7 @@ struct ProductPanel {
             let a = scratch
             for link in task.links[links] {
                 Lines(rowsOf: task.slices[link.slice].a).pack(
-                    first..<last, of: task.rows, inner: link.inner, width: tile.height, for: tile,
+                    first..<last, of: task.rows, inner: link.inner, for: tile,
                     into: a + packed(before: link) * height)
             }
             let work = RowBlock(

@@ -17,6 +17,9 @@ package enum ChainRule: Sendable {
 
     /// Inner indices of a block.
     static let block = 32
+
+    /// Blocks of so many inner indices, the last filled up.
+    static func blocks(of inner: Int) -> Int { (inner + block - 1) / block }
 }
 
 /// A stretch of a chain, short enough for the nearest cache, and what becomes of its sums. Finished slices
@@ -66,7 +69,7 @@ struct Link {
                             ends: inner.upperBound == chain.upperBound,
                             deepest: chain.lowerBound > 0 || joins ? own : own - 1,
                             target: chain.upperBound == term.inner ? merged : own))
-                    block += (inner.count + ChainRule.block - 1) / ChainRule.block
+                    block += ChainRule.blocks(of: inner.count)
                 }
             }
             offset += term.inner
@@ -85,7 +88,7 @@ struct Link {
     /// As few as possible, of about the same length, whole blocks but for the last.
     private static func evenRanges(of range: Range<Int>, atMost length: Int) -> [Range<Int>] {
         let block = ChainRule.block
-        let blocks = (range.count + block - 1) / block
+        let blocks = ChainRule.blocks(of: range.count)
         let count = max(1, (blocks * block + length - 1) / length)
         return (0..<count).map {
             let (first, last) = ($0 * blocks / count * block, ($0 + 1) * blocks / count * block)

@@ -1,8 +1,8 @@
 // The innermost part of a matrix product: a tile of C that stays in registers while the inner index runs.
 //
 // A tile kernel takes a sliver of A ([inner × height]) and one of B ([inner × width]), both packed
-// (`ProductPacking.swift`), and makes one chain of fused multiply-adds from 0 for each element, or by pairs (`ProductTilePairs.swift`). What the
-// chain is added to comes after it (`TileSum`). Tiles at the borders of C run the same kernel on slivers
+// (`ProductPacking.swift`), and makes one chain of fused multiply-adds from 0 for each element; by pairs in
+// `ProductTilePairs.swift`. What the chain is added to comes after it (`TileSum`). Tiles at the borders of C run the same kernel on slivers
 // filled up with zeros, and keep the part that is C's.
 
 import COpenBLAS
@@ -36,7 +36,7 @@ package enum TileShape: Sendable, CaseIterable {
 
     /// Floats that a packed line takes of so many inner indices: the matrix unit has two in one, in whole blocks.
     func packed(inner: Int) -> Int {
-        self == .matrix ? (inner + ChainRule.block - 1) / ChainRule.block * 16 : inner
+        self == .matrix ? 16 * ChainRule.blocks(of: inner) : inner
     }
 
     /// The same of the links before one.

@@ -136,7 +136,7 @@ extension TileShape {
         _ inner: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ ahead: SliverAhead,
         _ sum: TileSum
     ) {
-        let blocks = (inner + ChainRule.block - 1) / ChainRule.block
+        let blocks = ChainRule.blocks(of: inner)
         func run(into c: UnsafeMutablePointer<Float>, stride: Int) {
             multiply_tiles(
                 blocks, a, b, sum.continues ? UnsafePointer(sum.start) : nil, 4 * sum.startStride,

@@ -75,6 +75,25 @@ public protocol Generative: Model {
     var contextLength: Int { get }
 }
 
+/// A model whose blocks are transformer blocks of one kind, between which tokens see each other alike.
+public protocol TransformerStack: Model where Value == Tensor {
+    associatedtype Norm: FeatureNorm
+    associatedtype Network: PositionwiseNetwork
+    var blocks: [TransformerBlock<Norm, Network>] { get }
+    /// Which tokens see which.
+    func visibility(of input: ModelInput) -> AttentionVisibility
+}
+
+extension TransformerStack {
+    public var blockCount: Int { blocks.count }
+
+    public func block(
+        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
+    ) -> Tensor {
+        blocks[index](value, visibility(of: input), pass)
+    }
+}
+
 // MARK: Encoders
 
 /// A model whose every token sees the whole text: what it makes of a text stands for it.

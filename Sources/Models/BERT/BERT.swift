@@ -6,14 +6,14 @@ import Layers
 import Tensors
 
 /// The encoder with one of its heads. Parameters bear the names of Hugging Face's.
-public final class BERT: TextEncoder {
+public final class BERT: TextEncoder, TransformerStack {
     public let configuration: BERTConfiguration
     package let tokens: Embedding
     let positions: Embedding
     let types: Embedding
     let embeddingNorm: LayerNorm
     let dropout: Dropout
-    package let blocks: [TransformerBlock<LayerNorm, FeedForward>]
+    public let blocks: [TransformerBlock<LayerNorm, FeedForward>]
     private let head: Head
     public let output: OutputProjection
     private let numerics: Numerics
@@ -102,7 +102,6 @@ public final class BERT: TextEncoder {
             + blocks.flatMap(TensorSplit.block)
     }
 
-    public var blockCount: Int { blocks.count }
     public var contextLength: Int { configuration.contextLength }
 
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
@@ -118,10 +117,8 @@ public final class BERT: TextEncoder {
         return dropout(embeddingNorm(x, pass), pass)
     }
 
-    public func block(
-        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
-    ) -> Tensor {
-        blocks[index](value, input.visibleToAll, pass)
+    public func visibility(of input: ModelInput) -> AttentionVisibility {
+        input.visibleToAll
     }
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {

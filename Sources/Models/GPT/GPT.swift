@@ -6,12 +6,12 @@ import Layers
 import Tensors
 
 /// The language model. Parameters bear the names of Hugging Face's GPT-2.
-public final class GPT: Generative {
+public final class GPT: Generative, TransformerStack {
     public let configuration: GPTConfiguration
     package let tokens: Embedding
     let positions: Embedding
     let dropout: Dropout
-    package let blocks: [TransformerBlock<LayerNorm, FeedForward>]
+    public let blocks: [TransformerBlock<LayerNorm, FeedForward>]
     /// nil: the last block ends with a norm.
     let finalNorm: LayerNorm?
     public let output: OutputProjection
@@ -52,7 +52,6 @@ public final class GPT: Generative {
         TensorSplit.ends(tokens, output) + blocks.flatMap(TensorSplit.block)
     }
 
-    public var blockCount: Int { blocks.count }
     public var contextLength: Int { configuration.contextLength }
 
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
@@ -63,10 +62,8 @@ public final class GPT: Generative {
         return dropout(x, pass)
     }
 
-    public func block(
-        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
-    ) -> Tensor {
-        blocks[index](value, AttentionVisibility(causal: true), pass)
+    public func visibility(of input: ModelInput) -> AttentionVisibility {
+        AttentionVisibility(causal: true)
     }
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {

@@ -6,10 +6,10 @@ import Layers
 import Tensors
 
 /// The language model.
-public final class Llama: Generative {
+public final class Llama: Generative, TransformerStack {
     public let configuration: LlamaConfiguration
     package let tokens: Embedding
-    package let blocks: [TransformerBlock<RMSNorm, GatedFeedForward>]
+    public let blocks: [TransformerBlock<RMSNorm, GatedFeedForward>]
     let finalNorm: RMSNorm
     public let output: OutputProjection
 
@@ -48,18 +48,14 @@ public final class Llama: Generative {
         TensorSplit.ends(tokens, output) + blocks.flatMap(TensorSplit.block)
     }
 
-    public var blockCount: Int { blocks.count }
     public var contextLength: Int { configuration.contextLength }
 
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
         tokens(input["tokens"], pass)  // [B, T, width]
     }
 
-    public func block(
-        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
-    ) -> Tensor {
-        blocks[index](
-            value, AttentionVisibility(causal: true, window: configuration.window), pass)
+    public func visibility(of input: ModelInput) -> AttentionVisibility {
+        AttentionVisibility(causal: true, window: configuration.window)
     }
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {

@@ -6,10 +6,10 @@ import Layers
 import Tensors
 
 /// The language model.
-public final class NeoX: Generative {
+public final class NeoX: Generative, TransformerStack {
     public let configuration: NeoXConfiguration
     package let tokens: Embedding
-    package let blocks: [TransformerBlock<LayerNorm, FeedForward>]
+    public let blocks: [TransformerBlock<LayerNorm, FeedForward>]
     let finalNorm: LayerNorm
     public let output: OutputProjection
 
@@ -51,17 +51,14 @@ public final class NeoX: Generative {
         TensorSplit.ends(tokens, output) + blocks.flatMap(TensorSplit.block)
     }
 
-    public var blockCount: Int { blocks.count }
     public var contextLength: Int { configuration.contextLength }
 
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
         tokens(input["tokens"], pass)  // [B, T, width]
     }
 
-    public func block(
-        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
-    ) -> Tensor {
-        blocks[index](value, AttentionVisibility(causal: true), pass)
+    public func visibility(of input: ModelInput) -> AttentionVisibility {
+        AttentionVisibility(causal: true)
     }
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {

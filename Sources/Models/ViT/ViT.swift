@@ -6,13 +6,13 @@ import Layers
 import Tensors
 
 /// The classifier of images. Parameters bear the names of Hugging Face's.
-public final class ViT: Model {
+public final class ViT: TransformerStack {
     public let configuration: ViTConfiguration
     let projection: Linear
     let classToken: Embedding
     let positions: Embedding
     let dropout: Dropout
-    package let blocks: [TransformerBlock<LayerNorm, FeedForward>]
+    public let blocks: [TransformerBlock<LayerNorm, FeedForward>]
     let finalNorm: LayerNorm
     public let output: OutputProjection
     private let numerics: Numerics
@@ -57,8 +57,6 @@ public final class ViT: Model {
         blocks.flatMap(TensorSplit.block)
     }
 
-    public var blockCount: Int { blocks.count }
-
     /// `patches` [B, N, channels · patch · patch], a patch's numbers as the weight of a convolution has them.
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
         let every = pass.withAllTokens
@@ -73,10 +71,8 @@ public final class ViT: Model {
         return dropout(pass.scatter(x, numerics), pass)
     }
 
-    public func block(
-        _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
-    ) -> Tensor {
-        blocks[index](value, AttentionVisibility(causal: false), pass)
+    public func visibility(of input: ModelInput) -> AttentionVisibility {
+        AttentionVisibility(causal: false)
     }
 
     public func end(_ value: Tensor, _ input: ModelInput, _ pass: Pass) -> Tensor {
