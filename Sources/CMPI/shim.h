@@ -33,4 +33,13 @@ static inline int murmuration_die_with_parent(void)
 static inline int murmuration_die_with_parent(void) {
     return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
+
+// Anonymous memory with a descriptor, which a program that is started does not inherit; -1 where there is none.
+// GNU's declaration, which Swift's Glibc leaves out.
+extern int memfd_create(const char *name, unsigned int flags);
+static inline int murmuration_anonymous_memory(const char *name)
+    __attribute__((swift_name("anonymousMemory(_:)")));
+static inline int murmuration_anonymous_memory(const char *name) {
+    return memfd_create(name, 1 /* MFD_CLOEXEC */);
+}
 #endif

@@ -68,11 +68,36 @@ public protocol Communicator: AnyObject, Sendable {
     /// What the group's collectives go through, in words for a log.
     var path: String { get }
 
+    /// Memory for what the group exchanges at every step, cleared. Collective, and blocks.
+    ///
+    /// Where the group shares memory and the members of a host see each other's, what is exchanged is not copied
+    /// there: `reduceScatter` of a range of `readable` memory adds the members' pieces where they lie, `allGather` and
+    /// `broadcast` of a range of `common` memory only wait for each other. Elsewhere it is memory as any other.
+    func makeBuffer(
+        count: Int, dtype: DType, _ sharing: BufferSharing
+    ) throws(CommunicationError) -> Buffer
+
     /// Seconds the calling threads have spent in `wait()` so far, over all groups of this rank.
     var secondsWaited: Double { get }
 }
 
+/// How a group's members on one host see a buffer of `Communicator.makeBuffer`.
+public enum BufferSharing: Int, Sendable {
+    /// Each has its own, which the others may read.
+    case readable
+    /// There is one for all. A member writes what it is going to give in a gathering or broadcast, and nothing while
+    /// another may still read it from the time before: an operation of the group lies between.
+    case common
+}
+
 extension Communicator {
+    /// Memory of this rank's own.
+    public func makeBuffer(
+        count: Int, dtype: DType, _ sharing: BufferSharing
+    ) throws(CommunicationError) -> Buffer {
+        Buffer.cleared(count: count, dtype: dtype)
+    }
+
     /// The ranks that give the same `color`, by messages. Blocks.
     public func split(color: Int, key: Int) throws(CommunicationError) -> any Communicator {
         try split(color: color, key: key, sharesMemory: false)

@@ -29,12 +29,12 @@ public struct MeshShape: Hashable, Sendable {
 /// The groups that this rank is in.
 public struct Mesh: Sendable {
     public let shape: MeshShape
-    /// All ranks.
+    /// All ranks. In each of the groups those of a host share memory where they can.
     public let world: any Communicator
-    /// The ranks that hold the same part of the model as this one, one of each copy.
+    /// The ranks that hold the same part of the model as this one, one of each copy: gradients are added where they
+    /// lie, and weights are there once.
     public let data: any Communicator
-    /// The ranks that hold one copy of the model together with this one. They share memory where they can:
-    /// their sums are many, and each is waited for.
+    /// The ranks that hold one copy of the model together with this one: their sums are many, and each is waited for.
     public let tensor: any Communicator
 
     /// Collective over `world`, and blocking. `tensor` divides the number of ranks.
@@ -45,11 +45,21 @@ public struct Mesh: Sendable {
         let shape = MeshShape(data: world.size / tensor, tensor: tensor)
         let (row, column) = (shape.dataRank(of: world.rank), shape.tensorRank(of: world.rank))
         self.shape = shape
-        self.world = world
-        data = tensor == 1 ? world : try world.split(color: column, key: row)
-        self.tensor =
-            tensor == 1
-            ? InProcess.alone() : try world.split(color: row, key: column, sharesMemory: true)
+        let all =
+            world.size == 1
+            ? world : try world.split(color: 0, key: world.rank, sharesMemory: true)
+        self.world = all
+        func group(_ color: Int, _ key: Int, size: Int) throws(CommunicationError)
+            -> any Communicator
+        {
+            switch size {
+            case 1: InProcess.alone()
+            case all.size: all
+            default: try world.split(color: color, key: key, sharesMemory: true)
+            }
+        }
+        data = try group(column, row, size: shape.data)
+        self.tensor = try group(row, column, size: tensor)
     }
 
     /// Data parallelism alone.

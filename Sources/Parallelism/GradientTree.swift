@@ -2,21 +2,31 @@
 // gradients are added in order into one buffer; groups are added as a perfect binary tree. A rank holds
 // a subtree of it, and the exchange between ranks is the tree's upper part.
 
+import Communication
 import Kernels
 import Tensors
 
 /// Flat gradient buffers, one a level of the tree that is still open: at most log₂(groups) + 1.
 package final class GradientTree {
     private let count: Int
+    private let makeRoot: () throws(CommunicationError) -> Buffer
+    /// Where the first group of a step begins, and the sum of all ends: nil until there is a step.
+    private var first: Buffer?
     /// Open subtrees from the oldest and highest to the newest.
     private var open: [(buffer: Buffer, level: Int)] = []
     private var spare: [Buffer] = []
 
-    package init(count: Int) { self.count = count }
+    /// - Parameter makeRoot: gives cleared memory for the first group, and for the sum in the end.
+    package init(
+        count: Int, makeRoot: @escaping () throws(CommunicationError) -> Buffer
+    ) {
+        (self.count, self.makeRoot) = (count, makeRoot)
+    }
 
     /// Of all buffers: none goes back.
     package var byteCount: Int {
-        (open.map(\.buffer) + spare).reduce(0) { $0 + $1.byteCount }
+        ([first].compactMap { $0 } + open.dropFirst().map(\.buffer) + spare)
+            .reduce(0) { $0 + $1.byteCount }
     }
 
     /// Whether a group has begun.
@@ -26,8 +36,9 @@ package final class GradientTree {
     package var current: Buffer { open[open.count - 1].buffer }
 
     /// A new step: nothing is open.
-    package func reset() {
-        spare += open.map(\.buffer)
+    package func reset() throws(CommunicationError) {
+        if first == nil { first = try makeRoot() }
+        spare += open.dropFirst().map(\.buffer)
         open.removeAll()
     }
 
@@ -39,10 +50,11 @@ package final class GradientTree {
             open[open.count - 1].level += 1
             spare.append(newest.buffer)
         }
-        open.append((spare.popLast() ?? GradientTree.cleared(count), 0))
+        // Padding between parameters stays 0.
+        open.append((open.isEmpty ? root : spare.popLast() ?? Buffer.cleared(count: count), 0))
     }
 
-    /// Adds up all open subtrees over one range, which the last group has completed: the root's range.
+    /// Adds up all open subtrees over one range, which the last group has completed, in the root.
     package func fold(_ range: Range<Int>) {
         for index in stride(from: open.count - 1, to: 0, by: -1) {
             addRange(range, of: open[index].buffer, into: open[index - 1].buffer)
@@ -50,12 +62,9 @@ package final class GradientTree {
     }
 
     /// Where the sums are, range by range, once they are folded.
-    package var root: Buffer { open[0].buffer }
-
-    private static func cleared(_ count: Int) -> Buffer {
-        let buffer = Buffer(count: count)
-        buffer.clear()  // padding between parameters stays 0
-        return buffer
+    package var root: Buffer {
+        guard let first else { preconditionFailure("GradientTree: expected a step, found none") }
+        return first
     }
 
     private func addRange(_ range: Range<Int>, of source: Buffer, into target: Buffer) {

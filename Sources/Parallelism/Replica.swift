@@ -42,7 +42,8 @@ public final class Replica {
     /// Optimizer updates so far: Adam's time. Skipped steps do not count.
     public private(set) var updates = 0
 
-    /// Allocates flat memory for the model's parameters and binds it; weights are not set yet.
+    /// Allocates flat memory for the model's parameters and binds it; weights are not set yet. Collective over the
+    /// data-parallel ranks.
     ///
     /// - Parameters:
     ///   - objective: what its training minimises.
@@ -55,7 +56,7 @@ public final class Replica {
         _ model: any Model, objective: any Objective, optimizer: any Optimizer, mesh: Mesh,
         tensorGroup: TensorGroup? = nil, bucketBytes: Int, storage: DType = .float32,
         wire: DType = .float32
-    ) {
+    ) throws(CommunicationError) {
         let communicator = mesh.data
         (self.model, self.objective, self.optimizer) = (model, objective, optimizer)
         self.mesh = mesh
@@ -67,19 +68,17 @@ public final class Replica {
         }
         layout = layouts[mesh.tensorRank]
         ownedPieces = layout.buckets.map { $0.pieces[communicator.rank] }
-        weights = Weights(
-            layout, pieces: ownedPieces, rank: communicator.rank, storage: storage)
+        weights = try Weights(layout, pieces: ownedPieces, communicator, storage: storage)
         for entry in layout.entries {
             entry.parameter.leaf.bind(
                 Tensor(buffer: weights.working[entry.range], shape: entry.parameter.leaf.shape))
         }
         let owned = ownedPieces.reduce(0) { $0 + $1.count }
-        moments = optimizer.momentNames.map { _ in
-            let buffer = Buffer(count: owned)
-            buffer.clear()
-            return buffer
+        moments = optimizer.momentNames.map { _ in Buffer.cleared(count: owned) }
+        tree = GradientTree(count: layout.trainableCount) {
+            [count = layout.trainableCount] () throws(CommunicationError) in
+            try communicator.makeBuffer(count: count, dtype: .float32, .readable)
         }
-        tree = GradientTree(count: layout.trainableCount)
         entryIndex = Dictionary(
             uniqueKeysWithValues: layout.entries.enumerated().map {
                 (ObjectIdentifier($1.parameter.leaf), $0)
@@ -98,8 +97,8 @@ public final class Replica {
         _ model: any Model, objective: any Objective, optimizer: any Optimizer,
         communicator: any Communicator, bucketBytes: Int, storage: DType = .float32,
         wire: DType = .float32
-    ) {
-        self.init(
+    ) throws(CommunicationError) {
+        try self.init(
             model, objective: objective, optimizer: optimizer, mesh: Mesh(data: communicator),
             bucketBytes: bucketBytes, storage: storage, wire: wire)
     }
@@ -122,7 +121,8 @@ public final class Replica {
 
     // MARK: A step
 
-    public func beginStep() { tree.reset() }
+    /// Collective over the data-parallel ranks at the first step, which makes room for gradients.
+    public func beginStep() throws(CommunicationError) { try tree.reset() }
 
     /// The next micro-batches, until another group begins, are added in order into one buffer.
     public func beginGroup() {

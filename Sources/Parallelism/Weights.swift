@@ -9,7 +9,8 @@ import Layers
 import Tensors
 
 struct Weights {
-    /// Flat memory of every parameter, in the storage type.
+    /// Flat memory of every parameter, in the storage type: of the data-parallel ranks on one host together, where
+    /// they share memory.
     let working: Buffer
     /// The masters of each piece that this rank owns, in the order of the buckets.
     let masters: [Buffer]
@@ -17,13 +18,18 @@ struct Weights {
     /// them, and the others have none.
     let frozenMasters: [Int: Buffer]
 
+    /// Collective over the data-parallel ranks.
+    ///
     /// - Parameter pieces: the ranges of flat memory that this rank owns.
-    init(_ layout: FlatLayout, pieces: [Range<Int>], rank: Int, storage: DType) {
-        let working = Buffer(count: layout.count, dtype: storage)
-        working.clear()
+    init(
+        _ layout: FlatLayout, pieces: [Range<Int>], _ communicator: any Communicator,
+        storage: DType
+    ) throws(CommunicationError) {
+        let working = try communicator.makeBuffer(
+            count: layout.count, dtype: storage, .common)
         self.working = working
         let frozen = layout.entries.indices.filter {
-            rank == 0 && !layout.entries[$0].parameter.leaf.isTrainable
+            communicator.rank == 0 && !layout.entries[$0].parameter.leaf.isTrainable
         }
         if storage == .float32 {
             masters = pieces.map { working[$0] }
@@ -31,8 +37,8 @@ struct Weights {
                 uniqueKeysWithValues: frozen.map { ($0, working[layout.entries[$0].range]) })
             return
         }
-        let all = Buffer(count: pieces.reduce(0) { $0 + $1.count })
-        all.clear()  // padding between parameters stays 0
+        // Padding between parameters stays 0.
+        let all = Buffer.cleared(count: pieces.reduce(0) { $0 + $1.count })
         var offset = 0
         masters = pieces.map { piece in
             defer { offset += piece.count }

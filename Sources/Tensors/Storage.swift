@@ -16,11 +16,14 @@ public final class Storage: @unchecked Sendable {
     private let sizeClass: Int?
     /// Where the block was taken while the thread's work was written down, and its number there.
     private let entry: (log: WorkLog, block: Int)?
+    /// Keeps memory that is not the pool's.
+    private let owner: AnyObject?
 
     public init(byteCount: Int) {
         precondition(
             byteCount >= 0, "Storage: expected a size of at least 0 bytes, got \(byteCount)")
         self.byteCount = byteCount
+        owner = nil
         entry = WorkLog.current.map { ($0, $0.take(byteCount)) }
         guard entry?.log.isDry != true else {
             (pointer, sizeClass) = (WorkLog.nowhere, nil)
@@ -33,6 +36,13 @@ public final class Storage: @unchecked Sendable {
     /// A block without memory, of which no log knows: what a dry log's tensors stand beside.
     package init(unbacked byteCount: Int) {
         (pointer, self.byteCount, sizeClass, entry) = (WorkLog.nowhere, byteCount, nil, nil)
+        owner = nil
+    }
+
+    /// Memory that `owner` keeps, which is not the pool's.
+    package init(_ pointer: UnsafeMutableRawPointer, byteCount: Int, owner: AnyObject) {
+        (self.pointer, self.byteCount, self.owner) = (pointer, byteCount, owner)
+        (sizeClass, entry) = (nil, nil)
     }
 
     deinit {
@@ -59,6 +69,13 @@ public struct Buffer: @unchecked Sendable {
     /// A new buffer of its own, not cleared.
     public init(count: Int, dtype: DType = .float32) {
         self.init(storage: Storage(byteCount: count * dtype.size), count: count, dtype: dtype)
+    }
+
+    /// A new buffer of zeros.
+    package static func cleared(count: Int, dtype: DType = .float32) -> Buffer {
+        let buffer = Buffer(count: count, dtype: dtype)
+        buffer.clear()
+        return buffer
     }
 
     public var byteCount: Int { count * dtype.size }

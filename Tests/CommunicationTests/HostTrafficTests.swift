@@ -34,6 +34,41 @@ import Testing
         #expect(zip(shared, messages).allSatisfy { $0 < $1 })
     }
 
+    /// What a step exchanges, in memory that the group makes: nothing within a host; between hosts as much as ever.
+    @Test(arguments: [(4, 4), (4, 2), (6, 3), (3, 2)])
+    func madeBuffersStayOnTheirHost(ranks: Int, hostSize: Int) throws {
+        let count = 14_400
+        func bytes(sharesMemory: Bool) throws -> (within: Int, between: Int) {
+            let (within, between) = (Counter(), Counter())
+            var options = CommunicationOptions()
+            options.sharedMemory.pretendedHostSize = hostSize
+            options.watchMessage = { sender, receiver, byteCount in
+                // Other messages are shorter: barriers, and what a group tells when it is made.
+                guard byteCount > 1_000 else { return }
+                let counter = sender / hostSize == receiver / hostSize ? within : between
+                counter.bytes.add(byteCount, ordering: .relaxed)
+            }
+            try InProcess.run(ranks: ranks, options: options) { world in
+                let group = try world.split(
+                    color: 0, key: world.rank, sharesMemory: sharesMemory)
+                let counts = Array(repeating: count / ranks, count: ranks)
+                let gradients = try group.makeBuffer(count: count, dtype: .float32, .readable)
+                let weights = try group.makeBuffer(count: count, dtype: .float32, .common)
+                try group.reduceScatter(gradients, counts: counts).wait()
+                try group.allGather(weights, counts: counts).wait()
+                try group.broadcast(weights, from: ranks - 1).wait()
+            }
+            return (
+                within.bytes.load(ordering: .relaxed), between.bytes.load(ordering: .relaxed)
+            )
+        }
+        let shared = try bytes(sharesMemory: true)
+        #expect(shared.within == 0)
+        #expect((shared.between > 0) == (hostSize < ranks))
+        let messages = try bytes(sharesMemory: false)
+        #expect(messages.within > 0 && shared.between <= messages.between, "control")
+    }
+
     /// Of an all-reduce, a reduce-scatter and an all-gather.
     private func floatsBetweenHosts(
         _ ranks: Int, _ hostSize: Int, count: Int, sharesMemory: Bool

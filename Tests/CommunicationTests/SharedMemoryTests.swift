@@ -8,7 +8,7 @@ extension CommunicationTests {
     /// does not do its part.
     @Suite struct SharedMemory {
         static let scenarios =
-            Collectives.collectives + ["many", "same-as-messages", "crossing"]
+            Collectives.collectives + ["many", "same-as-messages", "crossing", "made-buffers"]
 
         @Test(arguments: Backend.allCases, [2, 3, 4])
         func everyCollectiveHoldsItsPromise(backend: Backend, ranks: Int) throws {
@@ -86,6 +86,24 @@ extension CommunicationTests {
         @Test func aSmallSharedFileSystemMeansMessages() throws {
             try expectPasses(
                 .mpi, 2, ["--room", "1000"], on: "messages, because of /dev/shm with 1000 bytes")
+        }
+
+        /// Memory for what is exchanged is one for all ranks of a host; where a rank does not see it, each has its own.
+        @Test(arguments: Backend.allCases)
+        func commonMemoryIsOne(backend: Backend) throws {
+            let shared = try launch(
+                backend, ranks: 3, ["--shared", "1", "--deadline", "30", "one-memory"])
+            #expect(shared.exitCode == 0 && shared.passed("one-memory"), "\(shared.summary)")
+            let apart = try launch(
+                backend, ranks: 3,
+                ["--shared", "1", "--deadline", "30", "--blind", "2", "one-memory"])
+            #expect(apart.exitCode == 1, "control: \(apart.summary)")
+            #expect(apart.errors.contains("expected rank 0's 7"), "\(apart.summary)")
+            for blind in [0, 2] {
+                let options = ["--shared", "1", "--deadline", "30", "--blind", "\(blind)"]
+                let made = try launch(backend, ranks: 3, options + ["made-buffers"])
+                #expect(made.exitCode == 0 && made.passed("made-buffers"), "\(made.summary)")
+            }
         }
 
         /// One digest of a million elements a number of ranks, by messages and through memory, whatever the

@@ -34,7 +34,7 @@ import Testing
     }
 
     @Test(arguments: [true, false]) func tenOptimizerSteps(decays: Bool) throws {
-        let replica = Replica(
+        let replica = try Replica(
             model, objective: CausalLanguageModelling(),
             optimizer: AdamW(beta2: 0.95, weightDecay: decays ? 0.1 : 0),
             communicator: InProcess.alone(), bucketBytes: 4096)
@@ -80,7 +80,7 @@ import Testing
     }
 
     @Test func aFreshModelIsAsGoodAsChance() throws {
-        let replica = Replica(
+        let replica = try Replica(
             model, objective: CausalLanguageModelling(), optimizer: AdamW(),
             communicator: InProcess.alone(), bucketBytes: 1 << 20)
         try replica.initialize(seed: 7)
@@ -89,7 +89,7 @@ import Testing
     }
 
     @Test func oneBatchCanBeLearntByHeart() throws {
-        let replica = Replica(
+        let replica = try Replica(
             model, objective: CausalLanguageModelling(), optimizer: AdamW(weightDecay: 0),
             communicator: InProcess.alone(),
             bucketBytes: 1 << 20)
@@ -97,7 +97,7 @@ import Testing
         let input = try reference.input()
         var last = Double.infinity
         for _ in 0..<300 {
-            replica.beginStep()
+            try replica.beginStep()
             replica.beginGroup()
             last =
                 try replica.accumulate(input, randomness: nil, scale: 1.0 / 39, isLast: true) / 39

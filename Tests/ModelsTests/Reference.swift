@@ -107,7 +107,7 @@ extension Reference {
     /// The losses of ten steps on the fixture's batch.
     static func train(_ replica: Replica, on input: ModelInput) throws -> [Double] {
         try (0..<10).map { _ in
-            replica.beginStep()
+            try replica.beginStep()
             replica.beginGroup()
             let loss = try replica.accumulate(
                 input, randomness: nil, scale: 1.0 / 39, isLast: true)

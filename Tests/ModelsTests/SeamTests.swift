@@ -142,12 +142,12 @@ import Testing
         let model = GPT(Reference.shape, numerics: Numerics(slices: 4))
         let frozen = model.parameters[1]
         frozen.leaf.isTrainable = false
-        let replica = Replica(
+        let replica = try Replica(
             model, objective: CausalLanguageModelling(), optimizer: AdamW(),
             communicator: InProcess.alone(), bucketBytes: 1 << 12)
         try reference.fill(model, bind: false)
         let before = model.parameters.map { $0.leaf.value.array }
-        replica.beginStep()
+        try replica.beginStep()
         replica.beginGroup()
         _ = try replica.accumulate(
             try reference.input(), randomness: nil, scale: 1, isLast: true)

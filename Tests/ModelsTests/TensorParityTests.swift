@@ -25,7 +25,7 @@ import Testing
             let mesh = try Mesh(world, tensor: layout.tensor)
             let model = GPT(Reference.fourHeads, numerics: Numerics(slices: 4))
             let group = parallelize(model, on: mesh, scattersTokens: layout.scattersTokens)
-            let replica = Replica(
+            let replica = try Replica(
                 model, objective: CausalLanguageModelling(),
                 optimizer: AdamW(beta2: 0.95, weightDecay: weightDecay), mesh: mesh,
                 tensorGroup: group, bucketBytes: 4096)
@@ -50,7 +50,7 @@ import Testing
     @Test(arguments: layouts)
     func lossAndEveryGradient(tensor: Int, scattersTokens: Bool) throws {
         let ranks = try onRanks((tensor, scattersTokens)) { replica, input in
-            replica.beginStep()
+            try replica.beginStep()
             replica.beginGroup()
             let loss = try replica.accumulate(
                 input, randomness: nil, scale: 1.0 / 39, isLast: false)

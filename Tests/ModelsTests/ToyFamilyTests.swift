@@ -95,12 +95,12 @@ private final class Toy: Generative {
         try InProcess.run(ranks: data * tensor) { world in
             let mesh = try Mesh(world, tensor: tensor)
             let model = try model()
-            let replica = Replica(
+            let replica = try Replica(
                 model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
                 tensorGroup: parallelize(model, on: mesh), bucketBytes: 1024)
             try replica.initialize(seed: 3)
             return try (0..<30).map { step in
-                replica.beginStep()
+                try replica.beginStep()
                 replica.beginGroup()
                 let loss = try replica.accumulate(
                     input(step + mesh.dataRank), randomness: nil, scale: 1 / Float(16 * data),

@@ -41,7 +41,7 @@ import Training
         let outcome = try ReplicaRun(ranks: ranks, bucketBytes: bucketBytes).train(0..<5)
         let reference = try Self.reference.get()
         #expect(outcome == reference)
-        let names = ReplicaRun().shapes
+        let names = try ReplicaRun().shapes
         #expect(names.allSatisfy { reference.state[$0.name]?.count == $0.count })
         #expect(names.contains { $0.name == "optimizer.second_moment.h.1.mlp.c_fc.weight" })
     }

@@ -35,10 +35,10 @@ import Testing
 
     /// Two steps on one tree, the root folded in parts of odd sizes from the end, as buckets are.
     @Test(arguments: [1, 2, 4, 8, 16])
-    func groupsAreAddedAsABinaryTree(groups: Int) {
-        let tree = GradientTree(count: Self.count)
+    func groupsAreAddedAsABinaryTree(groups: Int) throws {
+        let tree = GradientTree(count: Self.count) { Buffer.cleared(count: Self.count) }
         for seed in [UInt32(1), 2] {
-            tree.reset()
+            try tree.reset()
             for group in 0..<groups {
                 tree.beginGroup()
                 fill(tree.current, gradient(of: group, seed: seed))
@@ -56,9 +56,9 @@ import Testing
     }
 
     /// A range that is not folded holds the oldest group still.
-    @Test func partsThatAreNotFoldedAreLeftAlone() {
-        let tree = GradientTree(count: Self.count)
-        tree.reset()
+    @Test func partsThatAreNotFoldedAreLeftAlone() throws {
+        let tree = GradientTree(count: Self.count) { Buffer.cleared(count: Self.count) }
+        try tree.reset()
         for group in 0..<2 {
             tree.beginGroup()
             fill(tree.current, gradient(of: group, seed: 1))

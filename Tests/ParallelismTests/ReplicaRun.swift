@@ -45,7 +45,7 @@ struct ReplicaRun: Sendable {
         let outcomes = try InProcess.run(ranks: ranks * tensor) { communicator in
             let world: any Communicator =
                 order.map { Reordered(communicator, $0) } ?? communicator
-            let replica = makeReplica(try Mesh(world, tensor: tensor))
+            let replica = try makeReplica(try Mesh(world, tensor: tensor))
             if let start {
                 fill(replica.state, from: start)
                 try replica.restore(updates: steps.lowerBound)
@@ -68,7 +68,7 @@ struct ReplicaRun: Sendable {
             )
         }
         var outcome = outcomes[0].0
-        for (name, spec) in shapes {
+        for (name, spec) in try shapes {
             var bits = [UInt32?](repeating: nil, count: spec)
             for piece in outcomes.flatMap(\.pieces) where piece.name == name {
                 for (index, value) in zip(piece.range, piece.bits) {
@@ -148,10 +148,10 @@ struct ReplicaRun: Sendable {
         return GPT(shape, numerics: Numerics(slices: 4), recompute: recompute)
     }
 
-    private func makeReplica(_ mesh: Mesh) -> Replica {
+    private func makeReplica(_ mesh: Mesh) throws -> Replica {
         let model = makeModel()
         let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
-        return Replica(
+        return try Replica(
             model, objective: objective, optimizer: AdamW(), mesh: mesh, tensorGroup: group,
             bucketBytes: bucketBytes, storage: storage)
     }
@@ -166,7 +166,11 @@ struct ReplicaRun: Sendable {
 
     /// Names and sizes of the whole state.
     var shapes: [(name: String, count: Int)] {
-        makeReplica(Mesh(data: InProcess.alone())).state.map { ($0.name, $0.spec.shape.count) }
+        get throws {
+            try makeReplica(Mesh(data: InProcess.alone())).state.map {
+                ($0.name, $0.spec.shape.count)
+            }
+        }
     }
 
     private func take(
@@ -177,7 +181,7 @@ struct ReplicaRun: Sendable {
         let sequences = 2
         let targets = Float(microBatches * sequences * targetsOfSequence)
         var losses: [Double] = []
-        replica.beginStep()
+        try replica.beginStep()
         for group in own {
             replica.beginGroup()
             for microBatch in group {

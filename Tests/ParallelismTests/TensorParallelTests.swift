@@ -54,7 +54,7 @@ import Testing
             (spread.ranks, spread.tensor) = (ranks, tensor)
             spread.frozen = ["wpe.weight", "h.0.mlp.c_fc.weight"]
             let state = try spread.train(0..<1).state
-            for (name, count) in spread.shapes {
+            for (name, count) in try spread.shapes {
                 #expect(state[name]?.count == count, "\(name)")
             }
         }

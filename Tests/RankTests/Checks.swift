@@ -72,6 +72,10 @@ func expectBits(_ found: [Float], _ expected: [Float], _ what: String) throws {
 extension Buffer {
     init(_ elements: [Float]) {
         self.init(count: elements.count)
+        fill(elements)
+    }
+
+    func fill(_ elements: [Float]) {
         elements.withUnsafeBufferPointer { source in
             if let base = source.baseAddress { floats.update(from: base, count: source.count) }
         }

@@ -16,7 +16,7 @@ let allScenarios: [String: Scenario] = [
     "differ-none": differByNothing, "differ-large": differInLarge,
     "huge": huge,
     "leaves": leaves, "same-as-messages": sameAsMessages, "crossing": crossing,
-    "anywhere": anywhere,
+    "anywhere": anywhere, "made-buffers": madeBuffers, "one-memory": oneMemory,
     "differ-kind": differInKind, "differ-pieces": differInPieces,
     "speed": speed, "short-work": shortWork,
 ]

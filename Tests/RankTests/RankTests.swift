@@ -98,6 +98,7 @@ struct Command: Sendable {
                 options.sharedMemory.directBytes = value
                 options.sharedMemory.directBytesOfTwo = value
             case "--host-size": options.sharedMemory.pretendedHostSize = value
+            case "--blind": options.sharedMemory.blindRank = value
             case "--room": options.sharedMemory.pretendedRoom = value
             default: throw ScenarioFailure("expected a known option, found \(argument)")
             }

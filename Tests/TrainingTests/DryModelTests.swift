@@ -76,12 +76,12 @@ import Training
             let mesh = Mesh(dryTensor: tensor)
             let model = configuration.makeModel(symbols: Run.vocabulary)
             let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
-            let replica = Replica(
+            let replica = try Replica(
                 model, objective: configuration.makeObjective(), optimizer: AdamW(), mesh: mesh,
                 tensorGroup: group, bucketBytes: 1 << 16,
                 storage: DType(rawValue: storage)!)
             try replica.initialize(seed: 1)
-            replica.beginStep()
+            try replica.beginStep()
             replica.beginGroup()
             let source = configuration.syntheticBatches(symbols: Run.vocabulary)
             let batch = try source.trainingBatch(position: 0, microBatch: 0)

@@ -55,7 +55,7 @@ struct StepRun: Sendable {
             let mesh = try Mesh(communicator, tensor: tensor)
             let model = model()
             let group = parallelize(model, on: mesh, scattersTokens: scattersTokens)
-            let replica = Replica(
+            let replica = try Replica(
                 model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
                 tensorGroup: group, bucketBytes: 4096,
                 storage: storage)

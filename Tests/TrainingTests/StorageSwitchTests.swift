@@ -44,7 +44,7 @@ import Testing
             let mesh = try Mesh(communicator, tensor: tensor)
             let model = GPT(shape, numerics: Numerics(slices: 4))
             let group = parallelize(model, on: mesh, scattersTokens: false)
-            let replica = Replica(
+            let replica = try Replica(
                 model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
                 tensorGroup: group, bucketBytes: 4096,
                 storage: storage)

@@ -4,14 +4,11 @@ import Kernels
 /// are: others read them too.
 ///
 /// There is one result, or several where the host does not have the whole of the tree.
-final class SharedFold {
+final class SharedFold: Sendable {
     /// The first member of each result.
     private let roots: [Int]
     private let moves: [Move]
     private let size: Int
-    private let scratch: UnsafeMutablePointer<Float>
-    /// By member: where it is, or what has been made of it and those after it.
-    private let current: UnsafeMutablePointer<UnsafePointer<Float>>
     /// Elements handled at a time: partial results stay in the first-level cache.
     private static let block = 512
 
@@ -28,13 +25,6 @@ final class SharedFold {
             return Move(step: step, result: isLast ? roots.firstIndex(of: step.left) : nil)
         }
         (self.roots, size) = (roots, order.partCount)
-        scratch = .allocate(capacity: size * SharedFold.block)
-        current = .allocate(capacity: size)
-    }
-
-    deinit {
-        scratch.deallocate()
-        current.deallocate()
     }
 
     /// A target may be one of the parts that are reduced into it; `copy`, which may not, gets the same as the
@@ -42,24 +32,34 @@ final class SharedFold {
     func reduce(
         _ parts: [UnsafePointer<Float>], by reduction: Reduction,
         into targets: [UnsafeMutablePointer<Float>], copy: UnsafeMutablePointer<Float>? = nil,
-        count: Int
+        _ range: Range<Int>
     ) {
         if size == 2 && moves.count == 1 {
-            return reduction.combine(parts[0], parts[1], into: targets[0], copy: copy, count: count)
+            let start = range.lowerBound
+            return reduction.combine(
+                parts[0] + start, parts[1] + start, into: targets[0] + start,
+                copy: copy.map { $0 + start }, count: range.count)
         }
-        for start in stride(from: 0, to: count, by: SharedFold.block) {
-            reduce(
-                parts, by: reduction, into: targets, copy: copy, from: start,
-                count: min(SharedFold.block, count - start))
+        withUnsafeTemporaryAllocation(of: UnsafePointer<Float>.self, capacity: size) { current in
+            withScratch(size * SharedFold.block) { scratch in
+                for start in stride(
+                    from: range.lowerBound, to: range.upperBound, by: SharedFold.block)
+                {
+                    for place in 0..<size { current[place] = parts[place] + start }
+                    reduce(
+                        current, by: reduction, into: targets, copy: copy, from: start,
+                        count: min(SharedFold.block, range.upperBound - start), scratch)
+                }
+            }
         }
     }
 
+    /// - Parameter current: by member: where it is, and then what has been made of it and those after it.
     private func reduce(
-        _ parts: [UnsafePointer<Float>], by reduction: Reduction,
+        _ current: UnsafeMutableBufferPointer<UnsafePointer<Float>>, by reduction: Reduction,
         into targets: [UnsafeMutablePointer<Float>], copy: UnsafeMutablePointer<Float>?,
-        from start: Int, count: Int
+        from start: Int, count: Int, _ scratch: UnsafeMutablePointer<Float>
     ) {
-        for place in 0..<size { current[place] = parts[place] + start }
         for move in moves {
             let (left, right) = (move.step.left, move.step.right)
             let target =

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import Tensors
 
@@ -12,6 +13,10 @@ final class SharedGroup: Communicator {
     private let work: SharedWork
     private let options: SharedMemoryOptions
     private let sequence = Atomic(0)
+    /// Of the buffers that were made here and still are.
+    private let regions = Mutex<[Weak]>([])
+    /// Whether memory was wished that some member could not see.
+    private let isApart = Atomic(false)
 
     init(_ inner: Group, column: Group?, memory: SharedMemory) {
         (self.inner, self.column, self.memory) = (inner, column, memory)
@@ -25,7 +30,11 @@ final class SharedGroup: Communicator {
     var secondsWaited: Double { inner.secondsWaited }
 
     var path: String {
-        if isOneHost { return "shared memory" }
+        if isOneHost {
+            return isApart.load(ordering: .relaxed)
+                ? "shared memory by chunks, because some rank does not see the others' in /proc"
+                : "shared memory"
+        }
         let sizes = layout.hosts.map(\.count)
         let (least, most) = (sizes.min()!, sizes.max()!)
         return
@@ -45,14 +54,14 @@ final class SharedGroup: Communicator {
         inner.check("reduce-scatter", buffer, counts: counts)
         inner.check("reduce-scatter", isFloat32: buffer)
         let blocks = blocks(of: buffer, counts)
-        let passes = blocks.map { block, counts in
-            ScatteredSharedReduction(block, counts: counts, by: .sum, in: memory)
+        let targets = blocks.map { ReductionTarget($0.buffer, counts: $0.counts, in: memory) }
+        var stages = zip(blocks, targets).map { block, target in
+            SharedOperation.Stage.pass(reduction(of: block, into: target, by: .sum))
         }
-        var stages = passes.map { SharedOperation.Stage.pass($0) }
         let own = layout.host
         stages += messages("reduce-scatter between hosts") { context in
             ScatteredReduction(
-                passes.map(\.results), into: passes[own].piece, by: .sum, in: context)
+                targets.map(\.results), into: targets[own].piece, by: .sum, in: context)
         }
         if !layout.isEven { stages.append(gathering(blocks[own].buffer, blocks[own].counts)) }
         return submit(.reduceScatter, buffer, counts, stages)
@@ -61,14 +70,18 @@ final class SharedGroup: Communicator {
     func allGather(_ buffer: Buffer, counts: [Int]) -> PendingOperation {
         inner.check("all-gather", buffer, counts: counts)
         let blocks = blocks(of: buffer, counts)
+        let isCommon = region(of: buffer)?.sharing == .common
+        let meeting = SharedOperation.Stage.pass(SharedBarrier())
         var stages: [SharedOperation.Stage] = []
         if !layout.isEven {
-            stages.append(gathering(blocks[layout.host].buffer, Array(counts[layout.members])))
+            let own = blocks[layout.host].buffer
+            stages.append(isCommon ? meeting : gathering(own, Array(counts[layout.members])))
         }
         let place = layout.place
         stages += messages("all-gather between hosts") { context in
             context.allGather(blocks.map { pieces(of: $0.buffer, counts: $0.counts)[place] })
         }
+        if isCommon { return submit(.allGather, buffer, counts, stages + [meeting]) }
         for (host, block) in blocks.enumerated() where layout.isEven || host != layout.host {
             stages.append(gathering(block.buffer, block.counts))
         }
@@ -89,10 +102,10 @@ final class SharedGroup: Communicator {
         inner.check("\(kind.name)", isFloat32: buffer)
         guard isOneHost else {
             let counts = columnCounts(of: buffer.count)
-            let scatter = ScatteredSharedReduction(
-                buffer, counts: counts, by: reduction, in: memory)
+            let target = ReductionTarget(buffer, counts: counts, in: memory)
+            let scatter = self.reduction(of: (buffer, counts), into: target, by: reduction)
             let between = messages("all-reduce between hosts") {
-                $0.allReduce(scatter.results, into: scatter.piece, by: reduction)
+                $0.allReduce(target.results, into: target.piece, by: reduction)
             }
             return submit(
                 kind, buffer, [], [.pass(scatter)] + between + [gathering(buffer, counts)])
@@ -116,8 +129,17 @@ final class SharedGroup: Communicator {
 
     func beginWork(_ name: String) -> LongWork { inner.beginWork(name) }
 
+    /// Of common memory, the first members of the hosts send and receive for all.
     func broadcast(_ buffer: Buffer, from root: Int) -> PendingOperation {
-        inner.broadcast(buffer, from: root)
+        guard region(of: buffer)?.sharing == .common,
+            let host = layout.hosts.firstIndex(where: { $0.contains(root) })
+        else { return inner.broadcast(buffer, from: root) }
+        let meeting = SharedOperation.Stage.pass(SharedBarrier())
+        guard !isOneHost else { return submit(.broadcast, buffer, [], [meeting]) }
+        let between =
+            layout.place == 0
+            ? messages("broadcast between hosts") { $0.broadcast(buffer, from: host) } : []
+        return submit(.broadcast, buffer, [], [meeting] + between + [meeting])
     }
 
     private func submit(
@@ -130,6 +152,96 @@ final class SharedGroup: Communicator {
                 kind, number: number, group: inner.identifier, byteCount: buffer?.byteCount ?? 0,
                 counts: counts, stages: stages),
             to: queue)
+    }
+
+    // MARK: Memory that all members of the host see
+
+    func makeBuffer(
+        count: Int, dtype: DType, _ sharing: BufferSharing
+    ) throws(CommunicationError) -> Buffer {
+        guard count > 0,
+            let region = try makeRegion(byteCount: count * dtype.size, sharing)
+        else { return Buffer.cleared(count: count, dtype: dtype) }
+        regions.withLock { regions in
+            regions.removeAll { $0.region == nil }
+            regions.append(Weak(region: region))
+        }
+        let storage = Storage(region.own, byteCount: region.byteCount, owner: region)
+        return Buffer(storage: storage, count: count, dtype: dtype)
+    }
+
+    /// Nil where some member cannot see the memory of another: on all members of the host, or on none.
+    private func makeRegion(
+        byteCount: Int, _ sharing: BufferSharing
+    ) throws(CommunicationError) -> SharedRegion? {
+        let (place, size) = (layout.place, layout.members.count)
+        let given =
+            sharing == .readable || place == 0 ? AnonymousMemory(byteCount: byteCount) : nil
+        let handles = Buffer(count: 2 * size, dtype: .int32)
+        handles.integers[2 * place] = getpid()
+        handles.integers[2 * place + 1] = given?.descriptor ?? -1
+        try gatherOnHost(handles)
+        let isBlind = options.blindRank == inner.rank
+        let blocks = (0..<(sharing == .common ? 1 : size)).map { other in
+            let memory =
+                other == place
+                ? given
+                : isBlind
+                    ? nil
+                    : AnonymousMemory(
+                        descriptor: handles.integers[2 * other + 1],
+                        of: handles.integers[2 * other])
+            return memory?.map(byteCount)
+        }
+        let verdicts = Buffer(count: size, dtype: .int32)
+        verdicts.integers[place] = blocks.contains(nil) ? 0 : 1
+        // Whoever has given memory keeps its descriptor until the others have opened it.
+        try withExtendedLifetime(given) { () throws(CommunicationError) in
+            try gatherOnHost(verdicts)
+        }
+        let found = blocks.compactMap { $0 }
+        guard !(0..<size).contains(where: { verdicts.integers[$0] == 0 }) else {
+            for block in found { munmap(block, byteCount) }
+            isApart.store(true, ordering: .relaxed)
+            return nil
+        }
+        return SharedRegion(
+            sharing == .common ? Array(repeating: found[0], count: size) : found, place: place,
+            byteCount: byteCount, sharing: sharing)
+    }
+
+    /// As many elements of each member of this host.
+    private func gatherOnHost(_ table: Buffer) throws(CommunicationError) {
+        let size = layout.members.count
+        let counts = Array(repeating: table.count / size, count: size)
+        try submit(.allGather, table, counts, [gathering(table, counts)]).wait()
+    }
+
+    private func region(of buffer: Buffer) -> SharedRegion? {
+        regions.withLock { regions in
+            regions.lazy.compactMap(\.region).first { $0.offset(of: buffer) != nil }
+        }
+    }
+
+    private struct Weak {
+        weak var region: SharedRegion?
+    }
+
+    /// A part of the reduction that members of this host make.
+    private func reduction(
+        of block: (buffer: Buffer, counts: [Int]), into target: ReductionTarget,
+        by reduction: Reduction
+    ) -> any SharedPass {
+        guard let region = region(of: block.buffer), region.sharing == .readable,
+            let offset = region.offset(of: target.piece)
+        else {
+            return ScatteredSharedReduction(
+                block.buffer, into: target, counts: block.counts, by: reduction, in: memory)
+        }
+        let parts = region.blocks.map {
+            UnsafePointer(($0 + offset).assumingMemoryBound(to: Float.self))
+        }
+        return ReductionInPlace(target, parts: parts, by: reduction)
     }
 
     // MARK: Hosts

@@ -20,6 +20,9 @@ package struct SharedMemoryOptions: Sendable {
     /// Bytes that /dev/shm is made to have free; nil: the true number.
     package var pretendedRoom: Int?
 
+    /// A rank that is made to see no memory of other processes; nil: there is none.
+    package var blindRank: Int?
+
     package init() {}
 
     /// Bytes that a rank maps in a group of so many: a block of each.

@@ -6,7 +6,7 @@ import Tensors
 final class SharedOperation {
     enum Kind: Int {
         case reduceScatter = 1
-        case allGather, allReduce, allReduceMaximum, barrier
+        case allGather, allReduce, allReduceMaximum, barrier, broadcast
 
         var name: StaticString {
             switch self {
@@ -15,6 +15,7 @@ final class SharedOperation {
             case .allReduce: "all-reduce"
             case .allReduceMaximum: "all-reduce (maximum)"
             case .barrier: "barrier"
+            case .broadcast: "broadcast"
             }
         }
 
@@ -26,6 +27,7 @@ final class SharedOperation {
             case .allReduce: "all-reduce, awaited"
             case .allReduceMaximum: "all-reduce, awaited"
             case .barrier: "barrier, awaited"
+            case .broadcast: "broadcast, awaited"
             }
         }
     }

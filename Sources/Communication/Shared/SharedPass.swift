@@ -1,4 +1,5 @@
 import Glibc
+import Kernels
 import Tensors
 
 /// One pass of a collective through the memory of a host, chunk by chunk: a member gives a chunk, and takes
@@ -87,7 +88,7 @@ final class WholeReduction: SharedPass {
         let (own, count) = chunks[index]
         fold.reduce(
             slots.parts(own: UnsafePointer(own), offset: 0), by: reduction, into: [own],
-            count: count)
+            0..<count)
     }
 }
 
@@ -123,7 +124,7 @@ final class PiecewiseReduction: SharedPass {
         let own = start + piece.lowerBound
         let parts = slots.parts(own: UnsafePointer(own), offset: piece.lowerBound)
         let result = slots.floats(slots.place, from: piece.lowerBound)
-        fold.reduce(parts, by: reduction, into: [own], copy: result, count: piece.count)
+        fold.reduce(parts, by: reduction, into: [own], copy: result, 0..<piece.count)
     }
 
     func take(_ index: Int, in slots: SharedSlots, _ fold: SharedFold) {
@@ -137,28 +138,40 @@ final class PiecewiseReduction: SharedPass {
     }
 }
 
-/// Reduce-scatter: a chunk is a part of each of the others' pieces, one after the other.
-final class ScatteredSharedReduction: SharedPass {
-    let chunkCount: Int
+/// Where a reduce-scatter on a host puts what it makes of this member's piece.
+struct ReductionTarget {
     /// This member's piece of the buffer.
     let piece: Buffer
     /// The host's results for the piece, which is one of them: more than one where the host does not have the
     /// whole of the tree.
     let results: [Buffer]
+
+    init(_ buffer: Buffer, counts: [Int], in memory: SharedMemory) {
+        let piece = pieces(of: buffer, counts: counts)[memory.place]
+        let roots = memory.orderWithinHost.roots
+        let own = roots.lastIndex { $0 <= memory.place }
+        results = roots.indices.map { $0 == own ? piece : Buffer(count: piece.count) }
+        self.piece = piece
+    }
+}
+
+/// Reduce-scatter: a chunk is a part of each of the others' pieces, one after the other.
+final class ScatteredSharedReduction: SharedPass {
+    let chunkCount: Int
+    private let target: ReductionTarget
     private let pieces: [UnsafeMutablePointer<Float>]
     private let counts: [Int]
     private let reduction: Reduction
     private let chunk: Int
     private let buffer: Buffer
 
-    init(_ buffer: Buffer, counts: [Int], by reduction: Reduction, in memory: SharedMemory) {
+    init(
+        _ buffer: Buffer, into target: ReductionTarget, counts: [Int], by reduction: Reduction,
+        in memory: SharedMemory
+    ) {
         (self.buffer, self.counts, self.reduction) = (buffer, counts, reduction)
+        self.target = target
         pieces = starts(of: counts).map { buffer.floats + $0 }
-        let piece = Communication.pieces(of: buffer, counts: counts)[memory.place]
-        let roots = memory.orderWithinHost.roots
-        let own = roots.lastIndex { $0 <= memory.place }
-        results = roots.indices.map { $0 == own ? piece : Buffer(count: piece.count) }
-        self.piece = piece
         let chunk = memory.chunkBytes / 4 / max(1, counts.count - 1)
         self.chunk = chunk
         chunkCount = max(1, ((counts.max() ?? 0) + chunk - 1) / chunk)
@@ -182,14 +195,45 @@ final class ScatteredSharedReduction: SharedPass {
                 ? UnsafePointer(own)
                 : UnsafePointer(slots.floats(other, from: offset(of: place, in: other)))
         }
-        let targets = results.map { $0.floats + range.lowerBound }
-        fold.reduce(parts, by: reduction, into: targets, count: range.count)
+        let targets = target.results.map { $0.floats + range.lowerBound }
+        fold.reduce(parts, by: reduction, into: targets, 0..<range.count)
     }
 
     /// Where in the slot of `giver` the part of `owner`'s piece lies.
     private func offset(of owner: Int, in giver: Int) -> Int {
         (owner < giver ? owner : owner - 1) * chunk
     }
+}
+
+/// Reduce-scatter of memory that all members see: each adds up its piece of everybody's where they lie.
+final class ReductionInPlace: SharedPass {
+    let chunkCount = 1
+    let combines = true
+    let results: [Buffer]
+    private let parts: [UnsafePointer<Float>]
+    private let reduction: Reduction
+    private let buffer: Buffer
+
+    /// - Parameters:
+    ///   - target: where the results of this member's piece go.
+    ///   - parts: by place, where a member has that piece.
+    init(_ target: ReductionTarget, parts: [UnsafePointer<Float>], by reduction: Reduction) {
+        (results, buffer) = (target.results, target.piece)
+        (self.parts, self.reduction) = (parts, reduction)
+    }
+
+    func give(_ chunk: Int, in slots: SharedSlots) {}
+
+    /// On all threads: the piece may be long.
+    func combine(_ chunk: Int, in slots: SharedSlots, _ fold: SharedFold) {
+        let targets = results.map(\.floats)
+        parallelRuns(of: buffer.count, label: "reduce-scatter") { run in
+            fold.reduce(parts, by: reduction, into: targets, run)
+        }
+    }
+
+    /// Nobody reads this member's memory any more.
+    func take(_ chunk: Int, in slots: SharedSlots, _ fold: SharedFold) {}
 }
 
 /// All-gather: a chunk is a part of the own piece.

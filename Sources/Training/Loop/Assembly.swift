@@ -76,10 +76,12 @@ extension RunConfiguration {
             try Mesh(world.communicator, tensor: parallelism.tensor)
         }
         let tensorGroup = parallelize(model, on: mesh, scattersTokens: parallelism.sequence)
-        return Replica(
-            model, objective: makeObjective(), optimizer: makeOptimizer(), mesh: mesh,
-            tensorGroup: tensorGroup, bucketBytes: parallelism.bucketBytes, storage: storageType,
-            wire: wire)
+        return try communicating { () throws(CommunicationError) in
+            try Replica(
+                model, objective: makeObjective(), optimizer: makeOptimizer(), mesh: mesh,
+                tensorGroup: tensorGroup, bucketBytes: parallelism.bucketBytes,
+                storage: storageType, wire: wire)
+        }
     }
 
     func makeOptimizer() -> any Optimizers.Optimizer {

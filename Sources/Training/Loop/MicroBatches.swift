@@ -30,7 +30,7 @@ extension Replica {
         _ groups: [Range<Int>], seed: UInt64, step: Int, scale: Float, inspects: Bool,
         next: () throws(RunError) -> Batch
     ) throws(RunError) -> (losses: [Double], finding: NonFinite?) {
-        beginStep()
+        try communicating(step: step) { () throws(CommunicationError) in try beginStep() }
         var losses: [Double] = []
         var finding: NonFinite?
         for group in groups {

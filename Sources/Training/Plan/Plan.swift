@@ -119,14 +119,26 @@ public struct Plan: Sendable, Equatable, Encodable {
         let layout = FlatEstimate(configuration, heldParameters.total, mesh)
         let element = configuration.storageType.size
         var pool = PoolReplay()
-        pool.take(layout.count, size: element)
-        let weights = pool.residentBytes
+        // What data-parallel ranks exchange lies in memory that their group makes.
+        var shared = 0
+        func takeExchanged(size: Int) {
+            if mesh.data > 1 {
+                shared += plannedBytes(Double(layout.count), size: size)
+            } else {
+                pool.take(layout.count, size: size)
+            }
+        }
+        takeExchanged(size: element)
+        let weights = pool.residentBytes + shared
+        let beforeMasters = pool.residentBytes
         if element < 4 { pool.take(layout.owned) }
-        let masters = pool.residentBytes - weights
+        let masters = pool.residentBytes - beforeMasters
         for _ in 0..<layout.momentCount { pool.take(layout.owned) }
-        let moments = pool.residentBytes - weights - masters
-        for _ in 0..<gradientBuffers { pool.take(layout.count) }
+        let moments = pool.residentBytes - beforeMasters - masters
+        if gradientBuffers > 0 { takeExchanged(size: 4) }
+        for _ in 0..<max(0, gradientBuffers - 1) { pool.take(layout.count) }
         let state = pool.residentBytes
+        let gradients = state + shared - weights - masters - moments
         let training = model.training(configuration.batch.microBatch, threads, &pool)
         let atTheTop = training.topBytes - state
         let trained = pool.residentBytes
@@ -144,7 +156,7 @@ public struct Plan: Sendable, Equatable, Encodable {
             if !configuration.data.isEmpty { layout.save(&saved, copies: copies) }
             return Memory(
                 weights: weights, masters: masters, moments: moments,
-                gradients: state - weights - masters - moments,
+                gradients: gradients,
                 activations: atTheTop - logits, logits: logits,
                 backward: trained - state - atTheTop, evaluation: evaluated - trained,
                 checkpoint: saved.residentBytes - evaluated, scratch: scratch,

@@ -55,7 +55,7 @@ struct ReloadedState {
             vocabulary: 45, contextLength: 33, layers: 4, heads: 4, width: 20, inner: 53)
         let model = GPT(shape, numerics: Numerics(slices: 4))
         let group = parallelize(model, on: mesh, scattersTokens: false)
-        return Replica(
+        return try Replica(
             model, objective: CausalLanguageModelling(), optimizer: AdamW(), mesh: mesh,
             tensorGroup: group, bucketBytes: 4096)
     }

@@ -102,7 +102,7 @@ struct FamilyParityTests {
             let reader = try #require(try CheckpointReader.newest(in: run)).reader
             var configuration = try configuration()
             change(&configuration.model.shape)
-            let replica = Replica(
+            let replica = try Replica(
                 configuration.makeModel(symbols: configuration.model.shape.vocabulary ?? 259),
                 objective: configuration.makeObjective(), optimizer: AdamW(),
                 communicator: InProcess.alone(), bucketBytes: 1 << 16)
@@ -243,7 +243,7 @@ struct FamilyParityTests {
         let targets = input.weights.array.reduce(0, +)
         let expected = try peer.doubles("losses")
         let found = try (0..<20).map { _ in
-            replica.beginStep()
+            try replica.beginStep()
             replica.beginGroup()
             let loss = try replica.accumulate(
                 input, randomness: nil, scale: 1 / targets, isLast: true)
