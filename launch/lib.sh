@@ -1,7 +1,7 @@
 # Set-up that the launchers share; read by them with `.`, not run by itself.
 #
 # Leaves the shell in the repository's root with Open MPI, OpenBLAS, libcrypto, libpng, libturbojpeg and a release build there, and these set:
-#   murmur        the program
+#   murmur        the program: that of MURMUR in the environment, which is then not built, or the release build
 #   start_ranks   how ranks are started: `$start_ranks 2 command…` (mpirun, quiet, not bound to cores)
 
 set -eu
@@ -59,14 +59,52 @@ allow_root() {
     fi
 }
 
+# A Python that has torch and transformers, in `python`: that of MURMUR_PYTHON, or a virtual environment in .build/peers,
+# which is made where it is missing. `find_peer_python MODULE…` names what it has to have.
+find_peer_python() {
+    needs=$(echo "$*" | sed 's/ /, /g')
+    if [ -n "${MURMUR_PYTHON:-}" ]; then
+        python=$MURMUR_PYTHON
+        "$python" -c "import $needs" 2> /dev/null ||
+            fail "MURMUR_PYTHON: expected a Python with $needs, found $python; unset it, and one is made"
+        return 0
+    fi
+    python=$PWD/.build/peers/bin/python3
+    ! "$python" -c "import $needs" 2> /dev/null || return 0
+    command -v python3 > /dev/null || install_packages python3
+    echo "making .build/peers: transformers, tokenizers, safetensors, torch (hundreds of MB)"
+    rm -rf .build/peers
+    python3 -m venv .build/peers > /dev/null 2>&1 || {
+        rm -rf .build/peers
+        install_packages python3-venv
+        python3 -m venv .build/peers > /dev/null 2>&1 ||
+            fail "python3 -m venv .build/peers: expected a virtual environment, found none; MURMUR_PYTHON names another Python"
+    }
+    # Wheels without CUDA are in an index of their own; where that cannot be reached, the package index's will do.
+    wheels=https://download.pytorch.org/whl/cpu
+    "$python" -c "import urllib.request as r; r.urlopen('$wheels/torch/', timeout=10)" 2> /dev/null || wheels=""
+    # shellcheck disable=SC2086 # two words or none
+    "$python" -m pip install -q --disable-pip-version-check ${wheels:+--extra-index-url $wheels} \
+        transformers tokenizers safetensors torch==2.13.0 || {
+        rm -rf .build/peers
+        fail "pip could not install torch and transformers; the package index is needed once,
+    or MURMUR_PYTHON, a Python that has $needs"
+    }
+}
+
 cd "$(dirname "$0")/.."
-find_swift
+[ -n "${MURMUR:-}" ] || find_swift
 install_missing
 start_ranks="mpirun -q --bind-to none --oversubscribe -n"
 allow_root
-murmur=.build/release/murmur
+# shellcheck disable=SC2034 # of who reads this
+murmur=${MURMUR:-.build/release/murmur}
 
 build_release() {
+    if [ -n "${MURMUR:-}" ]; then
+        [ -x "$MURMUR" ] || fail "MURMUR: expected a program, found $MURMUR"
+        return 0
+    fi
     echo "building in release (the first time takes minutes)"
     swift build -c release --product murmur
 }
