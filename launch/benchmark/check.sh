@@ -103,7 +103,7 @@ check_instructions() {
         elif [ -z "$was" ]; then
             echo "warning: $case: $instructions instructions a step; nothing is stored to compare with: launch/bench --check --update"
         elif exceeds "$instructions" "$was" "$(stored tolerance/instructions)"; then
-            slower "$case: expected $was instructions a step and at most $(stored tolerance/instructions) of them more," \
+            slower "$case: expected $was instructions a step and at most $(stored tolerance/instructions) times as many more," \
                 "found $instructions ($(percent "$instructions" "$was")); callgrind_annotate .build/bench/callgrind.$case.3" \
                 "says of which functions; if that is meant: launch/bench --check --update"
         else

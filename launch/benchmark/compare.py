@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -266,6 +267,8 @@ def parse():
 
 
 def main():
+    # Whoever is told to end ends the program that it waits for.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse()
     if options.only_arguments:
         return 0
