@@ -284,6 +284,10 @@ def main():
         bench = Bench(options)
         found = dict(kind=kind, machine=report.machine(options.murmur), rows=[])
         found["rounds"], found["tcmalloc"] = options.rounds, bool(bench.tcmalloc)
+        load, cores = found["machine"]["load"], found["machine"]["cores"]
+        if load > cores / 4:
+            bench.note(f"others used the machine (load {load} before the run): no figure here says much; PyTorch's "
+                       "threads, which spin while they wait, suffer most")
         cases = scaled_cases(options) if options.scale else compared_cases(options)
         for case in cases:
             found["rows"] += bench.measure(case)

@@ -78,7 +78,7 @@ def table(found):
     lines = [
         f"{host['processor']}, {host['units']}, {host['cores']} cores; OpenBLAS kernels of {host['openblas']}; {torch}, "
         f"{'tcmalloc preloaded' if found['tcmalloc'] else 'its own allocator'}; {host['date']}, load before it "
-        f"{host['load']}. Medians of {found['rounds']} rounds in turn; *ratio* is PyTorch's seconds over ours, beside it "
+        f"{host['load']}. Medians of {found['rounds']} round{'s' if found['rounds'] > 1 else ''} in turn; *ratio* is PyTorch's seconds over ours, beside it "
         "the range of the rounds.", ""]
     lines += scale_rows(found["rows"]) if found["kind"] == "scale" else compare_rows(found["rows"])
     if found.get("notes"):
