@@ -211,19 +211,27 @@ def compared_cases(options):
 
 
 def scaled_cases(options):
-    """Equal work a rank on 1 to N ranks of a thread; the same work on one rank of N threads and on N / 4 × 4 ranks."""
+    """Equal work a rank on 1 to N ranks of a thread; the same work on one rank of N threads, and on data × tensor ranks.
+
+    Data ranks are a power of two, as groups of gradients are; tensor ranks divide the heads.
+    """
     cores = options.threads
-    counts = sorted({1 << power for power in range(cores.bit_length()) if 1 << power <= cores} | {cores})
-    layouts = [Layout(count, 1) for count in counts]
-    if cores > 1:
-        layouts.append(Layout(1, cores))
-    if cores % 4 == 0:
-        layouts.append(Layout(cores // 4, 1, tensor=4))
-    return [
-        Case(
-            name, layout, SHAPES[name].share * layout.ranks * layout.threads, tuple(options.precision),
-            has_peer=layout.tensor == 1, settings=("--set", f"numerics.groups={layout.data}"))
-        for name in options.shapes for layout in layouts]
+    counts = [1 << power for power in range(cores.bit_length())]
+    cases = []
+    for name in options.shapes:
+        shape = SHAPES[name]
+        layouts = [Layout(count, 1) for count in counts]
+        if cores > 1:
+            layouts.append(Layout(1, cores))
+        tensor = 4 if shape.model.get("heads", 12) % 4 == 0 else 2
+        if counts[-1] >= 4:
+            layouts.append(Layout(counts[-1] // tensor, 1, tensor=tensor))
+        cases += [
+            Case(
+                name, layout, shape.share * layout.ranks * layout.threads, tuple(options.precision),
+                has_peer=layout.tensor == 1, settings=("--set", f"numerics.groups={layout.data}"))
+            for layout in layouts]
+    return cases
 
 
 def parse():
