@@ -138,10 +138,14 @@ class Bench:
         self.forms[key] = "eager"
         say(f"{case.shape}: PyTorch {precision}, eager and compiled")
         try:
+            eager = self.theirs(case, precision, "eager")["step_seconds"]
+        except Failed:
+            # The rounds will say so.
+            return
+        try:
             compiled = self.theirs(case, precision, "compile")["step_seconds"]
         except Failed as failure:
             return self.note(f"torch.compile gave nothing, so eager stands: {failure}")
-        eager = self.theirs(case, precision, "eager")["step_seconds"]
         if compiled < eager:
             self.forms[key] = "compile"
         say(f"  eager {eager:.4g} s, compiled {compiled:.4g} s")
