@@ -87,7 +87,8 @@ def table(found):
 
 
 def rows_of(heads, rows):
-    return ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)] + ["| " + " | ".join(row) + " |" for row in rows]
+    line = lambda cells: "| " + " | ".join(cells) + " |"
+    return [line(heads), "|" + " --- |" * len(heads), *map(line, rows)]
 
 
 def rate(row, key):
