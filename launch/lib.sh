@@ -80,11 +80,7 @@ find_peer_python() {
         python3 -m venv .build/peers > /dev/null 2>&1 ||
             fail "python3 -m venv .build/peers: expected a virtual environment, found none; MURMUR_PYTHON names another Python"
     }
-    # Wheels without CUDA are in an index of their own; where that cannot be reached, the package index's will do.
-    wheels=https://download.pytorch.org/whl/cpu
-    "$python" -c "import urllib.request as r; r.urlopen('$wheels/torch/', timeout=10)" 2> /dev/null || wheels=""
-    # shellcheck disable=SC2086 # two words or none
-    "$python" -m pip install -q --disable-pip-version-check ${wheels:+--extra-index-url $wheels} \
+    "$python" -m pip install -q --disable-pip-version-check \
         transformers tokenizers safetensors torch==2.13.0 || {
         rm -rf .build/peers
         fail "pip could not install torch and transformers; the package index is needed once,
