@@ -2,19 +2,17 @@
 // The architecture, in dependency order: a target may import only what stands above it.
 import PackageDescription
 
-/// The CPU that the kernels are compiled for. `native` is the machine that builds; a cluster of mixed
-/// nodes names its oldest one: `MURMUR_CPU=haswell swift build -c release`.
-let cpu = Context.environment["MURMUR_CPU"] ?? "native"
-
 /// Release only: under `-Ounchecked` a failed precondition is undefined, so debug builds keep the checks.
-let kernelSettings: [SwiftSetting] = [
-    .unsafeFlags(
-        [
-            "-Ounchecked", "-Xcc", "-march=\(cpu)", "-Xcc", "-mprefer-vector-width=512",
-            "-Xcc", "-fno-math-errno",  // a square root is an instruction
-        ],
-        .when(configuration: .release))
-]
+let kernelFlags = ["-Ounchecked", "-Xcc", "-fno-math-errno"]  // a square root is an instruction
+
+/// Kernels for one set of instructions.
+func kernelSettings(_ instructions: String...) -> [SwiftSetting] {
+    var flags = kernelFlags
+    #if arch(x86_64)
+        flags += instructions.flatMap { ["-Xcc", $0] }
+    #endif
+    return [.unsafeFlags(flags, .when(configuration: .release))]
+}
 
 let argumentParser = Target.Dependency.product(
     name: "ArgumentParser", package: "swift-argument-parser")
@@ -44,8 +42,18 @@ let package = Package(
 
         // 1: arithmetic on pointers; what files are made of; keys and values; texts and images
         .target(
-            name: "Kernels", dependencies: ["COpenBLAS", "CTiles"],
-            swiftSettings: kernelSettings),
+            name: "KernelSupport", dependencies: ["COpenBLAS", "CTiles"],
+            swiftSettings: kernelSettings()),
+        // One folder, `VectorKernels`, compiled twice.
+        .target(
+            name: "KernelsAVX2", dependencies: ["KernelSupport"],
+            swiftSettings: kernelSettings("-march=haswell")),
+        .target(
+            name: "KernelsAVX512", dependencies: ["KernelSupport"],
+            swiftSettings: kernelSettings(
+                "-march=skylake-avx512", "-mprefer-vector-width=512")),
+        .target(
+            name: "Kernels", dependencies: ["KernelSupport", "KernelsAVX2", "KernelsAVX512"]),
         .target(name: "Files", dependencies: ["CCrypto"]),
         .target(name: "Configuration", dependencies: ["Files"]),
         .target(name: "Datasets", dependencies: ["Files", "CImages"]),
@@ -78,7 +86,7 @@ let package = Package(
 
         // Tests mirror sources; Support starts programs for them.
         .target(name: "TestSupport", path: "Tests/Support"),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels"]),
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"]),
         .testTarget(name: "FilesTests", dependencies: ["Files"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),

@@ -131,97 +131,27 @@ static inline int processor_vector_generation(void) {
 #endif
 }
 
-/// Feature number `index` of those that the including target is compiled for (its `-march` decides), and
-/// whether this host has it; null past the last. One line a feature: the preprocessor knows what is
-/// compiled in, cpuid what is there.
-static inline const char *compiled_cpu_feature(int index, int *on_this_host) {
-    int passed = 0;
-    *on_this_host = 1;
+/// Feature number `index` of those that all kernels use (x86-64-v3), and whether this processor has it; null past the
+/// last.
+static inline const char *required_cpu_feature(int index, int *is_there) {
 #if defined(__x86_64__)
+    int passed = 0;
     __builtin_cpu_init();
-#define MURMURATION_FEATURE(name)                                                                        \
-    if (passed++ == index) {                                                                             \
-        *on_this_host = __builtin_cpu_supports(name) != 0;                                               \
-        return name;                                                                                     \
+#define MURMURATION_FEATURE(name)                  \
+    if (passed++ == index) {                       \
+        *is_there = __builtin_cpu_supports(name) != 0; \
+        return name;                               \
     }
-#ifdef __SSE4_2__
     MURMURATION_FEATURE("sse4.2")
-#endif
-#ifdef __POPCNT__
     MURMURATION_FEATURE("popcnt")
-#endif
-#ifdef __AVX__
     MURMURATION_FEATURE("avx")
-#endif
-#ifdef __AVX2__
     MURMURATION_FEATURE("avx2")
-#endif
-#ifdef __FMA__
     MURMURATION_FEATURE("fma")
-#endif
-#ifdef __F16C__
     MURMURATION_FEATURE("f16c")
-#endif
-#ifdef __BMI__
     MURMURATION_FEATURE("bmi")
-#endif
-#ifdef __BMI2__
     MURMURATION_FEATURE("bmi2")
-#endif
-#ifdef __LZCNT__
     MURMURATION_FEATURE("lzcnt")
-#endif
-#ifdef __FMA4__
-    MURMURATION_FEATURE("fma4")
-#endif
-#ifdef __XOP__
-    MURMURATION_FEATURE("xop")
-#endif
-#ifdef __AVX512F__
-    MURMURATION_FEATURE("avx512f")
-#endif
-#ifdef __AVX512CD__
-    MURMURATION_FEATURE("avx512cd")
-#endif
-#ifdef __AVX512BW__
-    MURMURATION_FEATURE("avx512bw")
-#endif
-#ifdef __AVX512DQ__
-    MURMURATION_FEATURE("avx512dq")
-#endif
-#ifdef __AVX512VL__
-    MURMURATION_FEATURE("avx512vl")
-#endif
-#ifdef __AVX512IFMA__
-    MURMURATION_FEATURE("avx512ifma")
-#endif
-#ifdef __AVX512VBMI__
-    MURMURATION_FEATURE("avx512vbmi")
-#endif
-#ifdef __AVX512VBMI2__
-    MURMURATION_FEATURE("avx512vbmi2")
-#endif
-#ifdef __AVX512BITALG__
-    MURMURATION_FEATURE("avx512bitalg")
-#endif
-#ifdef __AVX512VNNI__
-    MURMURATION_FEATURE("avx512vnni")
-#endif
-#ifdef __AVX512VPOPCNTDQ__
-    MURMURATION_FEATURE("avx512vpopcntdq")
-#endif
-#ifdef __AVX512BF16__
-    MURMURATION_FEATURE("avx512bf16")
-#endif
-#ifdef __AVX512FP16__
-    MURMURATION_FEATURE("avx512fp16")
-#endif
-#ifdef __GFNI__
-    MURMURATION_FEATURE("gfni")
-#endif
-#ifdef __VPCLMULQDQ__
-    MURMURATION_FEATURE("vpclmulqdq")
-#endif
+    MURMURATION_FEATURE("movbe")
 #undef MURMURATION_FEATURE
 #endif
     return 0;

@@ -31,10 +31,12 @@ enum Reduction {
             let count = min(Reduction.block, result.count - start)
             for (part, pointer) in zip(parts, pointers) {
                 if let part {
-                    convert(from: part.elements + start, to: Elements(pointer), count: count)
+                    kernels.convert(
+                        from: part.elements + start, to: Elements(pointer), count: count)
                 } else {
-                    convert(from: result.elements + start, to: halves.elements, count: count)
-                    convert(from: halves.elements, to: Elements(pointer), count: count)
+                    kernels.convert(
+                        from: result.elements + start, to: halves.elements, count: count)
+                    kernels.convert(from: halves.elements, to: Elements(pointer), count: count)
                 }
             }
             reduce(pointers, from: 0, count: count, in: order, into: result.floats + start)
@@ -65,8 +67,8 @@ enum Reduction {
         copy: UnsafeMutablePointer<Float>? = nil, count: Int
     ) {
         switch (self, copy) {
-        case (.sum, nil): add(a, b, into: c, count: count)
-        case (.sum, let copy?): add(a, b, into: c, and: copy, count: count)
+        case (.sum, nil): kernels.add(a, b, into: c, count: count)
+        case (.sum, let copy?): kernels.add(a, b, into: c, and: copy, count: count)
         case (.maximum, let copy):
             largest(a, b, into: c, count: count)
             copy?.update(from: c, count: count)

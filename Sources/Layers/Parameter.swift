@@ -87,8 +87,9 @@ public enum Initializer: Hashable, Sendable {
         case .zeros: memory.update(repeating: 0, count: count)
         case .ones: memory.update(repeating: 1, count: count)
         case .normal(let deviation):
-            stream.normal(
-                into: memory, count: count, firstIndex: firstIndex, mean: 0, deviation: deviation)
+            kernels.normal(
+                stream, into: memory, count: count, firstIndex: firstIndex, mean: 0,
+                deviation: deviation)
         }
     }
 }

@@ -64,7 +64,7 @@ public struct AdamW: Optimizer, Hashable {
         let (decaying, plain) = (step(weightDecay: weightDecay), step(weightDecay: 0))
         parallelRuns(of: ranges.map(\.weights.count)) { index, run in
             let range = ranges[index]
-            adamW(
+            kernels.adamW(
                 range.decays ? decaying : plain, weights: range.weights.floats + run.lowerBound,
                 gradient: range.gradient.floats + run.lowerBound,
                 firstMoment: range.moments[0].floats + run.lowerBound,

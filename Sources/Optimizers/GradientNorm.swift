@@ -27,7 +27,8 @@ public enum GradientNorm {
             parallelFor((blocks.count + group - 1) / group) { number in
                 for index in number * group..<min(blocks.count, (number + 1) * group) {
                     let block = blocks[index]
-                    base![index] = sumOfSquares(values + block.lowerBound, count: block.count)
+                    base![index] = kernels.sumOfSquares(
+                        values + block.lowerBound, count: block.count)
                 }
             }
             count = blocks.count

@@ -32,7 +32,7 @@ public struct Lion: Optimizer, Hashable {
         let (decaying, plain) = (step(weightDecay: weightDecay), step(weightDecay: 0))
         parallelRuns(of: ranges.map(\.weights.count)) { index, run in
             let range = ranges[index]
-            lion(
+            kernels.lion(
                 range.decays ? decaying : plain, weights: range.weights.floats + run.lowerBound,
                 gradient: range.gradient.floats + run.lowerBound,
                 moment: range.moments[0].floats + run.lowerBound,

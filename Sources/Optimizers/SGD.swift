@@ -33,7 +33,7 @@ public struct SGD: Optimizer, Hashable {
         let (decaying, plain) = (step(weightDecay: weightDecay), step(weightDecay: 0))
         parallelRuns(of: ranges.map(\.weights.count)) { index, run in
             let range = ranges[index]
-            momentumDescent(
+            kernels.momentumDescent(
                 range.decays ? decaying : plain, weights: range.weights.floats + run.lowerBound,
                 gradient: range.gradient.floats + run.lowerBound,
                 moment: range.moments[0].floats + run.lowerBound,

@@ -71,7 +71,7 @@ package final class GradientTree {
         let from = source.floats + range.lowerBound
         let to = target.floats + range.lowerBound
         parallelRuns(of: range.count) { run in
-            accumulate(from + run.lowerBound, into: to + run.lowerBound, count: run.count)
+            kernels.accumulate(from + run.lowerBound, into: to + run.lowerBound, count: run.count)
         }
     }
 }

@@ -8,7 +8,7 @@ import Tensors
 extension Buffer {
     /// The first element that is not finite, and its value.
     package var firstNonFinite: (index: Int, value: Float)? {
-        Kernels.firstNonFinite(elements, count: count).map { ($0, elements.float(at: $0)) }
+        kernels.firstNonFinite(elements, count: count).map { ($0, elements.float(at: $0)) }
     }
 }
 

@@ -78,7 +78,7 @@ struct Weights {
         guard areApart else { return }
         let (from, to) = (master.elements, values.elements)
         parallelRuns(of: master.count) { run in
-            convert(from: from + run.lowerBound, to: to + run.lowerBound, count: run.count)
+            kernels.convert(from: from + run.lowerBound, to: to + run.lowerBound, count: run.count)
         }
     }
 }

@@ -92,7 +92,7 @@ public final class Leaf {
         guard hasContribution, !hasOnlyRows else {
             contribute { sum, accumulates in
                 if !accumulates { clear(sum.floats, count: tableRows * width) }
-                scatterAddRows(
+                kernels.scatterAddRows(
                     gradient.elements, ids: ids.buffer.integers, count: ids.shape.count,
                     into: sum.floats, width: width, tableRows: tableRows, firstRow: firstRow)
             }
@@ -109,7 +109,7 @@ public final class Leaf {
         contribute { gradient, accumulates in
             if accumulates {
                 serially {
-                    accumulate(values.floats, into: gradient.floats, count: values.count)
+                    kernels.accumulate(values.floats, into: gradient.floats, count: values.count)
                 }
             } else {
                 gradient.copyBytes(from: values)

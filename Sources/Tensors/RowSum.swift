@@ -49,7 +49,7 @@ final class RowSum {
         sums[known * width..<rows.count * width].clear()
         own.withUnsafeBufferPointer { own in
             guard let base = own.baseAddress else { return }
-            scatterAddRows(
+            kernels.scatterAddRows(
                 gradient, ids: base, count: count, into: sums.floats, width: width,
                 tableRows: rows.count)
         }
@@ -60,7 +60,7 @@ final class RowSum {
         if let sums {
             rows.withUnsafeBufferPointer { rows in
                 guard let base = rows.baseAddress else { return }
-                addRows(
+                kernels.addRows(
                     sums.floats, rows: base, count: rows.count, into: table.floats, width: width)
             }
         }

@@ -147,7 +147,7 @@ public struct Tensor {
         let result = Tensor(uninitialized: shape, dtype: dtype, rows: heldRows)
         let (from, to) = (elements, result.elements)
         parallelRuns(of: buffer.count) { run in
-            convert(from: from + run.lowerBound, to: to + run.lowerBound, count: run.count)
+            kernels.convert(from: from + run.lowerBound, to: to + run.lowerBound, count: run.count)
         }
         return result
     }

@@ -110,7 +110,7 @@ struct BenchCommand: ParsableCommand {
             tokens         \(Self.number(result.tokensPerSecond)) a second
             model          \(Self.number(result.modelFlopsPerSecond / 1e9)) GFLOP/s
             peak           \(Self.number(result.peakFlopsPerSecond / 1e9)) GFLOP/s, of which \
-            \(Self.number(100 * result.peakRatio)) %
+            \(Self.number(100 * result.peakRatio)) %\(result.instructions.map { ", with \($0)" } ?? "")
             sgemm          \(Self.sgemm(result))
             bandwidth      \(Self.number(result.memoryBytesPerSecond / 1e9)) GB/s
             communication  \(Self.number(100 * result.communicationShare)) % of a step

@@ -31,7 +31,7 @@ private struct State {
                     gradient.withUnsafeBufferPointer { g in
                         inPieces(of: length, g.count) {
                             let start = $0.lowerBound
-                            adamW(
+                            kernels.adamW(
                                 step, weights: w.baseAddress! + start,
                                 gradient: g.baseAddress! + start,
                                 firstMoment: m.baseAddress! + start,
@@ -51,7 +51,7 @@ private func step(_ t: Int) -> AdamWStep {
         gradientScale: 0.5)
 }
 
-@Suite
+@Suite(.everyCompilation)
 struct AdamTests {
     @Test func agreesWithAFloat64Loop() {
         let count = 1003

@@ -3,7 +3,7 @@
 import Kernels
 import Testing
 
-@Suite struct AttentionDropoutTests {
+@Suite(.everyCompilation) struct AttentionDropoutTests {
     /// Index of the pair (position, key) of a sequence's head.
     private func index(_ pair: Int, _ position: Int, _ key: Int) -> UInt64 {
         AttentionDropout(

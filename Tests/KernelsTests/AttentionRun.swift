@@ -69,8 +69,8 @@ struct AttentionRun {
                         + dropout.firstHead + head
                     let position = (query + mask.queryOffset + (1 << 20)) % (1 << 20)
                     var row = [Float](repeating: 0, count: shape.keys)
-                    stream.dropoutScales(
-                        into: &row, count: shape.keys,
+                    kernels.dropoutScales(
+                        stream, into: &row, count: shape.keys,
                         firstIndex: UInt64(pair) << 40 + UInt64(position) << 20,
                         rate: dropout.rate)
                     result += row.map(Double.init)
@@ -155,7 +155,7 @@ struct AttentionRun {
         withMemory { memory in
             let output = memory.unset(shape.queryCount, type)
             let logSumExp = memory.unset(shape.rowCount)
-            attentionForward(
+            kernels.attentionForward(
                 geometry, query: queryView(memory.elements(query, type)),
                 key: keyView(memory.elements(key, type)),
                 value: keyView(memory.elements(value, type)),
@@ -176,7 +176,7 @@ struct AttentionRun {
             let dk = memory.unset(shape.keyCount, type)
             let dv = memory.unset(shape.keyCount, type)
             let dbias = memory.unset(bias == nil ? 0 : shape.biasCount)
-            attentionBackward(
+            kernels.attentionBackward(
                 geometry, query: queryView(memory.elements(query, type)),
                 key: keyView(memory.elements(key, type)),
                 value: keyView(memory.elements(value, type)),

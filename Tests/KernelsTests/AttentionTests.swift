@@ -57,7 +57,7 @@ private func shuffled(_ x: [Double]) -> [Double] {
     x.isEmpty ? [] : Array(x[1...]) + x[..<1]
 }
 
-@Suite struct AttentionTests {
+@Suite(.everyCompilation) struct AttentionTests {
     @Test(arguments: shapes, MaskKind.allCases)
     private func agreesWithFloat64(_ shape: AttentionShape, _ kind: MaskKind) {
         for type in elementTypes { checkAgreement(shape, kind, type) }
@@ -258,7 +258,7 @@ private func shuffled(_ x: [Double]) -> [Double] {
 }
 
 extension ThreadedTests {
-    @Suite(.serialized)
+    @Suite(.serialized, .everyCompilation)
     struct AttentionThreadsTests {
         @Test(arguments: [false, true])
         func bitsDoNotDependOnThreads(bias: Bool) {

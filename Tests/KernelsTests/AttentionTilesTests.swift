@@ -1,7 +1,7 @@
 import Kernels
 import Testing
 
-@Suite struct AttentionTilesTests {
+@Suite(.everyCompilation) struct AttentionTilesTests {
     /// a[rows, inner]·b[inner, 16·vectors] + c, element by element as one chain.
     private func chain(
         _ a: [Float], _ b: [Float], _ c: [Float], rows: Int, inner: Int, vectors: Int
@@ -27,7 +27,7 @@ import Testing
             for tile in AttentionTile.allCases {
                 withMemory { memory in
                     let c = memory.copy(before)
-                    multiplyRows(
+                    kernels.multiplyRows(
                         Broadcast(memory.copy(a), rowStride: inner), rows: rows,
                         Columns(memory.copy(b), innerStride: width), vectors: vectors,
                         inner: inner, into: c, stride: width, accumulate: accumulate, tile: tile)

@@ -2,7 +2,7 @@ import Kernels
 import Testing
 
 /// bfloat16: how numbers are rounded, and that products of them have one rule on every unit.
-@Suite struct BFloat16Tests {
+@Suite(.everyCompilation) struct BFloat16Tests {
     @Test func everyNumberComesBack() {
         for bits in UInt16.min...UInt16.max {
             let number = BFloat16(bits: bits)
@@ -37,7 +37,7 @@ import Testing
             let floats = memory.copy(bits.map { Float(bitPattern: $0) })
             let stored = UnsafeMutablePointer<BFloat16>.allocate(capacity: count)
             defer { stored.deallocate() }
-            convert(from: Elements(floats), to: Elements(stored), count: count)
+            kernels.convert(from: Elements(floats), to: Elements(stored), count: count)
             for index in 0..<count {
                 let one = BFloat16(floats[index])
                 #expect(stored[index] == one || one.float.isNaN && stored[index].float.isNaN)
@@ -62,7 +62,7 @@ import Testing
         for (index, value) in b.enumerated() { right[index] = BFloat16(value) }
         return withMemory { memory in
             let target = memory.copy(c ?? [Float](repeating: .nan, count: rows * columns))
-            sumOfProducts(
+            kernels.sumOfProducts(
                 rows: rows, columns: columns,
                 slices: [
                     ProductSlice(

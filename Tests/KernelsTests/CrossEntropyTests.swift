@@ -51,22 +51,22 @@ private struct Run {
                 let part = (0..<rows).flatMap {
                     logits[$0 * stride + first..<$0 * stride + first + width]
                 }
-                softmaxStatistics(
+                kernels.softmaxStatistics(
                     memory.elements(part, type), rows: rows, stride: width,
                     columnSlices: own.map { $0.lowerBound - first..<$0.upperBound - first },
                     into: maxima + rank * held * rows, sums: sums + rank * held * rows,
                     totals: totals + rank * held * rows)
             }
-            maximaOverSlices(maxima, slices: 4, rows: rows, into: global)
+            kernels.maximaOverSlices(maxima, slices: 4, rows: rows, into: global)
             for rank in 0..<ranks {
                 let offset = rank * held * rows
-                rescaleSums(
+                kernels.rescaleSums(
                     sums + offset, maxima: maxima + offset, global: global, slices: held,
                     rows: rows)
             }
-            treeAdd(sums, slices: 4, stride: rows, count: rows)
-            treeAdd(totals, slices: 4, stride: rows, count: rows)
-            logSumExp(maxima: global, sums: sums, into: out, rows: rows)
+            kernels.treeAdd(sums, slices: 4, stride: rows, count: rows)
+            kernels.treeAdd(totals, slices: 4, stride: rows, count: rows)
+            kernels.logSumExp(maxima: global, sums: sums, into: out, rows: rows)
             return (array(out, rows), array(totals, rows))
         }
     }
@@ -86,7 +86,7 @@ private struct Run {
     func targetValues(_ range: Range<Int>) -> [Float] {
         withMemory { memory in
             let out = memory.unset(rows)
-            targetLogits(
+            kernels.targetLogits(
                 memory.elements(logits, type) + range.lowerBound, targets: memory.copy(targets),
                 into: out,
                 rows: rows, stride: stride, firstColumn: range.lowerBound, columns: range.count)
@@ -99,7 +99,7 @@ private struct Run {
         let range = range ?? 0..<columns
         return withMemory { memory in
             let x = memory.elements(logits, type)
-            crossEntropyBackward(
+            kernels.crossEntropyBackward(
                 x + range.lowerBound, targets: memory.copy(targets),
                 logSumExp: memory.copy(logSumExps()), rowScales: memory.copy(scales), rows: rows,
                 stride: stride, columns: range.count, firstColumn: range.lowerBound,
@@ -149,7 +149,7 @@ private let kinds: [(ElementType, Double)] = elementTypes.flatMap {
 
 private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 1009), (2, 20_011)]
 
-@Suite struct CrossEntropyTests {
+@Suite(.everyCompilation) struct CrossEntropyTests {
     @Test(arguments: shapes, kinds)
     func agreesWithFloat64(shape: (Int, Int), kind: (ElementType, Double)) {
         let ((rows, columns), (type, smoothing)) = (shape, kind)
@@ -319,7 +319,7 @@ private let shapes = [(1, 1), (2, 2), (3, 3), (5, 17), (7, 61), (4, 128), (3, 10
 }
 
 extension ThreadedTests {
-    @Suite(.serialized)
+    @Suite(.serialized, .everyCompilation)
     struct CrossEntropyThreadsTests {
         @Test(arguments: kinds)
         func bitsDoNotDependOnThreads(type: ElementType, smoothing: Double) {

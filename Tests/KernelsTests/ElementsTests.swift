@@ -21,7 +21,7 @@ private func narrowed(_ x: [Float], pieces length: Int) -> [UInt16] {
         let source = memory.elements(x)
         let target = memory.copy([Float16](repeating: .nan, count: x.count))
         inPieces(of: length, x.count) {
-            convert(
+            kernels.convert(
                 from: source + $0.lowerBound, to: Elements(target + $0.lowerBound), count: $0.count)
         }
         return array(target, x.count).map(\.bitPattern)
@@ -33,7 +33,7 @@ private func widened(_ x: [UInt16], pieces length: Int) -> [Float] {
         let source = memory.copy(x.map { Float16(bitPattern: $0) })
         let target = memory.unset(x.count)
         inPieces(of: length, x.count) {
-            convert(
+            kernels.convert(
                 from: Elements(source + $0.lowerBound), to: Elements(target + $0.lowerBound),
                 count: $0.count)
         }
@@ -45,7 +45,7 @@ private let halves = (0...65_535).map { UInt16($0) }
 /// Whole runs and pieces: 65,536 is a multiple of a register, so 1 and 7 also take the padded one.
 private let lengths = pieceLengths + [65_536]
 
-@Suite struct ElementsTests {
+@Suite(.everyCompilation) struct ElementsTests {
     @Test(arguments: lengths)
     func everyHalfIsReadAndWrittenBack(length: Int) {
         let floats = widened(halves, pieces: length)
@@ -97,7 +97,7 @@ private let lengths = pieceLengths + [65_536]
         let x = values(count, seed: 1)
         let copied = withMemory { memory in
             let target = memory.unset(count + 1, type)
-            convert(from: memory.elements(x, type), to: target, count: count)
+            kernels.convert(from: memory.elements(x, type), to: target, count: count)
             return array(target, count + 1)
         }
         #expect(same(Array(copied[..<count]), rounded(x, to: type)))
@@ -115,7 +115,7 @@ private let lengths = pieceLengths + [65_536]
             let (x, y) = (memory.elements(a, .float16), memory.elements(b, .float16))
             inPieces(of: length, count) {
                 let start = $0.lowerBound
-                add(x + start, y + start, into: x + start, count: $0.count)
+                kernels.add(x + start, y + start, into: x + start, count: $0.count)
             }
             return array(x, count)
         }
@@ -127,12 +127,12 @@ private let lengths = pieceLengths + [65_536]
     func theFirstNonFiniteElementIsFound(type: ElementType, count: Int) {
         withMemory { memory in
             let finite = values(count, seed: 1).map { $0 * 65_504 }
-            #expect(firstNonFinite(memory.elements(finite, type), count: count) == nil)
+            #expect(kernels.firstNonFinite(memory.elements(finite, type), count: count) == nil)
             for (place, bad) in [(0, Float.nan), (count / 2, .infinity), (count - 1, -.infinity)] {
                 var x = finite
                 x[place] = bad
                 x[count - 1] = .nan
-                #expect(firstNonFinite(memory.elements(x, type), count: count) == place)
+                #expect(kernels.firstNonFinite(memory.elements(x, type), count: count) == place)
             }
         }
     }

@@ -3,19 +3,19 @@ import Testing
 
 private let counts = [0, 1, 15, 16, 17, 1003, 5000]
 
-@Suite
+@Suite(.everyCompilation)
 struct ElementwiseTests {
     @Test(arguments: counts)
     func sumsAndScales(count: Int) {
         let a = values(count, seed: 1)
         let b = values(count, seed: 2)
         var out = [Float](repeating: .nan, count: count)
-        add(a, b, into: &out, count: count)
+        kernels.add(a, b, into: &out, count: count)
         #expect(same(out, zip(a, b).map(+)))
-        accumulate(b, into: &out, count: count)
+        kernels.accumulate(b, into: &out, count: count)
         #expect(same(out, zip(a, b).map { $0 + $1 + $1 }))
         out = a
-        scale(&out, by: 0.3, count: count)
+        kernels.scale(&out, by: 0.3, count: count)
         #expect(same(out, a.map { $0 * 0.3 }))
     }
 
@@ -24,7 +24,7 @@ struct ElementwiseTests {
         let stride = count + 3
         let original = values(slices * stride, seed: 1)
         var partials = original
-        treeAdd(&partials, slices: slices, stride: stride, count: count)
+        kernels.treeAdd(&partials, slices: slices, stride: stride, count: count)
         func root(_ range: Range<Int>, _ index: Int) -> Float {
             if range.count == 1 { return original[range.lowerBound * stride + index] }
             let middle = range.lowerBound + range.count / 2
@@ -44,12 +44,12 @@ struct ElementwiseTests {
     func sumOfSquaresIsFloat64(count: Int) {
         let x = values(count, seed: 1)
         let exact = x.reduce(0) { $0 + Double($1) * Double($1) }
-        let found = sumOfSquares(x, count: count)
+        let found = kernels.sumOfSquares(x, count: count)
         #expect(abs(found - exact) <= 1e-14 * exact)
         if count > 0 {
             var other = x
             other[count / 2] += 0.001
-            #expect(abs(sumOfSquares(other, count: count) - exact) > 1e-14 * exact)
+            #expect(abs(kernels.sumOfSquares(other, count: count) - exact) > 1e-14 * exact)
         }
     }
 
@@ -75,12 +75,13 @@ struct ElementwiseTests {
             b.withUnsafeBufferPointer { b in
                 let (a, b) = (a.baseAddress!, b.baseAddress!)
                 compare { out, range in
-                    add(a + range.lowerBound, b + range.lowerBound, into: out, count: range.count)
+                    kernels.add(
+                        a + range.lowerBound, b + range.lowerBound, into: out, count: range.count)
                 }
                 compare { out, range in
-                    accumulate(a + range.lowerBound, into: out, count: range.count)
+                    kernels.accumulate(a + range.lowerBound, into: out, count: range.count)
                 }
-                compare { out, range in scale(out, by: 0.7, count: range.count) }
+                compare { out, range in kernels.scale(out, by: 0.7, count: range.count) }
             }
         }
     }

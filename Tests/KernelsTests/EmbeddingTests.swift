@@ -8,7 +8,7 @@ private func gather(
 ) -> [Float] {
     withMemory { memory in
         let out = memory.unset(ids.count * width, type)
-        gatherRows(
+        kernels.gatherRows(
             memory.elements(table, type), width: width, ids: memory.copy(ids), count: ids.count,
             into: out,
             firstRow: firstRow, tableRows: table.count / width)
@@ -22,14 +22,14 @@ private func scatter(
 ) -> [Float] {
     withMemory { memory in
         let target = memory.copy(table)
-        scatterAddRows(
+        kernels.scatterAddRows(
             memory.elements(gradient, type), ids: memory.copy(ids), count: ids.count, into: target,
             width: width, tableRows: table.count / width, firstRow: firstRow)
         return array(target, table.count)
     }
 }
 
-@Suite struct EmbeddingTests {
+@Suite(.everyCompilation) struct EmbeddingTests {
     @Test(arguments: [1, 7, 16, 64], elementTypes)
     func gathersRowsAndZerosForRowsElsewhere(width: Int, type: ElementType) {
         let table = rounded(values(31 * width, seed: 1), to: type)
@@ -56,7 +56,7 @@ private func scatter(
         let x = rounded(values(rows.count * width, seed: 1), to: type)
         let found = withMemory { memory in
             let out = memory.elements([Float](repeating: 9, count: 9 * width), type)
-            placeRows(
+            kernels.placeRows(
                 memory.elements(x, type), width: width, rows: memory.copy(rows),
                 count: rows.count, into: out, outRows: 9)
             return array(out, 9 * width)
@@ -131,7 +131,7 @@ extension EmbeddingTests {
 }
 
 extension ThreadedTests {
-    @Suite(.serialized)
+    @Suite(.serialized, .everyCompilation)
     struct EmbeddingThreadsTests {
         @Test(arguments: elementTypes)
         func bitsDoNotDependOnThreads(type: ElementType) {

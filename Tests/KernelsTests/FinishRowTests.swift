@@ -32,8 +32,9 @@ private struct Case: Sendable, CustomTestStringConvertible {
     enum Sums { case apart, inOutput, inPreactivation }
 
     func dropped(_ row: UnsafeMutablePointer<Float>, from start: Int, _ count: Int) {
-        RandomStream(seed: 1, stream: 2).dropout(
-            row, into: row, count: count, firstIndex: UInt64(start), rate: 0.25)
+        kernels.dropout(
+            RandomStream(seed: 1, stream: 2), row, into: row, count: count,
+            firstIndex: UInt64(start), rate: 0.25)
     }
 
     /// The output and the preactivation.
@@ -50,7 +51,7 @@ private struct Case: Sendable, CustomTestStringConvertible {
             inPieces(of: length, count) { range in
                 let start = range.lowerBound
                 let row = apart.base.assumingMemoryBound(to: Float.self) + start
-                finishRow(
+                kernels.finishRow(
                     values: row, count: range.count, bias: hasBias ? bias + start : nil,
                     activation: activation,
                     preactivation: activation == nil ? nil : before + start,
@@ -68,7 +69,7 @@ private struct Case: Sendable, CustomTestStringConvertible {
         if hasBias { x = zip(x, rounded(values(count, seed: 2), to: type)).map { $0 + $1 } }
         let before = activation == nil ? x : rounded(x, to: type)
         x = before
-        if let activation { activate(activation, before, into: &x, count: count) }
+        if let activation { kernels.activate(activation, before, into: &x, count: count) }
         if hasDropout {
             x.withUnsafeMutableBufferPointer { dropped($0.baseAddress!, from: 0, count) }
         }
@@ -79,7 +80,7 @@ private struct Case: Sendable, CustomTestStringConvertible {
 
 private let sums = values(1_003, seed: 1).map { $0 * 4 }
 
-@Suite struct FinishRowTests {
+@Suite(.everyCompilation) struct FinishRowTests {
     @Test(arguments: Case.all)
     fileprivate func givesTheBitsOfTheStepsOneByOne(steps: Case) {
         let expected = steps.stepwise(sums)
@@ -113,7 +114,7 @@ private let sums = values(1_003, seed: 1).map { $0 * 4 }
             hasDropout: false)
         let exact = zip(sums, rounded(values(sums.count, seed: 2), to: .float16)).map { $0 + $1 }
         var unrounded = exact
-        activate(.geluTanh, exact, into: &unrounded, count: exact.count)
+        kernels.activate(.geluTanh, exact, into: &unrounded, count: exact.count)
         let found = steps.run(sums, pieces: sums.count).output
         #expect(!same(found, rounded(unrounded, to: .float16)))
     }

@@ -11,9 +11,9 @@ private func run(
         let (dy, y) = (memory.elements(operands[2], type), memory.unset(count, type))
         inPieces(of: length, count) { range in
             let start = range.lowerBound
-            gatedActivate(
+            kernels.gatedActivate(
                 kind, gate: gate + start, up: up + start, into: y + start, count: range.count)
-            gatedActivateBackward(
+            kernels.gatedActivateBackward(
                 kind, gate: gate + start, up: up + start, gradient: dy + start,
                 dgate: gate + start, dup: up + start, count: range.count)
         }
@@ -27,8 +27,8 @@ private func reference(_ kind: Activation, _ operands: [[Float]]) -> [Double] {
     let count = gate.count
     return withMemory { memory in
         let (value, slope) = (memory.unset(count), memory.unset(count))
-        activate(kind, memory.copy(gate), into: value, count: count)
-        activateBackward(
+        kernels.activate(kind, memory.copy(gate), into: value, count: count)
+        kernels.activateBackward(
             kind, memory.elements(gate), gradient: memory.elements(gate.map { _ in 1 }),
             into: Elements(slope), count: count)
         return (0..<count).map { Double(value[$0]) * Double(up[$0]) }
@@ -37,7 +37,7 @@ private func reference(_ kind: Activation, _ operands: [[Float]]) -> [Double] {
     }
 }
 
-@Suite struct GatedActivationTests {
+@Suite(.everyCompilation) struct GatedActivationTests {
     private func operands(_ type: ElementType) -> [[Float]] {
         let gate = values(1003, seed: 1).map { $0 * 12 } + [0, 100, -100]
         return [gate, values(1006, seed: 2), values(1006, seed: 3)].map { rounded($0, to: type) }

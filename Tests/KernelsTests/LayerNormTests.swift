@@ -85,7 +85,7 @@ private struct Run {
             let y = memory.unset(rows * width, type)
             let means = memory.unset(rows)
             let reciprocals = memory.unset(rows)
-            layerNorm(
+            kernels.layerNorm(
                 memory.elements(x, type), gain: memory.elements(gain, type),
                 bias: hasBias ? memory.elements(bias, type) : nil,
                 into: y, means: means, reciprocalDeviations: reciprocals, rows: rows, width: width,
@@ -101,7 +101,7 @@ private struct Run {
             let dx = memory.elements(dy, type)
             let dgain = memory.unset(slices.count * width)
             let dbias = memory.unset(slices.count * width)
-            layerNormBackward(
+            kernels.layerNormBackward(
                 gradient: dx, memory.elements(x, type), gain: memory.elements(gain, type),
                 means: memory.copy(saved.means),
                 reciprocalDeviations: memory.copy(saved.reciprocals), into: dx,
@@ -122,7 +122,7 @@ func canonicalSlices(_ count: Int) -> [Range<Int>] {
 
 private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (300, 100), (70, 768)]
 
-@Suite struct LayerNormTests {
+@Suite(.everyCompilation) struct LayerNormTests {
     @Test(arguments: shapes, elementTypes)
     func agreesWithFloat64(shape: (Int, Int), type: ElementType) {
         let (rows, width) = shape
@@ -181,7 +181,7 @@ private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (30
         let sums = withMemory { memory in
             let dgain = memory.unset(33)
             let dbias = memory.unset(33)
-            layerNormBackward(
+            kernels.layerNormBackward(
                 gradient: memory.elements(Array(run.dy[(130 * 33)...])),
                 memory.elements(Array(run.x[(130 * 33)...])), gain: memory.elements(run.gain),
                 means: memory.copy(Array(saved.means[130...])),
@@ -203,7 +203,7 @@ private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (30
     }
 }
 
-@Suite struct ColumnSumsTests {
+@Suite(.everyCompilation) struct ColumnSumsTests {
     @Test(
         arguments: [(1, 1), (65, 7), (64, 16), (200, 61), (130, 130), (300, 768)], elementTypes)
     func agreesWithFloat64(shape: (Int, Int), type: ElementType) {
@@ -213,7 +213,7 @@ private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (30
         let slices = canonicalSlices(rows)
         let found = withMemory { memory in
             let partials = memory.unset(4 * width)
-            columnSums(
+            kernels.columnSums(
                 memory.elements(x, type), rows: rows, width: width, stride: stride, into: partials,
                 tokenSlices: slices)
             return array(partials, 4 * width)
@@ -232,7 +232,7 @@ private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (30
         let x = values(rows, seed: 6)
         let found = withMemory { memory in
             let partials = memory.unset(1)
-            columnSums(
+            kernels.columnSums(
                 memory.elements(x), rows: rows, width: 1, stride: 1, into: partials,
                 tokenSlices: [0..<rows])
             return partials[0]
@@ -245,7 +245,7 @@ private let shapes = [(1, 1), (3, 7), (5, 16), (2, 17), (37, 61), (129, 64), (30
 }
 
 extension ThreadedTests {
-    @Suite(.serialized)
+    @Suite(.serialized, .everyCompilation)
     struct TokenSumThreadsTests {
         @Test func bitsDoNotDependOnThreads() {
             let run = Run(700, 96)

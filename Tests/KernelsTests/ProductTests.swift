@@ -22,7 +22,7 @@ private func run(
     let (m, n) = (factors.test.m, factors.test.n)
     return withMemory { memory in
         let c = memory.copy(old ?? [Float](repeating: .nan, count: m * n))
-        sumOfProducts(
+        kernels.sumOfProducts(
             rows: m, columns: n, slices: factors.slices(slices), accumulate: old != nil,
             into: keeps ? c : nil, stride: n, tile: tile
         ) { block in
@@ -38,7 +38,7 @@ private func run(
 }
 
 extension ThreadedTests {
-    @Suite(.serialized)
+    @Suite(.serialized, .everyCompilation)
     struct ProductTests {
         @Test(arguments: small + large)
         func agreesWithFloat64(_ test: ProductCase) {
@@ -130,7 +130,7 @@ extension ThreadedTests {
                         #expect(same(run(factors, slices: slices), expected))
                         #expect(same(run(factors, slices: slices, keeps: false), expected))
                         #expect(
-                            same(run(factors, slices: slices, tile: .ofThisBuild), expected))
+                            same(run(factors, slices: slices, tile: kernels.nativeTile), expected))
                         let added = factors.canonical(slices: slices, addedTo: old)
                         #expect(same(run(factors, slices: slices, addedTo: old), added))
                     }
@@ -163,7 +163,7 @@ extension ThreadedTests {
                     for piece in 0..<pieces {
                         let low = piece * extent / pieces
                         let count = (piece + 1) * extent / pieces - low
-                        sumOfProducts(
+                        kernels.sumOfProducts(
                             rows: cutsRows ? count : test.m, columns: cutsRows ? test.n : count,
                             slices: factors.slices(
                                 4, row: cutsRows ? low : 0, column: cutsRows ? 0 : low),
@@ -183,7 +183,7 @@ extension ThreadedTests {
             let count = test.m * test.n
             func sum(_ slices: ArraySlice<ProductSlice>) -> [Float] {
                 var c = [Float](repeating: .nan, count: count)
-                sumOfProducts(
+                kernels.sumOfProducts(
                     rows: test.m, columns: test.n, slices: Array(slices), into: &c, stride: test.n)
                 return c
             }
@@ -192,7 +192,7 @@ extension ThreadedTests {
             for size in [1, 2] {
                 let ranks = 4 / size
                 var partials = (0..<ranks).flatMap { sum(slices[$0 * size..<($0 + 1) * size]) }
-                treeAdd(&partials, slices: ranks, stride: count, count: count)
+                kernels.treeAdd(&partials, slices: ranks, stride: count, count: count)
                 #expect(same(Array(partials[..<count]), whole))
                 #expect(!same(Array(partials[(ranks - 1) * count..<ranks * count]), whole))
             }
@@ -214,7 +214,7 @@ extension ThreadedTests {
                     Threads.start(threads)
                     let together = withMemory { memory in
                         let results = old.map { memory.copy($0) }
-                        products(
+                        kernels.products(
                             zip(factors, results).map { factors, c in
                                 Product(
                                     rows: factors.test.m, columns: factors.test.n,
@@ -234,7 +234,7 @@ extension ThreadedTests {
                 ProductCase(
                     m: 25, n: 20, k: 7, transposesA: false, transposesB: false, type: .float32))
             var c = [Float](repeating: 9, count: 25 * 26)
-            product(
+            kernels.product(
                 rows: 25, columns: 20, inner: 7, factors.operandA(), factors.operandB(), into: &c,
                 stride: 26)
             for row in 0..<25 {
@@ -253,7 +253,7 @@ extension ThreadedTests {
             var c = plain
             c.withUnsafeMutableBufferPointer { c in
                 guard let c = c.baseAddress else { return }
-                sumOfProducts(
+                kernels.sumOfProducts(
                     rows: m, columns: n, slices: factors.slices(2), into: c, stride: n
                 ) { block in
                     for (i, row) in block.rows.enumerated() {

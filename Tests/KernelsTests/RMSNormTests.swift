@@ -94,7 +94,7 @@ private struct Run {
         withMemory { memory in
             let y = memory.elements(x, type)
             let reciprocals = memory.unset(rows * runs.offsets.count)
-            rmsNorm(
+            kernels.rmsNorm(
                 y, runs: runs, gain: memory.elements(gain, type), into: y,
                 reciprocals: reciprocals, rows: rows, width: width, epsilon: epsilon)
             return (array(y, x.count), array(reciprocals, rows * runs.offsets.count))
@@ -106,7 +106,7 @@ private struct Run {
         return withMemory { memory in
             let dx = memory.elements(dy, type)
             let dgain = memory.unset(slices.count * width)
-            rmsNormBackward(
+            kernels.rmsNormBackward(
                 gradient: dx, memory.elements(x, type), runs: runs,
                 gain: memory.elements(gain, type), reciprocals: memory.copy(reciprocals), into: dx,
                 gainPartials: frozen ? nil : dgain, rows: rows, width: width, slices: slices)
@@ -120,7 +120,7 @@ private let shapes = [
     (1, 8, 1), (5, 16, 3), (70, 20, 8), (131, 64, 4),
 ]
 
-@Suite struct RMSNormTests {
+@Suite(.everyCompilation) struct RMSNormTests {
     @Test(arguments: shapes, elementTypes)
     func agreesWithFloat64(shape: (Int, Int, Int), type: ElementType) {
         let (rows, width, heads) = shape
@@ -187,7 +187,7 @@ private let shapes = [
 }
 
 extension ThreadedTests {
-    @Suite(.serialized)
+    @Suite(.serialized, .everyCompilation)
     struct RMSNormThreadsTests {
         @Test(arguments: [0, 6])
         func bitsDoNotDependOnThreads(heads: Int) {

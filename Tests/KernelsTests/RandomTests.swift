@@ -2,7 +2,7 @@ import Glibc
 import Kernels
 import Testing
 
-@Suite
+@Suite(.everyCompilation)
 struct RandomTests {
     /// The known answers that the authors publish with Random123 (kat_vectors, philox4x32 10).
     @Test(arguments: [
@@ -67,8 +67,8 @@ struct RandomTests {
     func normalFollowsItsFormula(first: UInt64) {
         let count = 1001
         var found = [Float](repeating: .nan, count: count)
-        stream.normal(
-            into: &found, count: count, firstIndex: first, mean: 2, deviation: 3)
+        kernels.normal(
+            stream, into: &found, count: count, firstIndex: first, mean: 2, deviation: 3)
         let exact = (0..<count).map { offset in
             let index = first + UInt64(offset)
             let u = (Double(stream.word(at: index & ~1)) + 0.5) * 0x1p-32
@@ -84,7 +84,7 @@ struct RandomTests {
     @Test func momentsAreThoseOfTheNormalDistribution() {
         let count = 1_000_000
         var x = [Float](repeating: 0, count: count)
-        stream.normal(into: &x, count: count, firstIndex: 3)
+        kernels.normal(stream, into: &x, count: count, firstIndex: 3)
         let n = Double(count)
         let mean = x.reduce(0) { $0 + Double($1) } / n
         let moments = (2...4).map { power in
@@ -104,20 +104,20 @@ struct RandomTests {
         let count = 10_007
         let x = values(count, seed: 3)
         var y = x
-        stream.dropout(x, into: &y, count: count, firstIndex: 11, rate: 0.25)
+        kernels.dropout(stream, x, into: &y, count: count, firstIndex: 11, rate: 0.25)
         var scales = x
-        stream.dropoutScales(into: &scales, count: count, firstIndex: 11, rate: 0.25)
+        kernels.dropoutScales(stream, into: &scales, count: count, firstIndex: 11, rate: 0.25)
         for index in 0..<count {
             let isKept = stream.uniform(at: UInt64(index) + 11) >= 0.25
             #expect(scales[index] == (isKept ? 1 / 0.75 : 0))
             #expect(y[index] == (isKept ? x[index] * (1 / 0.75) : 0))
         }
         #expect(abs(Double(scales.count { $0 == 0 }) / Double(count) - 0.25) < 0.02)
-        stream.dropout(x, into: &y, count: count, firstIndex: 11, rate: 0)
+        kernels.dropout(stream, x, into: &y, count: count, firstIndex: 11, rate: 0)
         #expect(same(y, x))
         let bad = [Float](repeating: .nan, count: 64)
         y = bad
-        stream.dropout(bad, into: &y, count: 64, firstIndex: 0, rate: 0.5)
+        kernels.dropout(stream, bad, into: &y, count: 64, firstIndex: 0, rate: 0.5)
         #expect(y.count { $0 == 0 } > 10)
     }
 
@@ -128,14 +128,14 @@ struct RandomTests {
         let y = withMemory { memory in
             let run = memory.elements(x, .float16)
             inPieces(of: length, x.count) {
-                stream.dropout(
-                    run + $0.lowerBound, into: run + $0.lowerBound, count: $0.count,
+                kernels.dropout(
+                    stream, run + $0.lowerBound, into: run + $0.lowerBound, count: $0.count,
                     firstIndex: 11 + UInt64($0.lowerBound), rate: 0.25)
             }
             return array(run, x.count)
         }
         var floats = x
-        stream.dropout(x, into: &floats, count: x.count, firstIndex: 11, rate: 0.25)
+        kernels.dropout(stream, x, into: &floats, count: x.count, firstIndex: 11, rate: 0.25)
         #expect(same(y, rounded(floats, to: .float16)))
         #expect(!same(y, floats))
     }
@@ -151,12 +151,13 @@ struct RandomTests {
             func run(_ out: UnsafeMutablePointer<Float>, _ range: Range<Int>) {
                 let start = range.lowerBound
                 let index = first + UInt64(start)
-                stream.normal(into: out + start, count: range.count, firstIndex: index)
-                stream.dropout(
-                    x.baseAddress! + start, into: out + count + start, count: range.count,
+                kernels.normal(stream, into: out + start, count: range.count, firstIndex: index)
+                kernels.dropout(
+                    stream, x.baseAddress! + start, into: out + count + start, count: range.count,
                     firstIndex: index, rate: 0.1)
-                stream.dropoutScales(
-                    into: out + 2 * count + start, count: range.count, firstIndex: index, rate: 0.1)
+                kernels.dropoutScales(
+                    stream, into: out + 2 * count + start, count: range.count, firstIndex: index,
+                    rate: 0.1)
             }
             whole.withUnsafeMutableBufferPointer { run($0.baseAddress!, 0..<count) }
             pieces.withUnsafeMutableBufferPointer { out in
@@ -166,7 +167,7 @@ struct RandomTests {
         #expect(same(whole, pieces))
         var shifted = whole
         shifted.withUnsafeMutableBufferPointer {
-            stream.normal(into: $0.baseAddress!, count: count, firstIndex: first + 1)
+            kernels.normal(stream, into: $0.baseAddress!, count: count, firstIndex: first + 1)
         }
         #expect(!same(whole, shifted))
     }

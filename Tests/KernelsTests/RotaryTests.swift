@@ -3,7 +3,7 @@ import Kernels
 import Testing
 
 extension ThreadedTests {
-    @Suite(.serialized)
+    @Suite(.serialized, .everyCompilation)
     struct RotaryThreadsTests {
         /// Rows by the thousand, in both types: with any number of threads as with one, and there and back.
         @Test(arguments: RotaryPairs.allCases, elementTypes)
@@ -14,7 +14,7 @@ extension ThreadedTests {
                 withMemory { memory in
                     let angles = values(rows * pairs, seed: 2).map { 3 * $0 }
                     let elements = memory.elements(x, type)
-                    rotate(
+                    kernels.rotate(
                         elements, rows: rows, stride: stride, headOffsets: [0, 26],
                         arrangement: arrangement, pairs: pairs,
                         cosines: memory.copy(angles.map { cosf($0) }),

@@ -3,28 +3,30 @@ import Testing
 
 /// What steps are compared with: that it does the work that it counts, whatever it takes.
 extension ThreadedTests {
-    @Suite(.serialized) struct YardstickTests {
+    @Suite(.serialized, .everyCompilation) struct YardstickTests {
         /// Sums that begin with their index, and are exact in Float32.
         @Test(arguments: TileShape.allCases) func theMultiplyAddsThatAreCountedAreMade(
             shape: TileShape
         ) {
-            let sums = shape.multiplyAdds(rounds: 1000, 3)
+            let sums = kernels.multiplyAdds(shape, rounds: 1000, 3)
             #expect(sums.count == (shape == .narrow ? 96 : 384))
             #expect(sums == sums.indices.map { Float($0) + 1500 })
             // The control: a round more shows.
-            #expect(shape.multiplyAdds(rounds: 1001, 3) != sums)
+            #expect(kernels.multiplyAdds(shape, rounds: 1001, 3) != sums)
         }
 
         /// Also where the pool is taken, or has no thread to itself: then one after the other.
         @Test(arguments: [1, 3]) func thePeakIsMeasuredWhereverItIsAskedFor(threads: Int) {
             Threads.start(threads)
             defer { Threads.start(1) }
-            let peak = Peak.flopsPerSecond(duration: .milliseconds(2))
+            let peak = kernels.peakFlopsPerSecond(duration: .milliseconds(2))
             #expect(peak > 0 && peak.isFinite)
             var nested = [0.0, 0.0]
             nested.withUnsafeMutableBufferPointer { nested in
                 nonisolated(unsafe) let nested = nested
-                parallelFor(2) { nested[$0] = Peak.flopsPerSecond(duration: .milliseconds(2)) }
+                parallelFor(2) {
+                    nested[$0] = kernels.peakFlopsPerSecond(duration: .milliseconds(2))
+                }
             }
             #expect(nested.allSatisfy { $0 > 0 && $0.isFinite })
         }
@@ -37,7 +39,7 @@ extension ThreadedTests {
         }
 
         @Test func theTriadRunsOnAPartOfTheArrays() {
-            let rate = MemoryBandwidth.bytesPerSecond(ranks: 16, repetitions: 1)
+            let rate = kernels.memoryBytesPerSecond(ranks: 16, repetitions: 1)
             #expect(rate > 0 && rate.isFinite)
         }
 
@@ -82,13 +84,5 @@ extension ThreadedTests {
         #expect(
             BLAS.lag(core: "Prescott", processor: .avx512)
                 == "the kernels of Prescott (SSE) on a processor with AVX-512")
-    }
-
-    /// What the kernels are compiled for is what this processor has, or it would not come this far.
-    @Test func thisProcessorHasWhatTheBuildUses() {
-        let features = HostFeatures.compiled.split(separator: " ")
-        let found = VectorInstructions.ofThisProcessor
-        if features.contains("avx512vl") { #expect(found == .avx512) }
-        if features.contains("fma") { #expect(found ?? .sse >= .avx2) }
     }
 }

@@ -85,6 +85,32 @@ private let gibibyte = 1 << 30
         for finding in findings where finding.state == .bad { #expect(finding.remedy != nil) }
     }
 
+    /// What the processor has, `MURMUR_INSTRUCTIONS`, state, and what is said.
+    @Test(
+        arguments: [
+            (.avx2, nil, .good, "has AVX2"), (.avx512, nil, .good, "has AVX-512"),
+            (.amx, "amx", .good, "has AVX-512 and matrix tiles"),
+            (.amx, "avx512", .advice, "=avx512 uses AVX-512"),
+            (.avx512, "avx2", .advice, "has AVX-512, of which MURMUR_INSTRUCTIONS=avx2 uses AVX2"),
+            (.avx2, "avx512", .bad, "avx2 at most, found avx512"), (.avx2, "", .bad, "found "),
+            (nil, nil, .good, "is no x86-64"),
+        ] as [(InstructionSet?, String?, Finding.State, String)])
+    func instructionsAreNamed(
+        newest: InstructionSet?, set: String?, state: Finding.State, found: String
+    ) {
+        let environment = set.map { [InstructionSet.variable: $0] } ?? [:]
+        let finding = Doctor(configuration: nil, environment: environment)
+            .processorFeatures(lacking: [], newest: newest)
+        #expect(finding.state == state && finding.found.hasSuffix(found), "\(finding)")
+        #expect(finding.remedy == (state == .good ? nil : "unset MURMUR_INSTRUCTIONS"))
+    }
+
+    @Test func aProcessorThatIsTooOldIsTheWorst() {
+        let finding = Doctor(configuration: nil, environment: [:])
+            .processorFeatures(lacking: ["avx2", "fma"], newest: nil)
+        #expect(finding.state == .bad && finding.found.hasPrefix("lacks avx2, fma, "), "\(finding)")
+    }
+
     /// Family, processor, `OPENBLAS_CORETYPE`, state: it is advised to unset what is set, and nothing else.
     @Test(
         arguments: [

@@ -81,28 +81,20 @@ struct RankDifference: Sendable, CustomTestStringConvertible {
         try expectRefusal(difference)
     }
 
-    /// What libraries choose by the processor, here because the environment tells them to.
+    /// What the C library chooses by the processor, here because the environment tells it to.
     @Test(
-        .enabled(if: HostFeatures.compiled.contains("fma"), "for builds with fused multiplication"),
-        arguments: [
-            RankDifference(
-                name: "kernels of BLAS",
-                parts: [
-                    "BLAS: expected the same on every rank, found OpenBLAS ",
-                    "\(otherKernels) on rank 1",
-                ]
-            ) { .init($1, $2, environment: ["OPENBLAS_CORETYPE": otherKernels]) },
+        .enabled(
+            if: InstructionSet.ofThisProcessor != nil, "for processors with fused multiplication")
+    )
+    func mathematicsThatDifferAreRefused() throws {
+        let features = "-FMA,-FMA4,-AVX2,-FMA_Usable,-FMA4_Usable,-AVX2_Usable"
+        try expectRefusal(
             RankDifference(
                 name: "mathematics of the C library",
                 parts: ["C library: expected the same on every rank, found glibc "]
             ) {
-                let features = "-FMA,-FMA4,-AVX2,-FMA_Usable,-FMA4_Usable,-AVX2_Usable"
-                return .init(
-                    $1, $2, environment: ["GLIBC_TUNABLES": "glibc.cpu.hwcaps=\(features)"])
-            },
-        ])
-    func librariesThatDifferAreRefused(difference: RankDifference) throws {
-        try expectRefusal(difference)
+                .init($1, $2, environment: ["GLIBC_TUNABLES": "glibc.cpu.hwcaps=\(features)"])
+            })
     }
 
     /// Kernels of OpenBLAS that this processor can run and that it does not choose here.
@@ -144,8 +136,9 @@ struct RankDifference: Sendable, CustomTestStringConvertible {
                 #/^warning: build was murmur \S+, program [0-9a-f]{16}, .*, is murmur /#) == true)
     }
 
-    /// Threads are a rank's own matter, and a copy of the program is the same program: the control.
-    @Test func ranksMayHaveOtherThreads() throws {
+    /// Threads are a rank's own matter, as are the instructions that its kernels use (`InstructionTests`) and those of
+    /// OpenBLAS, from which no result comes; and a copy of the program is the same program: the control.
+    @Test func ranksMayHaveOtherThreadsAndKernelsOfOpenBLAS() throws {
         let run = try RunFolder()
         let program = try Program("murmur").path
         let copy = try run.folder.copy(program, to: "murmur")
@@ -153,7 +146,8 @@ struct RankDifference: Sendable, CustomTestStringConvertible {
         let launch = try Program.run([
             .init(program, arguments + ["--set", "run.threads=1"]),
             .init(
-                copy, arguments + ["--set", "run.threads=2"], environment: ["OMP_NUM_THREADS": "3"]),
+                copy, arguments + ["--set", "run.threads=2"],
+                environment: ["OMP_NUM_THREADS": "3", "OPENBLAS_CORETYPE": Self.otherKernels]),
         ])
         #expect(launch.exitCode == 0, "\(launch.summary)")
         #expect(try RunOutcome(run) == LayoutTests.reference.get())

@@ -168,7 +168,7 @@ extension ExchangeContext {
         ) { slot, index in
             let count = slot.count / number
             for (place, part) in parts.enumerated() {
-                convert(
+                kernels.convert(
                     from: part.elements + index / number,
                     to: slot.elements + place * count, count: count)
             }

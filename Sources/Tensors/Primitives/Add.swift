@@ -17,7 +17,7 @@ public func add(_ first: Tensor, _ second: Tensor, tape: Tape?) -> Tensor {
 func addElements(_ first: Tensor, _ second: Tensor, into output: Tensor) {
     let (a, b, sum) = (first.elements, second.elements, output.elements)
     parallelRuns(of: output.buffer.count) { run in
-        Kernels.add(
+        kernels.add(
             a + run.lowerBound, b + run.lowerBound, into: sum + run.lowerBound, count: run.count)
     }
 }

@@ -111,7 +111,7 @@ public func attention(
     let result = AttentionOperand(
         output, headOffsets: (0..<queryHeads).map { $0 * headDimension })
     let logSumExp = Tensor(uninitialized: [batch, queryHeads, query.length])
-    attentionForward(
+    kernels.attentionForward(
         geometry, query: query.view(of: query.tensor), key: key.view(of: key.tensor),
         value: value.view(of: value.tensor), mask: mask,
         bias: bias.map { AttentionBias(values: $0.value.elements, gradient: nil) },
@@ -124,7 +124,7 @@ public func attention(
     ) { upstream, backward in
         let gradients = OperandGradients(operands, headDimension: headDimension, backward: backward)
         let biasGradient = bias.flatMap { $0.isTrainable ? Tensor(zeros: $0.value.shape) : nil }
-        attentionBackward(
+        kernels.attentionBackward(
             geometry, query: query.view(of: query.tensor), key: key.view(of: key.tensor),
             value: value.view(of: value.tensor), mask: mask,
             bias: bias.map {

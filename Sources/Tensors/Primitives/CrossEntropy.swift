@@ -61,7 +61,7 @@ public func linearCrossEntropy(
     let (maximum, logSumExp, totals) = statistics(
         of: logits, vocabulary: vocabulary, withTotals: !smoothing.isNone)
     let hits = Tensor(uninitialized: [rows])
-    targetLogits(
+    kernels.targetLogits(
         logits.elements, targets: targets.buffer.integers, into: hits.floats, rows: rows,
         stride: columns, firstColumn: first, columns: columns)
     vocabulary.sum.finishRows(hits.buffer, width: 1) {
@@ -92,7 +92,7 @@ public func linearCrossEntropy(
         serially {
             for token in 0..<rows { scales.floats[token] = weights.floats[token] * scale }
         }
-        crossEntropyBackward(
+        kernels.crossEntropyBackward(
             logits.elements, targets: targets.buffer.integers, logSumExp: logSumExp.floats,
             rowScales: scales.floats, rows: rows, stride: columns, columns: columns,
             firstColumn: first, smoothing: smoothing)
@@ -127,22 +127,22 @@ private func statistics(
     let kinds = withTotals ? 2 : 1
     let sums = Tensor(uninitialized: [kinds, slices, rows])
     let totals = withTotals ? sums.floats + slices * rows : nil
-    softmaxStatistics(
+    kernels.softmaxStatistics(
         logits.elements, rows: rows, stride: logits.shape[1], columnSlices: vocabulary.ranges,
         into: maxima.floats, sums: sums.floats, totals: totals)
     let maximum = Tensor(uninitialized: [rows])
-    maximaOverSlices(maxima.floats, slices: slices, rows: rows, into: maximum.floats)
+    kernels.maximaOverSlices(maxima.floats, slices: slices, rows: rows, into: maximum.floats)
     vocabulary.sum.finishMaximum(maximum.buffer)
-    rescaleSums(
+    kernels.rescaleSums(
         sums.floats, maxima: maxima.floats, global: maximum.floats, slices: slices, rows: rows)
-    treeAdd(sums.floats, slices: slices, stride: rows, count: rows)
+    kernels.treeAdd(sums.floats, slices: slices, stride: rows, count: rows)
     if let totals {
-        treeAdd(totals, slices: slices, stride: rows, count: rows)
+        kernels.treeAdd(totals, slices: slices, stride: rows, count: rows)
         serially { (sums.floats + rows).update(from: totals, count: rows) }
     }
     vocabulary.sum.finishSum(sums.buffer[0..<kinds * rows])
     let logSumExp = Tensor(uninitialized: [rows])
-    Kernels.logSumExp(
+    kernels.logSumExp(
         maxima: maximum.floats, sums: sums.floats, into: logSumExp.floats, rows: rows)
     return (maximum, logSumExp, withTotals ? sums.buffer[rows..<2 * rows] : nil)
 }

@@ -30,15 +30,16 @@ public struct DropoutSite: Sendable {
 
     /// Elements `run` of a tensor, whose first elements are `x` and `y`.
     func apply(_ x: Elements, into y: Elements, run: Range<Int>) {
-        stream.dropout(
-            x + run.lowerBound, into: y + run.lowerBound, count: run.count,
+        kernels.dropout(
+            stream, x + run.lowerBound, into: y + run.lowerBound, count: run.count,
             firstIndex: firstIndex + UInt64(run.lowerBound), rate: rate)
     }
 
     /// Float32 values of elements `run` of the tensor, in place: `row` is the first of the run.
     func apply(toRow row: UnsafeMutablePointer<Float>, run: Range<Int>) {
-        stream.dropout(
-            row, into: row, count: run.count, firstIndex: firstIndex + UInt64(run.lowerBound),
+        kernels.dropout(
+            stream, row, into: row, count: run.count,
+            firstIndex: firstIndex + UInt64(run.lowerBound),
             rate: rate)
     }
 }

@@ -20,7 +20,7 @@ public func embedding(
     let whole = Tensor(
         uninitialized: Shape(ids.shape.extents + [width]), dtype: table.value.dtype)
     let numbers = ids.buffer.integers
-    gatherRows(
+    kernels.gatherRows(
         table.value.elements, width: width, ids: numbers, count: ids.shape.count,
         into: whole.elements, firstRow: first, tableRows: rows)
     if let vocabulary {

@@ -37,7 +37,7 @@ public func gatedActivation(
         rows: fused.heldRows)
     let (x, y) = (fused.elements, output.elements)
     forEachRun(rows, columns, inner) { start, gate, up, count in
-        gatedActivate(
+        kernels.gatedActivate(
             activation, gate: x + gate, up: x + up, into: y + start, count: count)
     }
     return tape.record(output, inputs: [fused], bytes: 5 * fused.buffer.byteCount / 2) {
@@ -45,7 +45,7 @@ public func gatedActivation(
         let gradient = Tensor(like: fused)
         let (x, dy, dx) = (fused.elements, upstream.gradient.elements, gradient.elements)
         forEachRun(rows, columns, inner) { start, gate, up, count in
-            gatedActivateBackward(
+            kernels.gatedActivateBackward(
                 activation, gate: x + gate, up: x + up, gradient: dy + start, dgate: dx + gate,
                 dup: dx + up, count: count)
         }

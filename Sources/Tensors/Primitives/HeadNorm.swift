@@ -55,7 +55,7 @@ public func headNorm(
     let runs = groups.map { NormalisedRuns(stride: width, offsets: $0.offsets.flatMap { $0 }) }
     let reciprocals = runs.map { Tensor(uninitialized: [rows, $0.offsets.count]) }
     for (index, group) in groups.enumerated() {
-        rmsNorm(
+        kernels.rmsNorm(
             output.elements, runs: runs[index], gain: group.gain.value.elements,
             into: output.elements, reciprocals: reciprocals[index].floats, rows: rows,
             width: headDimension, epsilon: group.epsilon)
@@ -71,7 +71,7 @@ public func headNorm(
         var partials: [(leaf: Leaf, partials: Tensor)] = []
         for (index, group) in groups.enumerated() {
             let sums = Tensor(uninitialized: [group.offsets.count, headDimension])
-            rmsNormBackward(
+            kernels.rmsNormBackward(
                 gradient: gradient.elements, x.elements, runs: runs[index],
                 gain: group.gain.value.elements, reciprocals: reciprocals[index].floats,
                 into: gradient.elements, gainPartials: sums.floats, rows: rows,

@@ -17,7 +17,7 @@ public func layerNorm(
     let output = Tensor(like: input)
     let means = Tensor(uninitialized: [rows])
     let reciprocals = Tensor(uninitialized: [rows])
-    Kernels.layerNorm(
+    kernels.layerNorm(
         input.elements, gain: gain.value.elements, bias: bias.value.elements, into: output.elements,
         means: means.floats, reciprocalDeviations: reciprocals.floats, rows: rows, width: width,
         epsilon: epsilon)
@@ -28,7 +28,7 @@ public func layerNorm(
         let slices = tokens.ranges(of: input.shape.rows, isWhole: false)
         let gainPartials = Tensor(uninitialized: [slices.count, width])
         let biasPartials = Tensor(uninitialized: [slices.count, width])
-        layerNormBackward(
+        kernels.layerNormBackward(
             gradient: upstream.gradient.elements, input.elements, gain: gain.value.elements,
             means: means.floats, reciprocalDeviations: reciprocals.floats, into: gradient.elements,
             gainPartials: gainPartials.floats, biasPartials: biasPartials.floats, rows: rows,
@@ -48,7 +48,7 @@ func contribute(_ sums: [(leaf: Leaf, partials: Tensor)], over tokens: TokenSlic
     let roots = Buffer(count: widths.reduce(0, +))
     var start = 0
     for ((_, partials), width) in zip(wanted, widths) {
-        treeAdd(partials.floats, slices: partials.shape[0], stride: width, count: width)
+        kernels.treeAdd(partials.floats, slices: partials.shape[0], stride: width, count: width)
         roots[start..<start + width].copyBytes(from: partials.buffer[0..<width])
         start += width
     }

@@ -109,7 +109,7 @@ extension Epilogue {
         for row in block.rows {
             let start = (row - firstRow) * width + block.columns.lowerBound
             let run = start..<start + block.columns.count
-            finishRow(
+            kernels.finishRow(
                 values: block.row(row), count: run.count,
                 bias: bias.map { $0.value.elements + block.columns.lowerBound },
                 activation: activation, preactivation: preactivation.map { $0.elements + start },
@@ -132,7 +132,7 @@ extension Epilogue {
                 source = dz
             }
             if let activation, let preactivation {
-                activateBackward(
+                kernels.activateBackward(
                     activation, preactivation.elements + run.lowerBound,
                     gradient: source + run.lowerBound, into: dz + run.lowerBound, count: run.count)
             }
@@ -181,7 +181,7 @@ struct LinearProduct {
         let isScattered = isScattered(.output)
         let slices = tokens.ranges(of: rows, isWhole: !isScattered)
         let partials = Tensor(uninitialized: [slices.count, outputs])
-        columnSums(
+        kernels.columnSums(
             gradient.elements, rows: gradient.heldRows.count, width: outputs, stride: outputs,
             into: partials.floats, tokenSlices: slices)
         contribute([(bias, partials)], over: isScattered ? tokens : nil)
@@ -196,7 +196,7 @@ struct LinearProduct {
         WorkLog.current?.multiply(rows: rows, inputs: inputs, outputs: outputs)
         switch split {
         case .replicated, .outputs:
-            product(
+            kernels.product(
                 rows: rows, columns: outputs, inner: inputs, Operand(x, stride: inputs),
                 Operand(weight, stride: inputs, transposed: true),
                 epilogue: finish)
@@ -220,7 +220,7 @@ struct LinearProduct {
         WorkLog.current?.multiply(rows: rows, inputs: inputs, outputs: outputs)
         switch split {
         case .replicated:
-            product(
+            kernels.product(
                 rows: rows, columns: inputs, inner: outputs, Operand(dy, stride: outputs),
                 Operand(weight, stride: inputs),
                 epilogue: dx.store)
@@ -232,7 +232,7 @@ struct LinearProduct {
             }
             return beginSum(parts, columns: inputs, over: slices.sum, dx.store)
         case .inputs(let slices):
-            products(
+            kernels.products(
                 slices.ranges.map { part in
                     Product(
                         rows: rows, columns: part.count, inner: outputs,
@@ -255,11 +255,11 @@ struct LinearProduct {
         let upstream = Operand(dy, stride: outputs, transposed: true)
         switch split {
         case .replicated, .outputs:
-            product(
+            kernels.product(
                 rows: outputs, columns: inputs, inner: rows, upstream, Operand(x, stride: inputs),
                 accumulate: accumulate, into: gradient, stride: inputs)
         case .inputs(let slices):
-            products(
+            kernels.products(
                 slices.ranges.map { part in
                     Product(
                         rows: outputs, columns: part.count, inner: rows, upstream,
@@ -276,11 +276,11 @@ struct LinearProduct {
         _ finish: @escaping (ProductBlock) -> Void
     ) -> () -> Void {
         guard !sum.isLocal else {
-            sumOfProducts(rows: rows, columns: columns, slices: parts, epilogue: finish)
+            kernels.sumOfProducts(rows: rows, columns: columns, slices: parts, epilogue: finish)
             return {}
         }
         let root = Buffer(count: rows * columns)
-        sumOfProducts(
+        kernels.sumOfProducts(
             rows: rows, columns: columns, slices: parts, into: root.floats, stride: columns)
         let finishSum = tokens.beginSum(root, over: sum, rows: rows, width: columns)
         let held = tokens.held(of: rows)
@@ -303,7 +303,7 @@ extension Tensor {
         for row in block.rows {
             let start =
                 (row - heldRows.lowerBound) * shape.width + column + block.columns.lowerBound
-            convert(
+            kernels.convert(
                 from: Elements(block.row(row)), to: elements + start, count: block.columns.count)
         }
     }

@@ -24,7 +24,7 @@ public func rmsNorm(
     let runs = NormalisedRuns(width: width)
     let output = Tensor(like: input)
     let reciprocals = Tensor(uninitialized: [rows])
-    Kernels.rmsNorm(
+    kernels.rmsNorm(
         input.elements, runs: runs, gain: gain.value.elements, into: output.elements,
         reciprocals: reciprocals.floats, rows: rows, width: width, epsilon: epsilon)
     return tape.record(
@@ -33,7 +33,7 @@ public func rmsNorm(
         let gradient = Tensor(like: input)
         let slices = tokens.ranges(of: input.shape.rows, isWhole: false)
         let gainPartials = Tensor(uninitialized: [slices.count, width])
-        rmsNormBackward(
+        kernels.rmsNormBackward(
             gradient: upstream.gradient.elements, input.elements, runs: runs,
             gain: gain.value.elements, reciprocals: reciprocals.floats, into: gradient.elements,
             gainPartials: gainPartials.floats, rows: rows, width: width,

@@ -62,7 +62,7 @@ public func rotary(
         withExtendedLifetime(table) {
             positions.withUnsafeBufferPointer { positions in
                 guard let first = positions.baseAddress else { return }
-                rotate(
+                kernels.rotate(
                     tensor.elements, rows: batch * length, stride: width,
                     headOffsets: headOffsets, arrangement: table.pairs,
                     pairs: table.rotaryDimension / 2, cosines: table.cosines.floats,

@@ -31,7 +31,7 @@ public func select(
         }
     }
     let whole = tokens.gathered(input)
-    gatherRows(
+    kernels.gatherRows(
         whole.elements, width: width, ids: rows.buffer.integers, count: count,
         into: output.elements, tableRows: sequences * length)
     withExtendedLifetime(whole) {}
@@ -39,7 +39,7 @@ public func select(
         output, inputs: [input], bytes: output.buffer.byteCount + input.buffer.byteCount
     ) { upstream, backward in
         let gradient = Tensor(uninitialized: input.shape, dtype: input.dtype)
-        placeRows(
+        kernels.placeRows(
             upstream.gradient.elements, width: width, rows: rows.buffer.integers, count: count,
             into: gradient.elements, outRows: sequences * length)
         backward.add(tokens.scattered(gradient), to: input)

@@ -17,6 +17,8 @@ import Tensors
 public struct BenchResult: Sendable, Encodable {
     public var tokensPerSecond: Double
     public var modelFlopsPerSecond: Double
+    /// What the kernels of this rank use, by its name in `MURMUR_INSTRUCTIONS`; nil on an architecture other than x86-64.
+    public var instructions: String?
     /// Fused multiply-adds in registers, between the steps, on all threads of all ranks at once.
     public var peakFlopsPerSecond: Double
     /// Model FLOP/s over that peak.
@@ -229,6 +231,7 @@ private func assemble(
     let memory = replica.memory
     return BenchResult(
         tokensPerSecond: tokens / stepSeconds, modelFlopsPerSecond: flops,
+        instructions: InstructionSet.used?.rawValue,
         peakFlopsPerSecond: limit, peakRatio: flops / limit,
         sgemmFlopsPerSecond: Figure(value: rate), ratio: Figure(value: rate.map { flops / $0 }),
         note: rate == nil ? olderKernels : nil,

@@ -69,7 +69,7 @@ public func benchGeneration(
     let start = ContinuousClock.now
     // The first round takes its memory from the system.
     for round in 0...mostRounds where round < 2 || start.secondsSince < secondsToTake {
-        let read = median((0..<3).map { _ in MemoryBandwidth.secondsToRead(blocks) })
+        let read = median((0..<3).map { _ in kernels.secondsToRead(blocks) })
         var instants: [ContinuousClock.Instant] = []
         _ = generate(model, prompts: [prompt], generation) { _, _ in
             instants.append(.now)

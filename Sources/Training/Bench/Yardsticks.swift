@@ -8,7 +8,7 @@ import Kernels
 /// ranks may use add nothing. Collective.
 func measuredPeak(_ world: World) throws(RunError) -> Double {
     let part = try world.processorShare().part(ofThreads: Threads.count)
-    return try measured(world) { part * Peak.flopsPerSecond() }.reduce(0, +)
+    return try measured(world) { part * kernels.peakFlopsPerSecond() }.reduce(0, +)
 }
 
 /// The rate of `cblas_sgemm` of all ranks, FLOP/s; nil where a rank's OpenBLAS uses kernels older than its
@@ -26,7 +26,7 @@ func measuredProductRate(_ world: World) throws(RunError) -> Double? {
 func measuredBandwidth(_ world: World) throws(RunError) -> Double {
     let part = try world.processorShare().part(ofThreads: Threads.count)
     return try measured(world) {
-        part * MemoryBandwidth.bytesPerSecond(ranks: world.placement.localSize)
+        part * kernels.memoryBytesPerSecond(ranks: world.placement.localSize)
     }.reduce(0, +)
 }
 

@@ -47,20 +47,31 @@ public struct Doctor: Sendable {
         ].compactMap(\.self)
     }
 
-    private func processorFeatures() -> Finding {
-        let missing = HostFeatures.missing()
-        guard missing.isEmpty else {
+    /// What it has, and what of that is used.
+    package func processorFeatures(
+        lacking: [String] = InstructionSet.lacking,
+        newest: InstructionSet? = .ofThisProcessor
+    ) -> Finding {
+        let subject = "processor"
+        guard lacking.isEmpty else {
             return Finding(
-                .bad, "processor",
-                "lacks \(missing.joined(separator: ", ")), which this build uses",
-                "build on the oldest machine of the cluster, "
-                    + "or there with MURMUR_CPU=haswell swift build -c release")
+                .bad, subject, "lacks \(lacking.joined(separator: ", ")), which all kernels use",
+                "run on x86-64 processors with AVX2 (of 2013 and later)")
         }
-        let tiles =
-            MatrixUnit.isUsed
-            ? ", and matrix tiles for precision.storage: bfloat16"
-            : MatrixUnit.isThere ? ", and matrix tiles, which MURMUR_MATRIX_UNIT leaves out" : ""
-        return Finding(.good, "processor", "has every feature this build uses\(tiles)")
+        guard let newest else { return Finding(.good, subject, "is no x86-64") }
+        let setting = environment[InstructionSet.variable]
+        do throws(InstructionChoiceError) {
+            let used = try InstructionSet.choice(setting: setting, processor: newest) ?? newest
+            guard used < newest else {
+                return Finding(.good, subject, "has \(newest.name)")
+            }
+            return Finding(
+                .advice, subject,
+                "has \(newest.name), of which \(InstructionSet.variable)=\(used.rawValue) uses "
+                    + used.name, "unset \(InstructionSet.variable)")
+        } catch {
+            return Finding(.bad, subject, error.message, "unset \(InstructionSet.variable)")
+        }
     }
 
     /// No run uses it, so its choice is never bad; where it is of somebody's making, that can be undone.

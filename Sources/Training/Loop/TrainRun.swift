@@ -152,15 +152,19 @@ func checkLayout(
     }
 }
 
-/// Whether this process can run its kernels here.
+/// Whether this process can run its kernels here, with the instructions that its environment names.
 func checkMachine() throws(RunError) {
-    let missing = HostFeatures.missing()
-    guard missing.isEmpty else {
+    let lacking = InstructionSet.lacking
+    guard lacking.isEmpty else {
         throw RunError(
             .usage,
-            "processor: expected \(missing.joined(separator: ", ")), which this build uses, found "
-                + "none on \(ProcessInfo.processInfo.hostName); rebuild with MURMUR_CPU set to the "
-                + "oldest processor of the cluster")
+            "processor: expected \(lacking.joined(separator: ", ")), which all kernels use, found "
+                + "none on \(ProcessInfo.processInfo.hostName)")
+    }
+    do throws(InstructionChoiceError) {
+        try InstructionSet.checkChoice()
+    } catch {
+        throw RunError(.usage, error.message)
     }
 }
 

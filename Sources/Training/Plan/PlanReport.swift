@@ -60,7 +60,7 @@ public struct PlanReport: Sendable, Encodable {
         (limitBytes, vocabularySource) = (limit?.bytes, source)
         let used = min(ranks * threads, AvailableProcessors.count)
         Threads.start(max(1, used))
-        speed = plan.speed(peak: Peak.flopsPerSecond())
+        speed = plan.speed(peak: kernels.peakFlopsPerSecond())
     }
 
     /// Throws where the ranks do not fit into this machine's memory.
@@ -109,7 +109,8 @@ public struct PlanReport: Sendable, Encodable {
             (
                 "peak",
                 String(format: "%.4g GFLOP/s, measured", speed.peakFlopsPerSecond / 1e9)
-                    + (usesMatrixUnit ? "; matrix tiles do several times that" : "")
+                    + (InstructionSet.used.map { " with \($0.name)" } ?? "")
+                    + (usesMatrixUnit ? "; the tiles do several times that" : "")
             ),
             (
                 "tokens a second",

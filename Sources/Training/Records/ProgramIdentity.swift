@@ -1,6 +1,6 @@
-// What decides a run's bits beside its configuration and data: the program, and the libraries under it.
-// The processor's model is not among it. Kernels are compiled for one set of features and ask no processor
-// which code to run; the libraries that do ask, OpenBLAS and the C library, are told by what they chose.
+// What decides a run's bits beside its configuration and data: the program, and the C library under it. The processor is not
+// among it: whatever instructions the kernels use, they have the same bits. The C library asks the processor, and is told by
+// what it chose.
 
 import Foundation
 import Kernels
@@ -11,32 +11,23 @@ public let version = "0.1.0"
 /// What this process runs on, as texts that can be compared: between ranks at their start, and with a
 /// checkpoint.
 enum ProgramIdentity {
-    /// Version, digest of the program's file and the processor features it was compiled for, and the C library
-    /// under it.
-    static let build = "murmur \(version), program \(programDigest), \(features), \(mathematics)"
+    /// Version, digest of the program's file, and the C library under it.
+    static let build = "murmur \(version), program \(programDigest), \(mathematics)"
 
-    /// Version and build of OpenBLAS, and the processor family whose kernels it chose.
+    /// Version and build of OpenBLAS, and the processor family whose kernels it chose: for the record, since no result
+    /// comes from it.
     static let blas = "\(BLAS.configuration), \(BLAS.coreName)"
 
-    /// All of it, with what to do where ranks differ.
+    /// What is the same on all ranks, with what to do where it differs.
     static let values = [
         SharedValue(
             "program", "murmur \(version) of digest \(programDigest)",
             remedy: "start the same build on every rank"),
         SharedValue(
-            "processor features of the build", features,
-            remedy: "build once, with MURMUR_CPU set to the oldest processor of the cluster"),
-        SharedValue(
-            "BLAS", blas,
-            remedy: "install one version everywhere, and set OPENBLAS_CORETYPE to one of these "
-                + "families where processors differ"),
-        SharedValue(
             "C library", mathematics,
             remedy: "install one version everywhere; its mathematics also follow the processor's "
                 + "features"),
     ]
-
-    private static let features = HostFeatures.compiled
 
     /// A digest of the running program's file, which also tells apart two builds of one version; `unread`
     /// where a person may run the file but not read it.
