@@ -3,7 +3,7 @@ import Tensors
 /// A group of ranks and what they do together.
 ///
 /// Every method is collective over the group unless it says otherwise: all ranks of the group call the
-/// same ones in the same order. A call submits the operation and returns; it makes progress while the
+/// same ones in the same order. A call submits the operation and returns; by messages it makes progress while the
 /// caller computes, and `PendingOperation.wait()` ends it. Until then the buffer belongs to the
 /// operation. Sums are Float32, added in one order that depends on the number of ranks alone: the
 /// perfect binary tree over ranks in rank order, halving from the top while the count is even, then in
@@ -58,8 +58,8 @@ public protocol Communicator: AnyObject, Sendable {
     /// Operations of the new group are independent of this one's. Blocks.
     ///
     /// With `sharesMemory`, members on one host reduce and gather through memory that they share: on the
-    /// thread that submits and waits, so that nothing of it goes on while that thread computes. It is for
-    /// sums that are waited for at once. The bits are the same. Where memory cannot be shared (`path` says
+    /// thread that submits and waits, so that it goes on when that thread submits the next operation or waits for
+    /// one, and takes no core from it meanwhile. The bits are the same. Where memory cannot be shared (`path` says
     /// why), messages do it all.
     func split(
         color: Int, key: Int, sharesMemory: Bool

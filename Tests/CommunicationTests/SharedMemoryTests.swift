@@ -99,11 +99,32 @@ extension CommunicationTests {
                 ["--shared", "1", "--deadline", "30", "--blind", "2", "one-memory"])
             #expect(apart.exitCode == 1, "control: \(apart.summary)")
             #expect(apart.errors.contains("expected rank 0's 7"), "\(apart.summary)")
-            for blind in [0, 2] {
-                let options = ["--shared", "1", "--deadline", "30", "--blind", "\(blind)"]
+            for fault in ["--blind", "--mistaken"].flatMap({ [[$0, "0"], [$0, "2"]] }) {
+                let options = ["--shared", "1", "--deadline", "30"] + fault
                 let made = try launch(backend, ranks: 3, options + ["made-buffers"])
                 #expect(made.exitCode == 0 && made.passed("made-buffers"), "\(made.summary)")
             }
+        }
+
+        /// One host falls back, and all do: a broadcast goes the same way everywhere.
+        @Test(arguments: Backend.allCases, [["--blind", "3"], ["--mistaken", "2"]])
+        func aHostThatSeesNothingTakesTheOthersAlong(backend: Backend, fault: [String]) throws {
+            let launch = try launch(
+                backend, ranks: 4,
+                ["--shared", "1", "--deadline", "30", "--host-size", "2"] + fault
+                    + ["made-buffers"])
+            #expect(launch.exitCode == 0 && launch.passed("made-buffers"), "\(launch.summary)")
+        }
+
+        /// Ranks that ask for different memory are named.
+        @Test(arguments: Backend.allCases)
+        func memoryOfDifferentSizesIsRefused(backend: Backend) throws {
+            let launch = try launch(
+                backend, ranks: 2, ["--shared", "1", "--deadline", "30", "differ-memory"])
+            #expect(launch.exitCode == 1 && !launch.timedOut, "\(launch.summary)")
+            #expect(
+                launch.errors.contains("; the ranks' buffers or operations differ"),
+                "\(launch.summary)")
         }
 
         /// One digest of a million elements a number of ranks, by messages and through memory, whatever the

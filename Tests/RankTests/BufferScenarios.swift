@@ -75,3 +75,9 @@ private func commonBuffer(_ group: any Communicator, _ dtype: DType) throws {
         readable.floats[99] == Float(group.rank),
         "control: expected readable memory to be each rank's own, found \(readable.floats[99])")
 }
+
+/// The ranks want memory of different sizes.
+@Sendable func differInMemory(_ group: any Communicator) throws {
+    _ = try group.makeBuffer(count: 1_000 + group.rank, dtype: .float32, .readable)
+    try group.barrier().wait()
+}

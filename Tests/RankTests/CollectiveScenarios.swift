@@ -17,6 +17,7 @@ let allScenarios: [String: Scenario] = [
     "huge": huge,
     "leaves": leaves, "same-as-messages": sameAsMessages, "crossing": crossing,
     "anywhere": anywhere, "made-buffers": madeBuffers, "one-memory": oneMemory,
+    "differ-memory": differInMemory,
     "differ-kind": differInKind, "differ-pieces": differInPieces,
     "speed": speed, "short-work": shortWork,
 ]

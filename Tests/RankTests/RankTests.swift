@@ -99,6 +99,7 @@ struct Command: Sendable {
                 options.sharedMemory.directBytesOfTwo = value
             case "--host-size": options.sharedMemory.pretendedHostSize = value
             case "--blind": options.sharedMemory.blindRank = value
+            case "--mistaken": options.sharedMemory.mistakenRank = value
             case "--room": options.sharedMemory.pretendedRoom = value
             default: throw ScenarioFailure("expected a known option, found \(argument)")
             }

@@ -69,25 +69,33 @@ def say(text):
 
 def last_object(words, environment, name, timeout=None):
     """Runs a program; the JSON object of its last line."""
+    # A session of its own: what it starts ends with it.
     try:
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        raise Failed(f"{name}: no figure after {timeout} s") from None
+        program = subprocess.Popen(
+            words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     except OSError as error:
         raise Failed(f"{name}: {error}") from None
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode == 0 and lines:
+    try:
+        output, errors = program.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{name}: no figure after {timeout} s") from None
+    finally:
+        if program.poll() is None:
+            os.killpg(program.pid, signal.SIGKILL)
+            program.wait()
+    lines = [line for line in output.splitlines() if line.startswith("{")]
+    if program.returncode == 0 and lines:
         return json.loads(lines[-1])
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    said = [line.strip() for line in errors.splitlines() if line.strip()]
     errors = [line for line in said if line.startswith("error:") or "Error" in line.split(" ")[0]]
-    raise Failed(f"{name}: exit code {done.returncode}: {(errors or said or ['it said nothing'])[-1][:300]}")
+    raise Failed(f"{name}: exit code {program.returncode}: {(errors or said or ['it said nothing'])[-1][:300]}")
 
 
 class Bench:
     def __init__(self, options):
         self.options = options
         self.tcmalloc = options.tcmalloc
-        # (shape, precision): `eager` or `compile`, whichever is faster.
+        # (shape, layout, precision): `eager` or `compile`, whichever is faster.
         self.forms = {}
         self.notes = []
         self.versions = {}
@@ -112,7 +120,7 @@ class Bench:
 
     def theirs(self, case, precision, form=None):
         layout = case.layout
-        form = form or self.forms.get((case.shape, precision), "eager")
+        form = form or self.forms.get((case.shape, layout, precision), "eager")
         python = [self.options.python]
         if layout.ranks > 1:
             python += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(layout.ranks)]
@@ -131,12 +139,12 @@ class Bench:
         return found
 
     def choose_form(self, case, precision):
-        """Eager or compiled: tried once a shape and precision, with as many steps as a round has."""
-        key = (case.shape, precision)
+        """Eager or compiled: tried once for each, with as many steps as a round has."""
+        key = (case.shape, case.layout, precision)
         if key in self.forms or self.options.eager:
             return
         self.forms[key] = "eager"
-        say(f"{case.shape}: PyTorch {precision}, eager and compiled")
+        say(f"{case.shape}, {case.layout.title}: PyTorch {precision}, eager and compiled")
         try:
             eager = self.theirs(case, precision, "eager")["step_seconds"]
         except Failed:
@@ -187,11 +195,11 @@ class Bench:
         seconds = [found["step_seconds"] for found in ours]
         peer_seconds = [found["step_seconds"] for found in theirs]
         peer = BESIDE[precision]
-        form = self.forms.get((case.shape, peer), "eager")
+        form = self.forms.get((case.shape, case.layout, peer), "eager")
         row = dict(
             shape=case.shape, title=shape.title, layout=case.layout.title, ranks=case.layout.ranks,
             threads=case.layout.threads, tensor=case.layout.tensor, precision=precision,
-            tokens=case.sequences * shape.length, seconds=seconds, peer_seconds=peer_seconds,
+            tokens=case.sequences * shape.length, has_peer=case.has_peer, seconds=seconds, peer_seconds=peer_seconds,
             peer=f"{'DDP, ' if case.layout.ranks > 1 else ''}{peer}{', compiled' if form == 'compile' else ''}")
         if seconds:
             row["median"] = median(seconds)
@@ -314,7 +322,9 @@ def main():
     say(f"written: {results}/{kind}.md, {kind}.svg and {kind}.json")
     if options.write_docs:
         report.write_docs(kind, table, picture)
-    return 1 if any("median" not in row for row in found["rows"]) else 0
+    missing = [
+        row for row in found["rows"] if "median" not in row or row.get("has_peer", True) and "peer_median" not in row]
+    return 1 if missing else 0
 
 
 if __name__ == "__main__":

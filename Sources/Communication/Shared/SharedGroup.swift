@@ -30,16 +30,16 @@ final class SharedGroup: Communicator {
     var secondsWaited: Double { inner.secondsWaited }
 
     var path: String {
-        if isOneHost {
-            return isApart.load(ordering: .relaxed)
-                ? "shared memory by chunks, because some rank does not see the others' in /proc"
-                : "shared memory"
-        }
+        let apart =
+            isApart.load(ordering: .relaxed)
+            ? ", by chunks, because some rank can give none or see none of another's (memfd_create, /proc/PID/fd)"
+            : ""
+        if isOneHost { return "shared memory\(apart)" }
         let sizes = layout.hosts.map(\.count)
         let (least, most) = (sizes.min()!, sizes.max()!)
         return
             "shared memory of \(least == most ? "\(most)" : "\(least) to \(most)") ranks on each "
-            + "of \(sizes.count) hosts, messages between them"
+            + "of \(sizes.count) hosts, messages between them\(apart)"
     }
 
     private var layout: HostLayout { memory.layout }
@@ -55,8 +55,10 @@ final class SharedGroup: Communicator {
         inner.check("reduce-scatter", isFloat32: buffer)
         let blocks = blocks(of: buffer, counts)
         let targets = blocks.map { ReductionTarget($0.buffer, counts: $0.counts, in: memory) }
+        let region = region(of: buffer)
         var stages = zip(blocks, targets).map { block, target in
-            SharedOperation.Stage.pass(reduction(of: block, into: target, by: .sum))
+            SharedOperation.Stage.pass(
+                self.reduction(of: block, in: region, into: target, by: .sum))
         }
         let own = layout.host
         stages += messages("reduce-scatter between hosts") { context in
@@ -103,7 +105,8 @@ final class SharedGroup: Communicator {
         guard isOneHost else {
             let counts = columnCounts(of: buffer.count)
             let target = ReductionTarget(buffer, counts: counts, in: memory)
-            let scatter = self.reduction(of: (buffer, counts), into: target, by: reduction)
+            let scatter = self.reduction(
+                of: (buffer, counts), in: region(of: buffer), into: target, by: reduction)
             let between = messages("all-reduce between hosts") {
                 $0.allReduce(target.results, into: target.piece, by: reduction)
             }
@@ -170,37 +173,46 @@ final class SharedGroup: Communicator {
         return Buffer(storage: storage, count: count, dtype: dtype)
     }
 
-    /// Nil where some member cannot see the memory of another: on all members of the host, or on none.
+    /// Nil on all members of the group where some member cannot see the memory of another of its host.
     private func makeRegion(
         byteCount: Int, _ sharing: BufferSharing
     ) throws(CommunicationError) -> SharedRegion? {
         let (place, size) = (layout.place, layout.members.count)
         let given =
             sharing == .readable || place == 0 ? AnonymousMemory(byteCount: byteCount) : nil
-        let handles = Buffer(count: 2 * size, dtype: .int32)
-        handles.integers[2 * place] = getpid()
-        handles.integers[2 * place + 1] = given?.descriptor ?? -1
-        try gatherOnHost(handles)
-        let isBlind = options.blindRank == inner.rank
-        let blocks = (0..<(sharing == .common ? 1 : size)).map { other in
-            let memory =
-                other == place
-                ? given
-                : isBlind
-                    ? nil
-                    : AnonymousMemory(
-                        descriptor: handles.integers[2 * other + 1],
-                        of: handles.integers[2 * other])
-            return memory?.map(byteCount)
+        let decoy = options.mistakenRank == rank ? AnonymousMemory(byteCount: byteCount) : nil
+        let words = 2 + MemoryHandle.wordCount
+        let table = Buffer(count: words * size, dtype: .float64)
+        let handle = given?.handle(descriptor: decoy?.descriptor) ?? .none
+        for (index, word) in ([byteCount, sharing.rawValue] + handle.words).enumerated() {
+            table.doubles[words * place + index] = Double(
+                bitPattern: UInt64(bitPattern: Int64(word)))
         }
-        let verdicts = Buffer(count: size, dtype: .int32)
-        verdicts.integers[place] = blocks.contains(nil) ? 0 : 1
+        try gatherOnHost(table)
+        let rows = (0..<size).map { other in
+            (0..<words).map { Int(Int64(bitPattern: table.doubles[words * other + $0].bitPattern)) }
+        }
+        for (other, row) in rows.enumerated()
+        where row[0] != byteCount || row[1] != sharing.rawValue {
+            throw CommunicationError(
+                .library,
+                "memory of group \(inner.identifier): expected \(byteCount) bytes, \(sharing), found "
+                    + "\(row[0]), \(BufferSharing(rawValue: row[1]).map { "\($0)" } ?? "something else"), "
+                    + "on rank \(memory.members[other]); the ranks' buffers or operations differ")
+        }
+        let blocks = (0..<(sharing == .common ? 1 : size)).map { other in
+            if other == place { return given?.map() }
+            return options.blindRank == rank
+                ? nil : AnonymousMemory(MemoryHandle(words: rows[other][2...]))?.map()
+        }
+        let verdicts = Buffer(count: self.size, dtype: .int32)
+        verdicts.integers[rank] = blocks.contains(nil) ? 0 : 1
         // Whoever has given memory keeps its descriptor until the others have opened it.
-        try withExtendedLifetime(given) { () throws(CommunicationError) in
-            try gatherOnHost(verdicts)
+        try withExtendedLifetime((given, decoy)) { () throws(CommunicationError) in
+            try inner.allGather(verdicts, counts: Array(repeating: 1, count: self.size)).wait()
         }
         let found = blocks.compactMap { $0 }
-        guard !(0..<size).contains(where: { verdicts.integers[$0] == 0 }) else {
+        guard (0..<self.size).allSatisfy({ verdicts.integers[$0] == 1 }) else {
             for block in found { munmap(block, byteCount) }
             isApart.store(true, ordering: .relaxed)
             return nil
@@ -228,11 +240,13 @@ final class SharedGroup: Communicator {
     }
 
     /// A part of the reduction that members of this host make.
+    ///
+    /// - Parameter region: in which the whole buffer lies: of a block, which may be empty, members might find others.
     private func reduction(
-        of block: (buffer: Buffer, counts: [Int]), into target: ReductionTarget,
-        by reduction: Reduction
+        of block: (buffer: Buffer, counts: [Int]), in region: SharedRegion?,
+        into target: ReductionTarget, by reduction: Reduction
     ) -> any SharedPass {
-        guard let region = region(of: block.buffer), region.sharing == .readable,
+        guard let region, region.sharing == .readable,
             let offset = region.offset(of: target.piece)
         else {
             return ScatteredSharedReduction(

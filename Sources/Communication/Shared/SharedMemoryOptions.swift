@@ -23,6 +23,9 @@ package struct SharedMemoryOptions: Sendable {
     /// A rank that is made to see no memory of other processes; nil: there is none.
     package var blindRank: Int?
 
+    /// A rank that is made to name something else than the memory that it gives; nil: there is none.
+    package var mistakenRank: Int?
+
     package init() {}
 
     /// Bytes that a rank maps in a group of so many: a block of each.

@@ -10,6 +10,7 @@ import Models
 public func exportCheckpoint(
     _ path: String, to output: String, shardLimit: Int? = nil
 ) throws(RunError) -> (files: [String], notes: [String]) {
+    try checkMachine()
     guard !entryExists(output) else {
         throw RunError(
             .usage, "\(output): expected no file or folder of this name, found one; name another")

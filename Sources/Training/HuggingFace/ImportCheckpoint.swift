@@ -24,6 +24,7 @@ public struct ImportedCheckpoint: Sendable {
 public func importCheckpoint(
     _ path: String, into directory: String, configuration given: RunConfiguration? = nil
 ) throws(RunError) -> ImportedCheckpoint {
+    try checkMachine()
     let folder = try checkpointing { () throws(CheckpointError) in try HuggingFaceFolder(path) }
     let file = try ModelConfigurationFile(folder)
     var notes: [String] = []

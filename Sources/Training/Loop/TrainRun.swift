@@ -116,6 +116,9 @@ public func train(
         describe(
             configuration, model, dataset, replica.mesh, resumedAt: checkpoint?.reader.progress.step
         ))
+    if replica.mesh.shape.data > 1 {
+        console.note("gradients and weights go through \(replica.mesh.data.path)")
+    }
     let last = min(configuration.run.steps, options.stopAt ?? .max)
     guard trainer.step < last else {
         return console.note("nothing to do: step \(trainer.step) of \(last) is complete")

@@ -31,19 +31,10 @@ extension Plan {
         }
     }
 
+    /// Each rank counted with weights of its own: whether ranks will see each other's memory shows only when they are there.
     private func fits(ranksHere: Int, _ limit: MemoryLimit?) -> Bool {
-        let (needed, overflow) = memoryNeeded(ranksHere: ranksHere)
+        let (needed, overflow) = memoryTotal.multipliedReportingOverflow(by: ranksHere)
         return limit.map { !overflow && needed <= $0.bytes } ?? true
-    }
-
-    /// Of so many ranks on one machine, whose copies of the model have their weights there once
-    /// (`Communicator.makeBuffer`).
-    package func memoryNeeded(ranksHere: Int) -> (bytes: Int, overflows: Bool) {
-        let apart = min(tensor, ranksHere)
-        let own = (memoryTotal - memory.weights).multipliedReportingOverflow(by: ranksHere)
-        let weights = memory.weights.multipliedReportingOverflow(by: apart)
-        let sum = own.partialValue.addingReportingOverflow(weights.partialValue)
-        return (sum.partialValue, own.overflow || weights.overflow || sum.overflow)
     }
 
     /// What a save is like where there is no copy to write from.
@@ -54,7 +45,7 @@ extension Plan {
         ranksHere: Int, limit: MemoryLimit? = .current
     ) throws(RunError) {
         guard let limit, !fits(ranksHere: ranksHere, limit) else { return }
-        let (needed, overflow) = memoryNeeded(ranksHere: ranksHere)
+        let (needed, overflow) = memoryTotal.multipliedReportingOverflow(by: ranksHere)
         let largest = memory.parts.max { $0.bytes < $1.bytes }
         let hint =
             switch largest?.name {
