@@ -37,6 +37,9 @@ let package = Package(
         .systemLibrary(name: "CTiles"),
 
         .systemLibrary(
+            name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+
+        .systemLibrary(
             name: "CImages", pkgConfig: "libpng",
             providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
 
@@ -56,7 +59,8 @@ let package = Package(
             name: "Kernels", dependencies: ["KernelSupport", "KernelsAVX2", "KernelsAVX512"]),
         .target(name: "Files", dependencies: ["CCrypto"]),
         .target(name: "Configuration", dependencies: ["Files"]),
-        .target(name: "Datasets", dependencies: ["Files", "CImages"]),
+        .target(name: "Tokenizers", dependencies: ["Files", "CPCRE2"]),
+        .target(name: "Datasets", dependencies: ["Tokenizers", "Files", "CImages"]),
 
         // 2: tensors, the tape, primitive operations
         .target(name: "Tensors", dependencies: ["Kernels"]),
@@ -82,12 +86,14 @@ let package = Package(
             ]),
 
         // 7: the command line
-        .executableTarget(name: "murmur", dependencies: ["Training", "Files", argumentParser]),
+        .executableTarget(
+            name: "murmur", dependencies: ["Training", "Tokenizers", "Files", argumentParser]),
 
         // Tests mirror sources; Support starts programs for them.
         .target(name: "TestSupport", path: "Tests/Support"),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"]),
         .testTarget(name: "FilesTests", dependencies: ["Files"]),
+        .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(

@@ -1,6 +1,6 @@
 # Set-up that the launchers share; read by them with `.`, not run by itself.
 #
-# Leaves the shell in the repository's root with Open MPI, OpenBLAS, libcrypto, libpng, libturbojpeg and a release build there, and these set:
+# Leaves the shell in the repository's root with Open MPI, OpenBLAS, libcrypto, PCRE2, libpng, libturbojpeg and a release build there, and these set:
 #   murmur        the program: that of MURMUR in the environment, which is then not built, or the release build
 #   start_ranks   how ranks are started: `$start_ranks 2 command…` (mpirun, quiet, not bound to cores)
 
@@ -38,6 +38,7 @@ install_missing() {
     pkg-config --exists ompi-c 2> /dev/null || missing="$missing libopenmpi-dev"
     pkg-config --exists openblas 2> /dev/null || missing="$missing libopenblas-dev"
     pkg-config --exists libcrypto 2> /dev/null || missing="$missing libssl-dev"
+    pkg-config --exists libpcre2-8 2> /dev/null || missing="$missing libpcre2-dev"
     pkg-config --exists libpng 2> /dev/null || missing="$missing libpng-dev"
     pkg-config --exists libturbojpeg 2> /dev/null || missing="$missing libturbojpeg0-dev"
     # shellcheck disable=SC2086 # a list of words

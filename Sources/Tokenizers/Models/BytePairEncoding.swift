@@ -1,0 +1,395 @@
+// Byte pair encoding (Sennrich et al. 2016; GPT-2): the characters of a piece, or its bytes, and then the best-ranked pair of
+// neighbours becomes one, the leftmost first, until no pair is in the list.
+
+/// A model of merges.
+struct BytePairEncoding: Sendable {
+    let vocabulary: TokenVocabulary
+    let unknown: Int32?
+    /// The unknown token of the file, which is not in the vocabulary: no fault until a text needs it.
+    let missingUnknown: [UInt8]?
+    let fusesUnknown: Bool
+    let continuingPrefix: [UInt8]
+    let endSuffix: [UInt8]
+    let ignoresMerges: Bool
+    /// Tokens of the bytes `<0x00>` … `<0xFF>`, for characters that the vocabulary lacks.
+    private let byteTokens: [Int32?]?
+    let merges: MergeTable
+    /// The first token of each character of ASCII, where no prefix or suffix alters it.
+    private let ascii: [Int32]
+    /// The token of each byte, where pieces are bytes that characters stand for; negative where there is none.
+    private let alphabet: [Int32]
+
+    struct Options {
+        var unknown: [UInt8]?
+        var fusesUnknown = false
+        var fallsBackToBytes = false
+        var continuingPrefix: [UInt8] = []
+        var endSuffix: [UInt8] = []
+        var ignoresMerges = false
+    }
+
+    init(
+        vocabulary: TokenVocabulary, merges: [(left: [UInt8], right: [UInt8])], options: Options,
+        name: String
+    ) throws(TokenizerError) {
+        self.vocabulary = vocabulary
+        fusesUnknown = options.fusesUnknown
+        continuingPrefix = options.continuingPrefix
+        endSuffix = options.endSuffix
+        ignoresMerges = options.ignoresMerges
+        func identifier(_ text: [UInt8], _ what: String) throws(TokenizerError) -> Int32 {
+            guard let identifier = vocabulary[text] else {
+                throw TokenizerError(
+                    .corrupt,
+                    "\(name): expected \(what) in the vocabulary, found no "
+                        + JSONNode.string(text).summary)
+            }
+            return identifier
+        }
+        unknown = options.unknown.flatMap { vocabulary[$0] }
+        missingUnknown = unknown == nil ? options.unknown : nil
+        byteTokens =
+            options.fallsBackToBytes
+            ? (UInt8.min...UInt8.max).map {
+                vocabulary[ByteAlphabet.fallbackToken(of: $0)]
+            } : nil
+        var table = MergeTable(minimumCapacity: merges.count)
+        let prefix = options.continuingPrefix.count
+        for (rank, merge) in merges.enumerated() {
+            let what = "the parts of merge \(rank)"
+            let left = try identifier(merge.left, what)
+            let right = try identifier(merge.right, what)
+            guard merge.right.count >= prefix else {
+                throw TokenizerError(
+                    .corrupt,
+                    "\(name): merge \(rank): expected a right part with the continuing prefix, found "
+                        + JSONNode.string(merge.right).summary)
+            }
+            let whole = try identifier(
+                merge.left + merge.right.dropFirst(prefix), "the result of merge \(rank)")
+            table.set(left, right, rank: UInt32(rank), result: whole)
+        }
+        self.merges = table
+        ascii = (UInt8.min..<128).map { vocabulary[[$0]] ?? -1 }
+        alphabet = ByteAlphabet.scalars.map { scalar in
+            var text: [UInt8] = []
+            UTF8Text.append(scalar, to: &text)
+            return vocabulary[text] ?? -1
+        }
+    }
+
+    /// Whether pieces may be cut before each `mark` that follows another character without any other result: no
+    /// merge makes a token with a mark behind something else.
+    func mayCut(before mark: [UInt8]) -> Bool {
+        guard continuingPrefix.isEmpty, endSuffix.isEmpty, vocabulary[mark] != nil else {
+            return false
+        }
+        return vocabulary.entries.allSatisfy { text, _ in
+            var (index, isBehindOther) = (0, false)
+            while index < text.count {
+                if text[index...].starts(with: mark) {
+                    if isBehindOther { return false }
+                    index += mark.count
+                } else {
+                    isBehindOther = true
+                    index += 1
+                }
+            }
+            return true
+        }
+    }
+
+    // MARK: Encoding
+
+    /// Appends the tokens of `piece`, which is not empty. With `asBytes`, bytes are the first symbols (they stand for
+    /// themselves, not for `ByteAlphabet`'s characters).
+    func encode(_ piece: Span<UInt8>, asBytes: Bool, _ scratch: inout MergeScratch) {
+        scratch.removeAll()
+        if asBytes {
+            beginBytes(piece, &scratch)
+        } else {
+            if ignoresMerges, let token = vocabulary.table[piece] {
+                scratch.append(token, Int32(piece.count))
+                return
+            }
+            beginCharacters(piece, &scratch)
+        }
+        merges.merge(&scratch)
+    }
+
+    private func beginBytes(_ piece: Span<UInt8>, _ scratch: inout MergeScratch) {
+        if ignoresMerges, let token = vocabulary[ByteAlphabet.text(of: Array(copying: piece))] {
+            scratch.append(token, Int32(piece.count))
+            return
+        }
+        var pendingUnknown: Int32 = 0
+        for index in piece.indices {
+            let token = alphabet[Int(piece[index])]
+            if token >= 0 {
+                flush(&pendingUnknown, &scratch)
+                scratch.append(token, 1)
+            } else {
+                addUnknown(1, &pendingUnknown, &scratch)
+            }
+        }
+        flush(&pendingUnknown, &scratch)
+    }
+
+    private func beginCharacters(_ piece: Span<UInt8>, _ scratch: inout MergeScratch) {
+        let isPlain = continuingPrefix.isEmpty && endSuffix.isEmpty
+        var pendingUnknown: Int32 = 0
+        var index = 0
+        while index < piece.count {
+            let count = UTF8Text.character(in: piece, at: index).byteCount
+            let (start, end) = (index, index + count)
+            index = end
+            let token: Int32?
+            var symbol: [UInt8] = []
+            if isPlain {
+                let known = count == 1 ? ascii[Int(piece[start])] : -1
+                token = known >= 0 ? known : vocabulary.table[piece.extracting(start..<end)]
+            } else {
+                if start > 0 { symbol += continuingPrefix }
+                symbol += Array(copying: piece.extracting(start..<end))
+                if end == piece.count { symbol += endSuffix }
+                token = vocabulary[symbol]
+            }
+            if let token {
+                flush(&pendingUnknown, &scratch)
+                scratch.append(token, Int32(count))
+                continue
+            }
+            if let byteTokens {
+                if isPlain { symbol = Array(copying: piece.extracting(start..<end)) }
+                let tokens = symbol.compactMap { byteTokens[Int($0)] }
+                if tokens.count == symbol.count {
+                    // The library leaves an unknown character before them where it is: behind them.
+                    for token in tokens { scratch.append(token, 1) }
+                    continue
+                }
+            }
+            addUnknown(Int32(count), &pendingUnknown, &scratch)
+        }
+        flush(&pendingUnknown, &scratch)
+    }
+
+    @inline(__always)
+    private func addUnknown(_ count: Int32, _ pending: inout Int32, _ scratch: inout MergeScratch) {
+        guard unknown != nil else {
+            if missingUnknown != nil { scratch.needsUnknown = true }
+            return
+        }
+        if !fusesUnknown { flush(&pending, &scratch) }
+        pending += count
+    }
+
+    @inline(__always)
+    private func flush(_ pending: inout Int32, _ scratch: inout MergeScratch) {
+        guard pending > 0, let unknown else { return }
+        scratch.append(unknown, pending)
+        pending = 0
+    }
+}
+
+extension [UInt8] {
+    init(copying span: Span<UInt8>) {
+        self = span.withUnsafeBufferPointer { Array($0) }
+    }
+}
+
+/// The symbols of a piece while they are merged, and after it: its tokens with the bytes that each takes.
+struct MergeScratch {
+    fileprivate(set) var tokens: [Int32] = []
+    fileprivate(set) var lengths: [Int32] = []
+    /// Whether a character would need the unknown token, which the vocabulary lacks.
+    var needsUnknown = false
+    fileprivate var ranks: [UInt64] = []
+    fileprivate var heap: [UInt64] = []
+    fileprivate var next: [Int32] = []
+    fileprivate var previous: [Int32] = []
+
+    mutating func removeAll() {
+        tokens.removeAll(keepingCapacity: true)
+        lengths.removeAll(keepingCapacity: true)
+    }
+
+    @inline(__always)
+    mutating func append(_ token: Int32, _ length: Int32) {
+        tokens.append(token)
+        lengths.append(length)
+    }
+}
+
+/// The list of merges: for each pair of tokens its rank and what it becomes.
+struct MergeTable: Sendable {
+    private var keys: [UInt64]
+    /// Rank above, result below.
+    private var values: [UInt64]
+    private var mask: Int
+
+    /// Above all ranks.
+    private static let none = UInt64.max
+    /// From so many symbols on a heap finds the best pair.
+    private static let shortPiece = 40
+
+    init(minimumCapacity: Int) {
+        var size = 16
+        while size < 2 * minimumCapacity { size *= 2 }
+        keys = [UInt64](repeating: .max, count: size)
+        values = [UInt64](repeating: MergeTable.none, count: size)
+        mask = size - 1
+    }
+
+    mutating func set(_ left: Int32, _ right: Int32, rank: UInt32, result: Int32) {
+        let key = UInt64(UInt32(left)) << 32 | UInt64(UInt32(right))
+        var slot = Int(truncatingIfNeeded: ByteHash.mix(key)) & mask
+        while keys[slot] != .max, keys[slot] != key { slot = (slot + 1) & mask }
+        keys[slot] = key
+        values[slot] = UInt64(rank) << 32 | UInt64(UInt32(result))
+    }
+
+    @inline(__always)
+    fileprivate func value(_ left: Int32, _ right: Int32) -> UInt64 {
+        let key = UInt64(UInt32(left)) << 32 | UInt64(UInt32(right))
+        var slot = Int(truncatingIfNeeded: ByteHash.mix(key)) & mask
+        while true {
+            if keys[slot] == key { return values[slot] }
+            if keys[slot] == .max { return MergeTable.none }
+            slot = (slot + 1) & mask
+        }
+    }
+
+    /// What the heap holds: the rank, and where the pair stands.
+    private static func entry(_ value: UInt64, _ index: Int) -> UInt64 {
+        value & ~0xFFFF_FFFF | UInt64(index)
+    }
+
+    func merge(_ scratch: inout MergeScratch) {
+        if scratch.tokens.count <= MergeTable.shortPiece {
+            mergeShort(&scratch)
+        } else {
+            mergeLong(&scratch)
+        }
+    }
+
+    /// Goes through all pairs for each merge.
+    private func mergeShort(_ scratch: inout MergeScratch) {
+        var count = scratch.tokens.count
+        guard count > 1 else { return }
+        scratch.ranks.removeAll(keepingCapacity: true)
+        for index in 0..<count - 1 {
+            scratch.ranks.append(value(scratch.tokens[index], scratch.tokens[index + 1]))
+        }
+        while count > 1 {
+            var (best, place) = (MergeTable.none, 0)
+            for index in 0..<count - 1 where scratch.ranks[index] < best {
+                (best, place) = (scratch.ranks[index], index)
+            }
+            guard best != MergeTable.none else { break }
+            scratch.tokens[place] = Int32(truncatingIfNeeded: best)
+            scratch.lengths[place] += scratch.lengths[place + 1]
+            count -= 1
+            scratch.tokens.remove(at: place + 1)
+            scratch.lengths.remove(at: place + 1)
+            scratch.ranks.remove(at: place)
+            if place > 0 {
+                scratch.ranks[place - 1] = value(scratch.tokens[place - 1], scratch.tokens[place])
+            }
+            if place + 1 < count {
+                scratch.ranks[place] = value(scratch.tokens[place], scratch.tokens[place + 1])
+            }
+        }
+    }
+
+    /// Keeps pairs in a heap, so that the time grows little faster than the piece.
+    private func mergeLong(_ scratch: inout MergeScratch) {
+        let count = scratch.tokens.count
+        scratch.ranks.removeAll(keepingCapacity: true)
+        scratch.next.removeAll(keepingCapacity: true)
+        scratch.previous.removeAll(keepingCapacity: true)
+        scratch.heap.removeAll(keepingCapacity: true)
+        for index in 0..<count {
+            scratch.next.append(Int32(index + 1))
+            scratch.previous.append(Int32(index - 1))
+            let value =
+                index + 1 < count
+                ? value(scratch.tokens[index], scratch.tokens[index + 1]) : MergeTable.none
+            scratch.ranks.append(value)
+            if value != MergeTable.none { scratch.heap.append(MergeTable.entry(value, index)) }
+        }
+        Heap.order(&scratch.heap)
+        func renew(_ index: Int, _ scratch: inout MergeScratch) {
+            let following = Int(scratch.next[index])
+            let value =
+                following < count
+                ? value(scratch.tokens[index], scratch.tokens[following]) : MergeTable.none
+            scratch.ranks[index] = value
+            if value != MergeTable.none {
+                Heap.insert(MergeTable.entry(value, index), into: &scratch.heap)
+            }
+        }
+        while let top = Heap.removeLeast(from: &scratch.heap) {
+            let index = Int(top & 0xFFFF_FFFF)
+            let value = scratch.ranks[index]
+            // The pair that stood here when it was put into the heap is another by now.
+            guard value != MergeTable.none, value >> 32 == top >> 32 else { continue }
+            let right = Int(scratch.next[index])
+            scratch.tokens[index] = Int32(truncatingIfNeeded: value)
+            scratch.lengths[index] += scratch.lengths[right]
+            scratch.lengths[right] = 0
+            scratch.ranks[right] = MergeTable.none
+            scratch.next[index] = scratch.next[right]
+            if scratch.next[right] < count {
+                scratch.previous[Int(scratch.next[right])] = Int32(index)
+            }
+            if scratch.previous[index] >= 0 { renew(Int(scratch.previous[index]), &scratch) }
+            renew(index, &scratch)
+        }
+        var kept = 0
+        for index in 0..<count where scratch.lengths[index] > 0 {
+            scratch.tokens[kept] = scratch.tokens[index]
+            scratch.lengths[kept] = scratch.lengths[index]
+            kept += 1
+        }
+        scratch.tokens.removeLast(count - kept)
+        scratch.lengths.removeLast(count - kept)
+    }
+}
+
+/// A binary heap of numbers, the least on top.
+enum Heap {
+    static func order(_ heap: inout [UInt64]) {
+        for index in (0..<heap.count / 2).reversed() { sink(index, in: &heap) }
+    }
+
+    static func insert(_ value: UInt64, into heap: inout [UInt64]) {
+        heap.append(value)
+        var index = heap.count - 1
+        while index > 0, heap[(index - 1) / 2] > heap[index] {
+            heap.swapAt(index, (index - 1) / 2)
+            index = (index - 1) / 2
+        }
+    }
+
+    static func removeLeast(from heap: inout [UInt64]) -> UInt64? {
+        guard let least = heap.first else { return nil }
+        let last = heap.removeLast()
+        if !heap.isEmpty {
+            heap[0] = last
+            sink(0, in: &heap)
+        }
+        return least
+    }
+
+    private static func sink(_ start: Int, in heap: inout [UInt64]) {
+        var index = start
+        while true {
+            var least = 2 * index + 1
+            guard least < heap.count else { return }
+            if least + 1 < heap.count, heap[least + 1] < heap[least] { least += 1 }
+            guard heap[least] < heap[index] else { return }
+            heap.swapAt(index, least)
+            index = least
+        }
+    }
+}

@@ -1,0 +1,19 @@
+/// A fault in a tokenizer's file, or in a text that it cannot take.
+public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Kind: Sendable {
+        /// A file that holds no tokenizer, or contradicts itself.
+        case corrupt
+        /// A tokenizer with a part that this version does not know.
+        case unsupported
+        /// A text that has no tokens here: a vocabulary without an unknown token, an endless pattern.
+        case unencodable
+    }
+
+    public let kind: Kind
+    /// One line: `what: expected …, found …`.
+    public let message: String
+
+    init(_ kind: Kind, _ message: String) { (self.kind, self.message) = (kind, message) }
+
+    public var description: String { message }
+}
