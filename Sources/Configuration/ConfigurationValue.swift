@@ -36,7 +36,15 @@ public struct ValueFormat<Value: Sendable>: Sendable {
     /// YAML that `parse` turns into the same value.
     package let text: @Sendable (Value) -> String
     /// Completes "found …" for a value that `parse` refuses, where it needs a word.
-    package var remark: @Sendable (ConfigurationValue) -> String? = { _ in nil }
+    package var remark: @Sendable (ConfigurationValue) -> String?
+
+    package init(
+        expected: String, parse: @escaping @Sendable (ConfigurationValue) -> Value?,
+        text: @escaping @Sendable (Value) -> String,
+        remark: @escaping @Sendable (ConfigurationValue) -> String? = { _ in nil }
+    ) {
+        (self.expected, self.parse, self.text, self.remark) = (expected, parse, text, remark)
+    }
 }
 
 extension ValueFormat where Value == Int {

@@ -31,8 +31,10 @@ extension ModelShape {
     public var addedSymbols: Int { 0 }
 
     /// Symbols, or classes of images, where the data have so many; nil where neither says.
-    public func symbols(ofData count: Int?) -> Int? {
-        vocabulary ?? count.map { $0 + addedSymbols }
+    ///
+    /// - Parameter hasMask: whether the symbol for what is masked is one of the data's.
+    public func symbols(ofData count: Int?, hasMask: Bool = false) -> Int? {
+        vocabulary ?? count.map { $0 + (hasMask ? 0 : addedSymbols) }
     }
 }
 

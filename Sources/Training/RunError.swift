@@ -1,4 +1,5 @@
 import Files
+import Tokenizers
 
 /// What ended a run, or kept it from starting: the kind that becomes the exit code, the message, and
 /// where it happened as far as that is known.
@@ -78,4 +79,8 @@ public struct RunError: Error, Sendable, Equatable {
 
 extension RunError {
     public init(_ error: ConfigurationError) { self.init(.usage, problems: error.lines) }
+}
+
+extension RunError {
+    package init(_ error: TokenizerError) { self.init(.data, error.message) }
 }

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct DatasetBuilderTests {
     private func build(
-        _ folder: TestFolder, _ text: [String], _ kind: Tokenizer.Kind = .character,
+        _ folder: TestFolder, _ text: [String], _ kind: TokenizerChoice = .character,
         fraction: Double = 0.25, output: String = "data", shardTokens: Int = 1000
     ) throws -> PreparedDataset {
         try DatasetBuilder.build(

@@ -6,9 +6,9 @@ import Testing
     private static let length = 40
 
     private func masking(
-        rate: Double = 0.15, separators: Set<Int32>? = nil, seed: UInt64 = 3
+        rate: Double = 0.15, words: WordBoundary? = nil, seed: UInt64 = 3
     ) -> Masking {
-        Masking(rate: rate, mask: 1000, symbols: 1000, separators: separators, seed: seed)
+        Masking(rate: rate, mask: 1000, symbols: 1000, words: words, seed: seed)
     }
 
     private func stream(_ folder: TestFolder, _ tokens: [Int32]) throws -> TokenStream {
@@ -103,7 +103,7 @@ import Testing
 
     @Test func wordsAreMaskedWhole() throws {
         let folder = try TestFolder()
-        let source = try batches(folder, masking(rate: 0.2, separators: [0]))
+        let source = try batches(folder, masking(rate: 0.2, words: .separators([0])))
         #expect(source.targetWeight(position: 0) == nil)
         var counts: Set<Double> = []
         for step in 0..<30 {

@@ -12,15 +12,15 @@ public struct Masking: Sendable {
     public let mask: Int32
     /// Symbols of the text; a random one is one of these.
     public let symbols: Int
-    /// Symbols between words; where they are given, whole words are chosen: in random order, each that still fits.
-    public let separators: Set<Int32>?
+    /// Where words begin and end; where it is given, whole words are chosen: in random order, each that still fits.
+    public let words: WordBoundary?
     public let seed: UInt64
 
-    public init(rate: Double, mask: Int32, symbols: Int, separators: Set<Int32>?, seed: UInt64) {
+    public init(rate: Double, mask: Int32, symbols: Int, words: WordBoundary?, seed: UInt64) {
         precondition(
             rate > 0 && rate <= 1 && symbols > 0, "Masking: a rate of \(rate), \(symbols) symbols")
         (self.rate, self.mask, self.symbols) = (rate, mask, symbols)
-        (self.separators, self.seed) = (separators, seed)
+        (self.words, self.seed) = (words, seed)
     }
 
     /// The tokens that are chosen of `count`; at most so many where words stay whole.
@@ -34,7 +34,7 @@ public struct Masking: Sendable {
     func choose(_ tokens: [Int32], sample: Int) -> [(place: Int, token: Int32)] {
         let limit = chosen(of: tokens.count)
         var places: [Int] = []
-        for word in words(tokens).sorted(by: { order($0, sample) < order($1, sample) }) {
+        for word in parts(of: tokens).sorted(by: { order($0, sample) < order($1, sample) }) {
             if places.count + word.count <= limit { places += word }
             if places.count == limit { break }
         }
@@ -42,19 +42,17 @@ public struct Masking: Sendable {
     }
 
     /// What is chosen together.
-    private func words(_ tokens: [Int32]) -> [Range<Int>] {
-        guard let separators else { return tokens.indices.map { $0..<$0 + 1 } }
-        var words: [Range<Int>] = []
+    private func parts(of tokens: [Int32]) -> [Range<Int>] {
+        guard let words else { return tokens.indices.map { $0..<$0 + 1 } }
+        var parts: [Range<Int>] = []
         for (place, token) in tokens.enumerated() {
-            if let last = words.last, !separators.contains(token),
-                !separators.contains(tokens[place - 1])
-            {
-                words[words.count - 1] = last.lowerBound..<place + 1
+            if let last = parts.last, words.joins(tokens[place - 1], token) {
+                parts[parts.count - 1] = last.lowerBound..<place + 1
             } else {
-                words.append(place..<place + 1)
+                parts.append(place..<place + 1)
             }
         }
-        return words
+        return parts
     }
 
     /// Words in the order of random bits; of equal ones the first comes first.
@@ -79,6 +77,22 @@ public struct Masking: Sendable {
         case order = 11
         case kind = 12
         case symbol = 13
+    }
+}
+
+/// How tokens tell where words begin and end.
+public enum WordBoundary: Sendable, Equatable {
+    /// These stand between words.
+    case separators(Set<Int32>)
+    /// These go on with the word before them.
+    case continuations(Set<Int32>)
+
+    /// Whether `second`, behind `first`, is of the same word.
+    func joins(_ first: Int32, _ second: Int32) -> Bool {
+        switch self {
+        case .separators(let tokens): !tokens.contains(first) && !tokens.contains(second)
+        case .continuations(let tokens): tokens.contains(second)
+        }
     }
 }
 
@@ -109,7 +123,7 @@ public struct MaskedBatches: BatchSource {
     }
 
     public func targetWeight(position: Int) -> Double? {
-        masking.separators == nil
+        masking.words == nil
             ? Double(layout.sequences * masking.chosen(of: order.sampleLength)) : nil
     }
 

@@ -14,12 +14,13 @@ public enum DatasetBuilder {
     /// folder that is already there is left as it is when it holds the same dataset, and is an error
     /// (`outputExists`) otherwise.
     public static func build(
-        text: [String], tokenizer: Tokenizer.Kind, validationFraction: Double, output: String,
+        text: [String], tokenizer: TokenizerChoice, validationFraction: Double, output: String,
         shardTokens: Int = defaultShardTokens
     ) throws(DatasetError) -> PreparedDataset {
         try requireFree(output)
         return try build(
-            TextCorpus(patterns: text, kind: tokenizer), validationFraction: validationFraction,
+            TextCorpus(patterns: text, tokenizer: tokenizer),
+            validationFraction: validationFraction,
             output: output, shardTokens: shardTokens)
     }
 

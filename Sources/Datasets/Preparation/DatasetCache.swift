@@ -13,10 +13,10 @@ public enum DatasetCache {
     /// builds, in a folder of its own that it renames when it is whole; the others wait for it. Where
     /// locks do not reach (several hosts on one disk), the first to finish gives its folder the name.
     public static func dataset(
-        text: [String], tokenizer: Tokenizer.Kind, validationFraction: Double,
+        text: [String], tokenizer: TokenizerChoice, validationFraction: Double,
         cache: String = defaultFolder
     ) throws(DatasetError) -> PreparedDataset {
-        let corpus = try TextCorpus(patterns: text, kind: tokenizer)
+        let corpus = try TextCorpus(patterns: text, tokenizer: tokenizer)
         let key = key(of: corpus, validationFraction: validationFraction)
         let folder = Folder.join(cache, key)
         // Of the processes of a host, the first makes the shards and the others wait.
@@ -29,9 +29,9 @@ public enum DatasetCache {
 
     /// The same where the cache has it; nil where it would have to be made. Writes nothing.
     public static func existing(
-        text: [String], tokenizer: Tokenizer.Kind, validationFraction: Double, cache: String
+        text: [String], tokenizer: TokenizerChoice, validationFraction: Double, cache: String
     ) throws(DatasetError) -> PreparedDataset? {
-        let corpus = try TextCorpus(patterns: text, kind: tokenizer)
+        let corpus = try TextCorpus(patterns: text, tokenizer: tokenizer)
         let folder = Folder.join(cache, key(of: corpus, validationFraction: validationFraction))
         guard Folder.exists(folder) else { return nil }
         return try open(folder, corpus, validationFraction: validationFraction)

@@ -1,5 +1,6 @@
 import Files
 import Foundation
+import Tokenizers
 
 /// Text files read once: their digests, their tokenizer, and how many tokens they become.
 struct TextCorpus: Sendable {
@@ -16,7 +17,10 @@ struct TextCorpus: Sendable {
     let tokenCount: Int
 
     /// Reads the files that `patterns` name, sorted by path. Every problem of every file is reported.
-    init(patterns: [String], kind: Tokenizer.Kind) throws(DatasetError) {
+    init(patterns: [String], tokenizer choice: TokenizerChoice) throws(DatasetError) {
+        let kind = choice.kind
+        let given = try choice.load()
+        var counter = given.map { PipelineCounter($0) }
         var (sources, errors): ([Source], [DatasetError]) = ([], [])
         var survey = CharacterSurvey()
         let paths = try FilePattern.expand(patterns)
@@ -24,9 +28,12 @@ struct TextCorpus: Sendable {
         for path in paths {
             do throws(DatasetError) {
                 if kind == .character { survey.begin(path) }
+                counter?.begin(path)
                 let source = try TextCorpus.read(path) { chunk throws(DatasetError) in
                     if kind == .character { try survey.add(chunk) }
+                    try counter?.add(chunk)
                 }
+                try counter?.end()
                 if kind == .character { try survey.end() }
                 guard source.bytes > 0 else {
                     throw DatasetError(.invalidText, "\(path): expected text, found an empty file")
@@ -46,19 +53,25 @@ struct TextCorpus: Sendable {
             tokenizer = .character(
                 try CharacterTokenizer(characters: survey.characters, name: "text"))
             tokenCount = survey.scalarCount
+        case .pipeline:
+            guard let given, let counter else { preconditionFailure("TextCorpus: no tokenizer") }
+            tokenizer = .pipeline(given)
+            tokenCount = counter.tokenCount
         }
     }
 
     /// Hands the tokens of all files, in order, to `consume`.
     ///
-    /// At byte level a document is preceded by end-of-text (as llm.c does), so that the token which
-    /// generation starts from has been trained; at character level documents follow each other directly.
+    /// Each document is preceded by the tokenizer's `documentStart`.
     func forEachChunk(
         _ consume: (ArraySlice<Int32>) throws(DatasetError) -> Void
     ) throws(DatasetError) {
         var tokens: [Int32] = []
+        var pipelineEncoder: TextEncoder?
+        if case .pipeline(let own) = tokenizer { pipelineEncoder = TextEncoder(own.pipeline) }
         for source in sources {
-            if let endOfText = tokenizer.endOfText { try consume([Int32(endOfText)]) }
+            try consume(tokenizer.documentStart[...])
+            var documents = pipelineEncoder.map { PipelineDocuments($0, path: source.path) }
             var decoder = UTF8StreamDecoder()
             var isFirst = true
             let found = try TextCorpus.read(source.path) { chunk throws(DatasetError) in
@@ -71,12 +84,16 @@ struct TextCorpus: Sendable {
                             tokens.append(tokenizer.rawIdentifier(of: value))
                         }
                     }
+                case .pipeline: try documents?.add(chunk, into: &tokens)
                 }
                 isFirst = false
                 // A file that changed since it was surveyed: refused here, where the writer would trap.
                 if tokens.contains(where: { $0 < 0 }) { throw TextCorpus.changed(source) }
                 try consume(tokens[...])
             }
+            tokens.removeAll(keepingCapacity: true)
+            try documents?.end(into: &tokens)
+            try consume(tokens[...])
             if found != source { throw TextCorpus.changed(source) }
         }
     }

@@ -1,6 +1,7 @@
 // Our tokenizers in the form that the Python packages tokenizers and transformers read: byte pair encoding
 // without merges, whose tokens are single characters, or single bytes.
 
+import Files
 import Foundation
 
 extension Tokenizer {
@@ -15,7 +16,13 @@ extension Tokenizer {
     /// Two texts are met otherwise there: a character that the vocabulary lacks is left out instead of
     /// refused, and `<|endoftext|>` spelled out is the token instead of thirteen bytes.
     package func huggingFaceFiles(contextLength: Int) -> [(name: String, bytes: [UInt8])] {
-        [
+        if case .pipeline(let tokenizer) = self {
+            return [
+                (Tokenizer.fileName, json()),
+                ("tokenizer_config.json", Array(tokenizer.settings(contextLength).utf8)),
+            ]
+        }
+        return [
             (Tokenizer.fileName, Array(huggingFaceTokenizer.utf8)),
             ("tokenizer_config.json", Array(huggingFaceSettings(contextLength).utf8)),
             (Tokenizer.exportedName, json()),
@@ -80,7 +87,28 @@ extension Tokenizer {
         switch self {
         case .character(let tokenizer): tokenizer.characters.map { String($0) }
         case .byte: ByteTokenizer.symbols.map { String($0) } + [Tokenizer.endOfTextContent]
+        case .pipeline: preconditionFailure("Tokenizer: a pipeline is written as it was read")
         }
+    }
+}
+
+extension PipelineTokenizer {
+    /// tokenizer_config.json: which special tokens are for what.
+    fileprivate func settings(_ contextLength: Int) -> String {
+        var members: [String: JSONValue] = [
+            "clean_up_tokenization_spaces": .bool(false),
+            "model_max_length": .integer(contextLength),
+            "tokenizer_class": .string("PreTrainedTokenizerFast"),
+        ]
+        let roles: [(String, Int32?)] = [
+            ("eos_token", end), ("bos_token", begin ?? end), ("mask_token", mask),
+            ("pad_token", padding), ("unk_token", unknown),
+        ]
+        for (name, identifier) in roles {
+            guard let identifier, let text = pipeline.text(of: identifier) else { continue }
+            members[name] = .string(String(decoding: text, as: UTF8.self))
+        }
+        return JSONValue.object(members).json + "\n"
     }
 }
 

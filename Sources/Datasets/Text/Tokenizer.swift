@@ -1,5 +1,6 @@
 import Files
 import Foundation
+import Tokenizers
 
 /// Turns text into token ids and back.
 ///
@@ -7,17 +8,20 @@ import Foundation
 public enum Tokenizer: Sendable, Equatable {
     case byte(ByteTokenizer)
     case character(CharacterTokenizer)
+    case pipeline(PipelineTokenizer)
 
-    /// The kinds a configuration can name.
+    /// The kinds, as files name them.
     public enum Kind: String, Sendable, CaseIterable, Codable {
         case byte
         case character
+        case pipeline
     }
 
     public var kind: Kind {
         switch self {
         case .byte: .byte
         case .character: .character
+        case .pipeline: .pipeline
         }
     }
 
@@ -26,43 +30,74 @@ public enum Tokenizer: Sendable, Equatable {
         switch self {
         case .byte: ByteTokenizer.vocabularySize
         case .character(let tokenizer): tokenizer.characters.count
+        case .pipeline(let tokenizer): tokenizer.pipeline.vocabularySize
         }
     }
 
-    /// The token that stands before each document, where the tokenizer has one.
+    /// The token that ends a text, where the tokenizer has one.
     public var endOfText: Int? {
         switch self {
         case .byte: ByteTokenizer.endOfText
         case .character: nil
+        case .pipeline(let tokenizer): tokenizer.end.map { Int($0) }
         }
     }
 
-    /// The token that unconditional generation starts from: end-of-text; else the newline; else 0.
+    /// What stands before each document of a corpus: end-of-text, as llm.c does, so that the token which generation
+    /// starts from has been trained; and what a template begins texts with.
+    public var documentStart: [Int32] {
+        switch self {
+        case .byte: [Int32(ByteTokenizer.endOfText)]
+        case .character: []
+        case .pipeline(let tokenizer): tokenizer.documentStart
+        }
+    }
+
+    /// The token that unconditional generation starts from: end-of-text; else what begins texts, or the newline; else
+    /// 0.
     public var startToken: Int {
         switch self {
         case .byte: ByteTokenizer.endOfText
         case .character(let tokenizer): tokenizer.identifier(of: "\n") ?? 0
+        case .pipeline(let tokenizer): Int(tokenizer.end ?? tokenizer.begin ?? 0)
         }
     }
 
-    /// The tokens that stand between words: white space.
-    public var separators: Set<Int32> {
+    /// The token of its own that stands for what is masked.
+    public var maskToken: Int? {
         switch self {
-        case .byte: Set(" \t\n\u{B}\u{C}\r".utf8.map { Int32($0) })
-        case .character(let tokenizer):
-            Set(
-                tokenizer.characters.indices.filter {
-                    tokenizer.characters[$0].properties.isWhitespace
-                }.map { Int32($0) })
+        case .byte, .character: nil
+        case .pipeline(let tokenizer): tokenizer.mask.map { Int($0) }
         }
     }
 
-    /// The tokens of `text`, without end-of-text. Fails on a character that the vocabulary lacks.
+    /// Where words begin and end: white space is between them; or tokens tell that they go on with one.
+    public var wordBoundary: WordBoundary {
+        switch self {
+        case .byte: .separators(Set(" \t\n\u{B}\u{C}\r".utf8.map { Int32($0) }))
+        case .character(let tokenizer):
+            .separators(
+                Set(
+                    tokenizer.characters.indices.filter {
+                        tokenizer.characters[$0].properties.isWhitespace
+                    }.map { Int32($0) }))
+        case .pipeline(let tokenizer): .continuations(tokenizer.continuations)
+        }
+    }
+
+    /// The tokens of `text`, without end-of-text but for what a template adds. Fails on a character that the
+    /// vocabulary lacks.
     public func encode(_ text: String) throws(DatasetError) -> [Int32] {
         switch self {
         case .byte: text.utf8.map { Int32($0) }
         case .character(let tokenizer): try tokenizer.encode(text)
+        case .pipeline(let tokenizer): try tokenizer.encode(text)
         }
+    }
+
+    /// The text of tokens that come one by one behind `prompt`.
+    public func textStream(after prompt: [Int32]) -> TokenTextStream {
+        TokenTextStream(self, after: prompt)
     }
 
     /// The text of `tokens`; what is no text (half a character, an id that the vocabulary lacks) becomes
@@ -77,14 +112,17 @@ public enum Tokenizer: Sendable, Equatable {
         switch self {
         case .byte: ByteTokenizer.bytes(of: tokens)
         case .character(let tokenizer): tokenizer.bytes(of: tokens)
+        case .pipeline(let tokenizer): tokenizer.bytes(of: tokens)
         }
     }
 
     /// SHA-256 of the canonical form: the line `murmuration tokenizer 1 <kind>`, then, at character level,
-    /// each scalar as a little-endian 32-bit integer. 64 lower-case hexadecimal digits.
+    /// each scalar as a little-endian 32-bit integer; of a pipeline that of its canonical JSON. 64 lower-case
+    /// hexadecimal digits.
     public var digest: String { digestBytes.hexadecimal }
 
     package var digestBytes: [UInt8] {
+        if case .pipeline(let tokenizer) = self { return tokenizer.pipeline.digest }
         var canonical = Array("murmuration tokenizer 1 \(kind.rawValue)\n".utf8)
         if case .character(let tokenizer) = self {
             for character in tokenizer.characters {

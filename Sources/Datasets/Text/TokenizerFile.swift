@@ -1,4 +1,5 @@
 import Foundation
+import Tokenizers
 
 /// What `tokenizer.json` of our own kinds holds. `type` tells it from a Hugging Face tokenizer.
 private struct TokenizerFile: Codable {
@@ -9,8 +10,8 @@ private struct TokenizerFile: Codable {
 
     static let typePrefix = "murmuration-"
     static let version = 1
-    /// Every scalar there is, escaped, fits.
-    static let byteLimit = 32 << 20
+    /// Every scalar there is, escaped, fits; so does a vocabulary of some hundred thousand tokens.
+    static let byteLimit = 64 << 20
 }
 
 extension Tokenizer {
@@ -19,6 +20,7 @@ extension Tokenizer {
 
     /// The file's content; the same tokenizer gives the same bytes.
     public func json() -> [UInt8] {
+        if case .pipeline(let tokenizer) = self { return tokenizer.pipeline.canonicalJSON }
         var characters: [String]?
         if case .character(let tokenizer) = self {
             characters = tokenizer.characters.map { String($0) }
@@ -35,8 +37,27 @@ extension Tokenizer {
         return try Tokenizer(json: bytes, name: path)
     }
 
-    /// Reads what `json()` wrote; `name` names it in errors. The digest must be that of the content.
+    /// Reads the tokenizer of a folder, or a file that holds one: those of `TokenizerPipeline.load`.
+    package static func load(files path: String) throws(DatasetError) -> Tokenizer {
+        do throws(TokenizerError) {
+            return .pipeline(PipelineTokenizer(try TokenizerPipeline.load(path)))
+        } catch {
+            throw DatasetError(error)
+        }
+    }
+
+    /// Reads what `json()` wrote, or another program's tokenizer.json; `name` names it in errors. The digest of our
+    /// own kinds must be that of the content.
     public init(json bytes: [UInt8], name: String) throws(DatasetError) {
+        guard Tokenizer.isOwn(bytes) else {
+            do throws(TokenizerError) {
+                let pipeline = try TokenizerPipeline(json: bytes, name: name)
+                self = .pipeline(PipelineTokenizer(pipeline))
+                return
+            } catch {
+                throw DatasetError(error)
+            }
+        }
         let file = try JSONFile.decode(
             TokenizerFile.self, from: bytes, name: name,
             keys: ["type", "version", "characters", "digest"])
@@ -55,7 +76,7 @@ extension Tokenizer {
             let characters = try Tokenizer.scalars(file.characters ?? [], name: name)
             self = .character(try CharacterTokenizer(characters: characters, name: name))
         default:
-            let known = Kind.allCases.map { TokenizerFile.typePrefix + $0.rawValue }
+            let known = [Kind.byte, .character].map { TokenizerFile.typePrefix + $0.rawValue }
             throw DatasetError(
                 .corrupt,
                 "\(name): type: expected \(known.joined(separator: " or ")), found "
@@ -67,6 +88,13 @@ extension Tokenizer {
                 "\(name): digest: expected \(digest) from the content, found "
                     + file.digest.debugDescription)
         }
+    }
+
+    /// Whether a file is of one of our own kinds, as far as it can be told without reading it as one: its `type` says
+    /// so, or it has no `model`.
+    private static func isOwn(_ bytes: [UInt8]) -> Bool {
+        let text = String(decoding: bytes, as: UTF8.self)
+        return text.contains("\"\(TokenizerFile.typePrefix)") || !text.contains("\"model\"")
     }
 
     private static func scalars(

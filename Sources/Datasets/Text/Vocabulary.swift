@@ -13,6 +13,14 @@ public enum Vocabulary: Sendable, Equatable {
         }
     }
 
+    /// The symbol of its own that stands for what is masked.
+    public var maskSymbol: Int? {
+        switch self {
+        case .tokens(let tokenizer): tokenizer.maskToken
+        case .classes: nil
+        }
+    }
+
     /// What a checkpoint keeps, as JSON.
     public var json: String {
         switch self {

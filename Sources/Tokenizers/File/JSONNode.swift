@@ -59,6 +59,13 @@ enum JSONNode: Sendable, Equatable {
         return out
     }
 
+    /// The value as JSON on one line, without a line end.
+    var compact: [UInt8] {
+        var out: [UInt8] = []
+        write(to: &out, indent: JSONNode.openLevels)
+        return out
+    }
+
     private static let openLevels = 3
 
     private func write(to out: inout [UInt8], indent: Int) {

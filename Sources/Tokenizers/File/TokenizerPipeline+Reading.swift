@@ -42,7 +42,7 @@ extension TokenizerPipeline {
             padding: root.optional("padding").map { (part) throws(TokenizerError) in
                 try Padding(part)
             },
-            source: source)
+            canonicalJSON: root.node.canonicalTokenizer)
     }
 }
 

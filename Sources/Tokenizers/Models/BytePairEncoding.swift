@@ -99,6 +99,8 @@ struct BytePairEncoding: Sendable {
         }
     }
 
+    var fallsBackToBytes: Bool { byteTokens != nil }
+
     // MARK: Encoding
 
     /// Appends the tokens of `piece`, which is not empty. With `asBytes`, bytes are the first symbols (they stand for
@@ -232,6 +234,9 @@ struct MergeTable: Sendable {
     /// From so many symbols on a heap finds the best pair.
     private static let shortPiece = 40
 
+    /// Number of merges.
+    var count: Int { keys.count { $0 != .max } }
+
     init(minimumCapacity: Int) {
         var size = 16
         while size < 2 * minimumCapacity { size *= 2 }
@@ -274,31 +279,36 @@ struct MergeTable: Sendable {
 
     /// Goes through all pairs for each merge.
     private func mergeShort(_ scratch: inout MergeScratch) {
-        var count = scratch.tokens.count
-        guard count > 1 else { return }
-        scratch.ranks.removeAll(keepingCapacity: true)
-        for index in 0..<count - 1 {
-            scratch.ranks.append(value(scratch.tokens[index], scratch.tokens[index + 1]))
+        let size = scratch.tokens.count
+        guard size > 1 else { return }
+        var tokens = InlineArray<40, Int32>(repeating: 0)
+        var lengths = InlineArray<40, Int32>(repeating: 0)
+        var ranks = InlineArray<40, UInt64>(repeating: MergeTable.none)
+        for index in 0..<size {
+            (tokens[index], lengths[index]) = (scratch.tokens[index], scratch.lengths[index])
         }
+        for index in 0..<size - 1 { ranks[index] = value(tokens[index], tokens[index + 1]) }
+        var count = size
         while count > 1 {
             var (best, place) = (MergeTable.none, 0)
-            for index in 0..<count - 1 where scratch.ranks[index] < best {
-                (best, place) = (scratch.ranks[index], index)
+            for index in 0..<count - 1 where ranks[index] < best {
+                (best, place) = (ranks[index], index)
             }
             guard best != MergeTable.none else { break }
-            scratch.tokens[place] = Int32(truncatingIfNeeded: best)
-            scratch.lengths[place] += scratch.lengths[place + 1]
+            tokens[place] = Int32(truncatingIfNeeded: best)
+            lengths[place] += lengths[place + 1]
             count -= 1
-            scratch.tokens.remove(at: place + 1)
-            scratch.lengths.remove(at: place + 1)
-            scratch.ranks.remove(at: place)
-            if place > 0 {
-                scratch.ranks[place - 1] = value(scratch.tokens[place - 1], scratch.tokens[place])
+            for index in place + 1..<max(count, place + 1) {
+                tokens[index] = tokens[index + 1]
+                lengths[index] = lengths[index + 1]
+                ranks[index - 1] = ranks[index]
             }
-            if place + 1 < count {
-                scratch.ranks[place] = value(scratch.tokens[place], scratch.tokens[place + 1])
-            }
+            ranks[count - 1] = MergeTable.none
+            if place > 0 { ranks[place - 1] = value(tokens[place - 1], tokens[place]) }
+            if place + 1 < count { ranks[place] = value(tokens[place], tokens[place + 1]) }
         }
+        scratch.removeAll()
+        for index in 0..<count { scratch.append(tokens[index], lengths[index]) }
     }
 
     /// Keeps pairs in a heap, so that the time grows little faster than the piece.

@@ -119,11 +119,9 @@ public final class TextEncoder {
         _ text: Span<UInt8>, _ scanner: WordScanner?, _ tokens: inout TokenBuffer
     ) {
         guard let scanner else { return encodePiece(text, asBytes: true, &tokens) }
-        var start = 0
-        while start < text.count {
-            let end = scanner.end(of: start, in: text)
-            encodePiece(text.extracting(start..<end), asBytes: true, &tokens)
-            start = end
+        let cache = cache
+        scanner.forEachWord(in: text) { word in
+            cache.append(text.extracting(word), to: &tokens) { make($0, asBytes: true) }
         }
     }
 

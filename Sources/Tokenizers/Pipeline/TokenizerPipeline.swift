@@ -31,8 +31,10 @@ public final class TokenizerPipeline: Sendable {
     let decoder: TokenDecoder?
     let truncation: Truncation?
     package let padding: Padding?
-    /// The file, as it was read.
-    package let source: [UInt8]
+    /// The file in its canonical spelling, which `digest` is of.
+    package let canonicalJSON: [UInt8]
+    /// SHA-256 of `canonicalJSON`.
+    public let digest: [UInt8]
     let plan: EncodingPlan
     /// Of each token of the model; empty where nobody takes spaces out of offsets.
     private let spaceCounts: [Encoding.SpaceCount]
@@ -40,11 +42,12 @@ public final class TokenizerPipeline: Sendable {
     init(
         addedTokens: [AddedToken], normalizer: Normalizer?, preTokenizer: PreTokenizer?,
         model: TokenModel, postProcessor: PostProcessor?, decoder: TokenDecoder?,
-        truncation: Truncation?, padding: Padding?, source: [UInt8]
+        truncation: Truncation?, padding: Padding?, canonicalJSON: [UInt8]
     ) throws(TokenizerError) {
         (self.normalizer, self.preTokenizer, self.model) = (normalizer, preTokenizer, model)
         (self.postProcessor, self.decoder) = (postProcessor, decoder)
-        (self.truncation, self.padding, self.source) = (truncation, padding, source)
+        (self.truncation, self.padding, self.canonicalJSON) = (truncation, padding, canonicalJSON)
+        digest = SHA256.digest(of: canonicalJSON)
         self.addedTokens = addedTokens
         added = try AddedTokens(addedTokens, normalizer: normalizer)
         plan = EncodingPlan(preTokenizer: preTokenizer, model: model)
@@ -84,8 +87,6 @@ public final class TokenizerPipeline: Sendable {
             ?? model.vocabulary.text(identifier).map { Array($0) }
     }
 
-    /// SHA-256 of the file.
-    public var digest: [UInt8] { SHA256.digest(of: source) }
 }
 
 /// How pieces are made: common tokenizers need no copies of the text.

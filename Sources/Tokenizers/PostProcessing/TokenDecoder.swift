@@ -47,7 +47,7 @@ indirect enum TokenDecoder: Sendable, Equatable {
             }
         case .wordEnds(let suffix):
             return tokens.enumerated().map { index, token in
-                token.replacing(suffix, with: index == tokens.count - 1 ? [] : [0x20])
+                token.replacingAll(suffix, with: index == tokens.count - 1 ? [] : [0x20])
             }
         case .byteFallback: return ByteFallback.decode(tokens)
         case .fuse: return [tokens.flatMap { $0 }]
@@ -125,7 +125,26 @@ private enum WordPieceCleanUp {
 
     static func apply(to text: [UInt8]) -> [UInt8] {
         guard text.contains(0x20) else { return text }
-        return rules.reduce(text) { $0.replacing($1.from, with: $1.to) }
+        return rules.reduce(text) { $0.replacingAll($1.from, with: $1.to) }
+    }
+}
+
+extension [UInt8] {
+    /// This text with `new` in the place of every `old`, which is not empty, from its beginning on.
+    fileprivate func replacingAll(_ old: [UInt8], with new: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        var (copied, index) = (0, 0)
+        while index + old.count <= count {
+            guard self[index] == old[0], self[index..<index + old.count].elementsEqual(old) else {
+                index += 1
+                continue
+            }
+            result += self[copied..<index]
+            result += new
+            index += old.count
+            copied = index
+        }
+        return copied == 0 ? self : result + self[copied...]
     }
 }
 

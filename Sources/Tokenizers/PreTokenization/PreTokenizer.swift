@@ -232,12 +232,9 @@ extension TextPieces {
         var newRanges: [Range<Int>] = []
         newRanges.reserveCapacity(ranges.count + text.bytes.count / 4)
         for range in ranges {
-            let span = text.bytes.span.extracting(range)
-            var start = 0
-            while start < span.count {
-                let end = scanner.end(of: start, in: span)
-                newRanges.append(range.lowerBound + start..<range.lowerBound + end)
-                start = end
+            scanner.forEachWord(in: text.bytes.span.extracting(range)) { word in
+                newRanges.append(
+                    range.lowerBound + word.lowerBound..<range.lowerBound + word.upperBound)
             }
         }
         ranges = newRanges

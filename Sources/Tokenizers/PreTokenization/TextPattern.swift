@@ -88,21 +88,24 @@ final class RegularExpression: Sendable, Equatable {
         }
         var isEscaped = false
         var depth = 0
+        // Whether the braces that are open are those of a number of times, and not of a property's name.
+        var countsTimes = false
         var previous: Character = " "
         for character in source {
             if isEscaped {
                 isEscaped = false
                 // Hexadecimal digits there, horizontal space here; a byte there, a code unit here.
                 if "hHCO".contains(character) { throw refuse("\\\(character)") }
-                previous = "\\"
+                previous = "pPxok".contains(character) ? "\\" : " "
                 continue
             }
             switch character {
             case "\\": isEscaped = true
             case "[": depth += 1
             case "]": depth = max(0, depth - 1)
+            case "{": countsTimes = previous != "\\"
             case "&" where depth > 0 && previous == "&": throw refuse("&& in a class")
-            case "+" where depth == 0 && previous == "}":
+            case "+" where depth == 0 && previous == "}" && countsTimes:
                 throw refuse("}+, which is possessive here")
             case "m" where previous == "?": throw refuse("(?m")
             default: break

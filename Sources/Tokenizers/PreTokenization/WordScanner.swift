@@ -31,13 +31,19 @@ enum WordScanner: Sendable, Equatable {
         }
     }
 
-    /// The end of the word that begins at `start` of valid, not empty text.
+    /// Calls `body` with each word of valid text, from its beginning to its end.
     @inline(__always)
-    func end(of start: Int, in text: Span<UInt8>) -> Int {
+    func forEachWord(in text: Span<UInt8>, _ body: (Range<Int>) -> Void) {
         let cursor = Cursor(classes: CharacterClasses.shared)
-        return switch self {
-        case .gpt2: cursor.gpt2(start, text)
-        case .llama3(let digits): cursor.llama3(start, text, digits)
+        var start = 0
+        while start < text.count {
+            let end =
+                switch self {
+                case .gpt2: cursor.gpt2(start, text)
+                case .llama3(let digits): cursor.llama3(start, text, digits)
+                }
+            body(start..<end)
+            start = end
         }
     }
 }

@@ -30,14 +30,12 @@ struct CharacterClass: OptionSet {
     static let patternClasses: CharacterClass = [.letter, .number, .space]
 }
 
-/// The classes of all characters, in pages of 256.
-final class CharacterClasses: Sendable {
+/// The classes of all characters, in pages of 256. They are made once and stay; a value is no more than their address.
+struct CharacterClasses: @unchecked Sendable {
     static let shared = CharacterClasses()
 
-    /// Of the characters below U+0080.
-    let ascii: [CharacterClass]
-    private let pages: [UInt16]
-    private let classes: [CharacterClass]
+    private let pages: UnsafePointer<UInt16>
+    private let classes: UnsafePointer<CharacterClass>
 
     private init() {
         var pages = [UInt16](repeating: 0, count: 0x1100)
@@ -49,31 +47,38 @@ final class CharacterClasses: Sendable {
             pages[page] = UInt16(classes.count >> 8)
             classes += values
         }
-        (self.pages, self.classes) = (pages, classes)
-        ascii = Array(classes[Int(pages[0]) << 8..<Int(pages[0]) << 8 + 128])
+        self.pages = CharacterClasses.kept(pages)
+        self.classes = CharacterClasses.kept(classes)
     }
 
+    private static func kept<Element>(_ elements: [Element]) -> UnsafePointer<Element> {
+        let memory = UnsafeMutablePointer<Element>.allocate(capacity: elements.count)
+        memory.initialize(from: elements, count: elements.count)
+        return UnsafePointer(memory)
+    }
+
+    /// The class of a scalar, below U+110000.
     @inline(__always)
     subscript(scalar: UInt32) -> CharacterClass {
-        let page = Int(pages[Int(scalar >> 8)])
-        return classes[page << 8 | Int(scalar & 0xFF)]
+        classes[Int(pages[Int(scalar >> 8)]) << 8 | Int(scalar & 0xFF)]
     }
 
     /// Unicode's versions of the programs: the `regex` and `unicode_categories` crates and Oniguruma in `tokenizers`.
     private enum Version {
         static let patterns = 16
-        static let categories = 16
+        static let categories = 8
         static let marks = 9
         static let rust = 17
     }
 
     private static func of(_ value: UInt32) -> CharacterClass {
+        // By blocks, assigned or not.
+        var result: CharacterClass = isIdeograph(value) ? [.ideograph] : []
         guard let scalar = Unicode.Scalar(value), let age = scalar.properties.age?.major else {
-            return []
+            return result
         }
         let properties = scalar.properties
         let category = properties.generalCategory
-        var result: CharacterClass = []
         if properties.isWhitespace { result.insert(.space) }
         switch category {
         case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter:
@@ -96,10 +101,26 @@ final class CharacterClasses: Sendable {
         if value < 0x80, "$+<=>^`|~".unicodeScalars.contains(scalar) {
             result.insert(.punctuation)
         }
+        if let old = categoriesOfOld[value] {
+            result.subtract([.punctuation, .nonspacingMark, .combiningMark])
+            result.formUnion(old)
+        }
         if age <= Version.patterns, isWord(properties) { result.insert(.word) }
-        if isIdeograph(value) { result.insert(.ideograph) }
         return result
     }
+
+    /// Characters whose general category has changed since: what they were to those programs.
+    private static let categoriesOfOld: [UInt32: CharacterClass] = [
+        0x166D: [.punctuation],
+        0x1734: [.nonspacingMark, .combiningMark],
+        0x1885: [.combiningMark],
+        0x1886: [.combiningMark],
+        0x1CF2: [.combiningMark],
+        0x1CF3: [.combiningMark],
+        0xA9BD: [.combiningMark],
+        0x111C9: [.punctuation],
+        0x1171E: [.nonspacingMark, .combiningMark],
+    ]
 
     private static func isWord(_ properties: Unicode.Scalar.Properties) -> Bool {
         if properties.isAlphabetic || properties.isJoinControl { return true }

@@ -1,4 +1,5 @@
 import Configuration
+import Datasets
 import Models
 import Optimizers
 
@@ -79,8 +80,9 @@ extension Key<RunConfiguration> {
             "data.text", \.data.text, .paths, resume: .override,
             "Text files or globs, tokenised on first use."),
         ConfigurationKey(
-            "data.tokenizer", \.data.tokenizer, .choice, resume: .never,
-            "How text becomes tokens."),
+            "data.tokenizer", \.data.tokenizer, .tokenizer, resume: .never,
+            "How text becomes tokens: `byte`, `character`, or a tokenizer that is there (a tokenizer.json, a SentencePiece model, vocab.json beside merges.txt, vocab.txt, a folder with one)."
+        ),
         ConfigurationKey(
             "data.validation_fraction", \.data.validationFraction,
             .number(from: .excluding(0), to: .excluding(1)), resume: .override,
@@ -162,7 +164,7 @@ extension Key<RunConfiguration> {
         ConfigurationKey(
             "objective.mask_token", \.objective.maskToken,
             .automatic(.integer(0...1_073_741_823)), resume: .never,
-            "Symbol of a masked token; `auto`: the first after those of the tokenizer."),
+            "Symbol of a masked token; `auto`: the tokenizer's own, or the first after its tokens."),
         ConfigurationKey(
             "objective.whole_words", \.objective.wholeWords, .boolean, resume: .override,
             "Whether words, which stand between white space, are masked as a whole."),
@@ -282,6 +284,17 @@ extension Key<RunConfiguration> {
             "Whether a save is written from a copy of the state, beside the training, which takes 12 bytes a parameter over all data-parallel ranks; without it training waits for the disk. `auto`: where it fits into the memory that is available."
         ),
     ]
+}
+
+extension ValueFormat where Value == TokenizerChoice {
+    /// A kind, or the path of a tokenizer.
+    static var tokenizer: Self {
+        let path = ValueFormat<String>.path
+        return Self(
+            expected: "byte, character, or the path of a tokenizer",
+            parse: { value in path.parse(value).map { TokenizerChoice($0) } },
+            text: { path.text($0.text) })
+    }
 }
 
 extension RunConfiguration.Model {

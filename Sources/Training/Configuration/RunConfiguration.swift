@@ -75,7 +75,7 @@ public struct RunConfiguration: Sendable, Equatable {
     /// Text that is tokenised on first use, or the shards that `murmur prepare` made of it.
     public struct DataSource: Sendable, Equatable {
         public var text: [String] = []
-        public var tokenizer = Tokenizer.Kind.byte
+        public var tokenizer = TokenizerChoice.byte
         /// Part of the text, at its end, that is kept for validation.
         public var validationFraction: Double = 0.1
         public var train: [String] = []
@@ -134,7 +134,7 @@ public struct RunConfiguration: Sendable, Equatable {
         public var labelSmoothing: Double = 0
         /// Part of the tokens that a masked language model predicts.
         public var maskingRate: Double = 0.15
-        /// The symbol of a masked token; nil: the first after those of the tokenizer.
+        /// The symbol of a masked token; nil: the tokenizer's own, or the first after its tokens.
         public var maskToken: Int?
         /// Whether words are masked as a whole.
         public var wholeWords = false

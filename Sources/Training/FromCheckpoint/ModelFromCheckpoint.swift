@@ -73,7 +73,7 @@ public struct TrainedModel {
         configuration.parallelism.sequence = false
         let text = reader.progress.identity.tokenizer
         let symbols =
-            ranks > 1 ? (try? Vocabulary(json: text, name: "tokenizer.json"))?.count : nil
+            ranks > 1 ? try? Vocabulary(json: text, name: "tokenizer.json") : nil
         for degree in (1...ranks).reversed() where ranks.isMultiple(of: degree) {
             configuration.parallelism.tensor = degree
             if degree == 1 { break }
@@ -122,7 +122,7 @@ public struct TrainedModel {
         step = reader.progress.step
         namesCache = overrides.contains { $0.hasPrefix("data.cache=") }
         model = configuration.makeModel(
-            symbols: try configuration.symbols(ofData: vocabulary.count))
+            symbols: try configuration.symbols(ofData: vocabulary))
         group = mesh.flatMap { [model] in parallelize(model, on: $0) }
         let weights = model.parameters.map { (name: $0.name, shape: $0.spec.shape) }
         try checkpointing { () throws(CheckpointError) in try reader.requireModel(of: weights) }

@@ -74,7 +74,7 @@ extension TrainedModel {
                 ids.append(encoded)
             }
         }
-        var streams = texts.map { _ in UTF8TextStream() }
+        var streams = ids.map { tokenizer.textStream(after: $0) }
         var filters = texts.map { _ in StopFilter(stops) }
         func take(_ text: String, of index: Int, isLast: Bool = false) throws(RunError) {
             let certain = filters[index].append(text, isLast: isLast)
@@ -91,8 +91,7 @@ extension TrainedModel {
         ) { (index, token) throws(RunError) in
             try requireSound()
             texts[index].tokens += 1
-            try take(
-                streams[index].append(tokenizer.bytes(of: CollectionOfOne(token))), of: index)
+            try take(streams[index].append(token), of: index)
             return !filters[index].isStopped
         }
         try requireSound()

@@ -30,7 +30,7 @@ public func exportCheckpoint(
     let identity = reader.progress.identity
     let configuration = try reader.configuration()
     let vocabulary = try? Vocabulary(json: identity.tokenizer, name: "tokenizer.json")
-    let symbols = try configuration.symbols(ofData: vocabulary?.count)
+    let symbols = try configuration.symbols(ofData: vocabulary)
     let model = configuration.makeModel(symbols: symbols)
 
     let passedOn = try PassedOnFiles(besides: reader.path, run: identity.run)

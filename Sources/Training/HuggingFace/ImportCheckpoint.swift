@@ -8,6 +8,7 @@ import Foundation
 import Kernels
 import Layers
 import Models
+import Tokenizers
 
 /// What an import made.
 public struct ImportedCheckpoint: Sendable {
@@ -32,7 +33,8 @@ public func importCheckpoint(
     let passedOn = PassedOnFiles(of: folder)
     let dataset = try openDataset(given, &notes)
     let vocabulary = try choose(dataset?.vocabulary, stock, path: path, &notes)
-    var configuration = try configure(file, given, directory, vocabulary)
+    var configuration = try configure(
+        file, given, directory, vocabulary, importedFrom: path)
     if given == nil, folder.has(HuggingFaceFile.preprocessor) {
         let members = try checkpointing { () throws(CheckpointError) in
             try folder.members(of: HuggingFaceFile.preprocessor)
@@ -43,8 +45,7 @@ public func importCheckpoint(
         notes.append("train it with --set run.directory=\(directory)")
     }
     notes += file.choices(in: configuration.model.shape)
-    let symbols = try configuration.symbols(
-        ofData: vocabulary?.count ?? file.shape.vocabulary)
+    let symbols = try configuration.symbols(ofData: vocabulary)
     let model = configuration.makeModel(symbols: symbols)
     let shape = try configuration.model.huggingFaceShape(vocabulary: symbols)
     let tensors = HuggingFaceTensors(shape.weightMap, of: model.parameters)
@@ -96,6 +97,8 @@ private struct ImportedVocabulary {
     let known: Vocabulary?
     /// What a checkpoint keeps in its place.
     let text: String
+    /// Why it is not known, where there is one.
+    private(set) var reason: String?
 
     init(_ folder: HuggingFaceFolder, _ file: ModelConfigurationFile) throws(RunError) {
         if let classes = file.classes {
@@ -103,8 +106,7 @@ private struct ImportedVocabulary {
             (known, text) = (vocabulary, vocabulary.json)
             return
         }
-        // Every character that Unicode assigns fits. Another program's vocabulary may be larger; it is
-        // kept, not read.
+        // Every character that Unicode assigns fits.
         let limit = 1 << 22
         if folder.has(Tokenizer.exportedName) {
             let bytes = try checkpointing { () throws(CheckpointError) in
@@ -119,25 +121,39 @@ private struct ImportedVocabulary {
             text = String(decoding: bytes, as: UTF8.self)
             return
         }
+        let none = "{\"type\": \"none\"}\n"
         guard folder.has(HuggingFaceFile.tokenizer) else {
-            (known, text) = (nil, "{\"type\": \"none\"}\n")
+            // Files that tokenizers came in before there was a tokenizer.json.
+            do throws(DatasetError) {
+                known = .tokens(try Tokenizer.load(files: folder.path))
+            } catch {
+                (known, reason) = (nil, error.message)
+            }
+            text = known?.json ?? none
             return
         }
         let bytes = try checkpointing { () throws(CheckpointError) in
-            try folder.bytes(
-                of: HuggingFaceFile.tokenizer, limit: CheckpointManifest.longestText)
+            try folder.bytes(of: HuggingFaceFile.tokenizer, limit: TokenizerPipeline.byteLimit)
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw RunError(
                 .checkpoint, "\(folder.path)/\(HuggingFaceFile.tokenizer): expected UTF-8")
         }
-        self.text = text
-        guard bytes.count <= limit else {
-            known = nil
-            return
+        do throws(DatasetError) {
+            let name = "\(folder.path)/\(HuggingFaceFile.tokenizer)"
+            var tokenizer = Tokenizer(huggingFace: bytes)
+            if tokenizer == nil { tokenizer = try Tokenizer(json: bytes, name: name) }
+            known = tokenizer.map { .tokens($0) }
+            self.text = known?.json ?? text
+        } catch {
+            (known, reason, self.text) = (nil, error.message, text)
         }
-        let own = try? Tokenizer(json: bytes, name: HuggingFaceFile.tokenizer)
-        known = (own ?? Tokenizer(huggingFace: bytes)).map { .tokens($0) }
+        guard self.text.utf8.count <= CheckpointManifest.longestText else {
+            throw RunError(
+                .checkpoint,
+                "\(folder.path)/\(HuggingFaceFile.tokenizer): expected at most "
+                    + "\(CheckpointManifest.longestText) bytes, found \(self.text.utf8.count)")
+        }
     }
 }
 
@@ -168,6 +184,7 @@ private func choose(
             "\(path): \(word): expected \(data.digest) as the data have it, found \(known.digest)")
     }
     if stock.known == nil {
+        if let reason = stock.reason { notes.append(reason) }
         if case .tokens(let tokenizer) = data {
             notes.append(
                 "\(path) has no tokenizer of a kind that this version knows; the run has that of its "
@@ -184,12 +201,12 @@ private func choose(
 /// The configuration to save: the given one, compared with the folder's, or one made from it.
 private func configure(
     _ file: ModelConfigurationFile, _ given: RunConfiguration?, _ directory: String,
-    _ vocabulary: Vocabulary?
+    _ vocabulary: Vocabulary?, importedFrom: String
 ) throws(RunError) -> RunConfiguration {
     var configuration: RunConfiguration
     if let given {
         configuration = given
-        let symbols = given.model.shape.symbols(ofData: vocabulary?.count)
+        let symbols = given.symbolCount(ofData: vocabulary)
         let differences = file.differences(from: given.model.shape, vocabulary: symbols)
         guard differences.isEmpty else {
             throw RunError(.usage, problems: differences)
@@ -199,7 +216,7 @@ private func configure(
             run: .init(directory: directory, steps: 1000), model: .init(file.shape),
             batch: .init(sequences: 8, microBatch: 1), optimizer: .init(learningRate: 3e-5))
         if case .tokens(let tokenizer) = vocabulary {
-            configuration.data.tokenizer = tokenizer.kind
+            configuration.data.tokenizer = tokenizer.choice(from: importedFrom)
         }
         let size = vocabulary?.count ?? 0
         guard size <= file.shape.vocabulary ?? size else {

@@ -13,9 +13,10 @@ extension RunConfiguration {
     /// Symbols of the model, or classes of images.
     ///
     /// - Parameter data: those of the data; what the configuration gives must hold them.
-    func symbols(ofData data: Int?) throws(RunError) -> Int {
+    func symbols(ofData vocabulary: Vocabulary?) throws(RunError) -> Int {
         let isText = model.shape.sample.isText
-        guard let size = model.shape.symbols(ofData: data) else { throw symbolsMissing }
+        let data = vocabulary?.count
+        guard let size = symbolCount(ofData: vocabulary) else { throw symbolsMissing }
         if let data, size < data {
             let owner = isText ? "the tokenizer's" : "the data's"
             throw RunError(
@@ -28,7 +29,7 @@ extension RunConfiguration {
                     + "\(parallelism.tensor)")
         }
         if model.shape.objective == .maskedLanguageModelling, let data {
-            let mask = objective.maskToken ?? data
+            let mask = objective.maskToken ?? vocabulary?.maskSymbol ?? data
             guard mask < size else {
                 throw RunError(
                     .usage,
@@ -38,6 +39,12 @@ extension RunConfiguration {
             }
         }
         return size
+    }
+
+    /// The same, unchecked; nil where nothing says.
+    func symbolCount(ofData vocabulary: Vocabulary?) -> Int? {
+        model.shape.symbols(
+            ofData: vocabulary?.count, hasMask: vocabulary?.maskSymbol != nil)
     }
 
     /// Where a configuration says how many symbols, or classes, there are.

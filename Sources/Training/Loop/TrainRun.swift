@@ -67,7 +67,7 @@ public func train(
     let dataset = try communicator.together(host, on: "opening data") { () throws(RunError) in
         try configuration.openDataset()
     }
-    let symbols = try configuration.symbols(ofData: dataset.vocabulary.count)
+    let symbols = try configuration.symbols(ofData: dataset.vocabulary)
     let (source, evaluation) = try communicator.together(host, on: "checking data") {
         () throws(RunError) in
         do throws(DatasetError) {

@@ -63,7 +63,7 @@ extension RunConfiguration {
                 sampleLength: length, layout: batchLayout,
                 masking: Masking(
                     rate: objective.maskingRate, mask: Int32(symbols - 1),
-                    symbols: max(1, symbols - 1), separators: nil, seed: run.seed))
+                    symbols: max(1, symbols - 1), words: nil, seed: run.seed))
         case .labelledSequences(let length, let classes):
             SyntheticLabels(
                 sampleLength: length, vocabularySize: symbols, targets: 1, classes: classes,
@@ -150,8 +150,9 @@ extension RunConfiguration {
     private func masking(of tokenizer: Tokenizer) -> Masking {
         Masking(
             rate: objective.maskingRate,
-            mask: Int32(objective.maskToken ?? tokenizer.vocabularySize),
+            mask: Int32(
+                objective.maskToken ?? tokenizer.maskToken ?? tokenizer.vocabularySize),
             symbols: tokenizer.vocabularySize,
-            separators: objective.wholeWords ? tokenizer.separators : nil, seed: run.seed)
+            words: objective.wholeWords ? tokenizer.wordBoundary : nil, seed: run.seed)
     }
 }

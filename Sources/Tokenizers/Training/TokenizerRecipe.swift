@@ -1,0 +1,240 @@
+// A tokenizer that does not exist yet: its kind, its size, its special tokens. Trained on words it becomes a tokenizer.json
+// that the Hugging Face library loads, and so do we.
+
+/// What is to be trained.
+package struct TokenizerRecipe: Sendable {
+    package enum Kind: String, Sendable, CaseIterable {
+        /// GPT-2, Llama 3: bytes, merged within words of a pattern.
+        case byteLevel = "byte-level"
+        /// BERT
+        case wordPiece = "wordpiece"
+        /// T5
+        case unigram
+    }
+
+    /// Words of a byte-level tokenizer.
+    package enum Pattern: String, Sendable, CaseIterable {
+        case gpt2
+        case llama3
+        case qwen2
+
+        var scanner: WordScanner {
+            switch self {
+            case .gpt2: .gpt2
+            case .llama3: .llama3(digits: 3)
+            case .qwen2: .llama3(digits: 1)
+            }
+        }
+    }
+
+    package var kind: Kind
+    package var vocabularySize = 32_000
+    package var pattern = Pattern.gpt2
+    /// WordPiece: small letters without accents.
+    package var lowercases = true
+    /// A pair that is rarer is not merged.
+    package var smallestCount = 2
+    /// Special tokens beside those of the kind.
+    package var moreSpecials: [String] = []
+    /// Sentinels `<extra_id_0>` and up, for span corruption.
+    package var sentinels = 0
+    package var threads = 1
+
+    package init(_ kind: Kind) { self.kind = kind }
+
+    /// Special tokens, in the order of their numbers.
+    package var specials: [String] {
+        let own =
+            switch kind {
+            case .byteLevel: ["<|endoftext|>"]
+            case .wordPiece: ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+            case .unigram: ["<pad>", "</s>", "<unk>"]
+            }
+        let sentinels = (0..<sentinels).map { "<extra_id_\($0)>" }
+        var seen = Set<String>()
+        return (own + sentinels + moreSpecials).filter { seen.insert($0).inserted }
+    }
+
+    /// Counts the words of a corpus for `train`.
+    package var wordCounter: WordCounter {
+        WordCounter(normalizer: normalizer, cutter: cutter, threads: threads)
+    }
+
+    /// Trains on the words of `counter` and returns a tokenizer.json.
+    package func train(_ counter: WordCounter) throws(TokenizerError) -> [UInt8] {
+        let words = counter.result
+        guard !words.isEmpty else {
+            throw TokenizerError(.unencodable, "text: expected words to train on, found none")
+        }
+        switch kind {
+        case .byteLevel: return try trainMerges(words)
+        case .wordPiece: return try trainWordPieces(words)
+        case .unigram:
+            throw TokenizerError(.unsupported, "unigram")
+        }
+    }
+
+    // MARK: Parts
+
+    private var normalizer: Normalizer? {
+        switch kind {
+        case .byteLevel: nil
+        case .wordPiece:
+            .bert(
+                BERTNormalizer(
+                    cleansText: true, separatesIdeographs: true, stripsAccents: lowercases,
+                    lowercases: lowercases))
+        case .unigram: .form(NormalizationForm(isCompatible: true, composes: true))
+        }
+    }
+
+    private var cutter: PieceCutter {
+        switch kind {
+        case .byteLevel: .scanner(pattern.scanner)
+        case .wordPiece: .rules(.bert)
+        case .unigram:
+            .rules(
+                .sequence([
+                    .whitespaceSplit,
+                    .metaspace(
+                        Metaspace(
+                            replacement: SpaceMark.scalar, prepending: .always, splits: true)),
+                ]))
+        }
+    }
+
+    private var specialTexts: [[UInt8]] { specials.map { Array($0.utf8) } }
+
+    // MARK: Training
+
+    private func trainMerges(_ words: [(text: [UInt8], count: Int)]) throws(TokenizerError)
+        -> [UInt8]
+    {
+        var training = MergeTraining()
+        training.vocabularySize = vocabularySize
+        training.specials = specialTexts
+        training.alphabet = ByteAlphabet.scalars
+        training.smallestCount = smallestCount
+        let learnt = try training.train(
+            words.map { (text: ByteAlphabet.text(of: $0.text), count: $0.count) })
+        let byteLevel = { (usesPattern: Bool) in
+            JSONNode.object([
+                "type": .string("ByteLevel"), "add_prefix_space": .bool(false),
+                "trim_offsets": .bool(true), "use_regex": .bool(usesPattern),
+            ])
+        }
+        let cutting: JSONNode =
+            pattern == .gpt2
+            ? byteLevel(true)
+            : .object([
+                "type": .string("Sequence"),
+                "pretokenizers": .array([
+                    .object([
+                        "type": .string("Split"),
+                        "pattern": .object(["Regex": .string(pattern.scanner.pattern)]),
+                        "behavior": .string("Isolated"), "invert": .bool(false),
+                    ]),
+                    byteLevel(false),
+                ]),
+            ])
+        let model: JSONNode = .object([
+            "type": .string("BPE"), "dropout": .null, "unk_token": .null,
+            "continuing_subword_prefix": .null, "end_of_word_suffix": .null,
+            "fuse_unk": .bool(false), "byte_fallback": .bool(false), "ignore_merges": .bool(false),
+            "vocab": vocabulary(learnt.tokens),
+            "merges": .array(
+                learnt.merges.map { merge in
+                    .array([
+                        .string(learnt.tokens[Int(merge.left)]),
+                        .string(learnt.tokens[Int(merge.right)]),
+                    ])
+                }),
+        ])
+        return file(
+            normalizer: .null, preTokenizer: cutting, postProcessor: byteLevel(true),
+            decoder: byteLevel(true), model: model)
+    }
+
+    private func trainWordPieces(_ words: [(text: [UInt8], count: Int)]) throws(TokenizerError)
+        -> [UInt8]
+    {
+        var training = MergeTraining()
+        training.vocabularySize = vocabularySize
+        training.specials = specialTexts
+        training.continuingPrefix = Array("##".utf8)
+        training.smallestCount = smallestCount
+        // Characters of the world's scripts would leave no room for words.
+        training.largestAlphabet = max(256, vocabularySize / 8)
+        let learnt = try training.train(words)
+        let model: JSONNode = .object([
+            "type": .string("WordPiece"), "unk_token": .string("[UNK]"),
+            "continuing_subword_prefix": .string("##"), "max_input_chars_per_word": .integer(100),
+            "vocab": vocabulary(learnt.tokens),
+        ])
+        let normalizer: JSONNode = .object([
+            "type": .string("BertNormalizer"), "clean_text": .bool(true),
+            "handle_chinese_chars": .bool(true), "strip_accents": .null,
+            "lowercase": .bool(lowercases),
+        ])
+        return file(
+            normalizer: normalizer, preTokenizer: .object(["type": .string("BertPreTokenizer")]),
+            postProcessor: template(before: "[CLS]", behind: "[SEP]", secondType: 1),
+            decoder: .object([
+                "type": .string("WordPiece"), "prefix": .string("##"), "cleanup": .bool(true),
+            ]), model: model)
+    }
+
+    // MARK: The file
+
+    private func vocabulary(_ tokens: [[UInt8]]) -> JSONNode {
+        .object(tokens.enumerated().map { .init(key: $0.element, value: .integer($0.offset)) })
+    }
+
+    private func file(
+        normalizer: JSONNode, preTokenizer: JSONNode, postProcessor: JSONNode, decoder: JSONNode,
+        model: JSONNode
+    ) -> [UInt8] {
+        let added = specials.enumerated().map { index, text in
+            JSONNode.object([
+                "id": .integer(index), "content": .string(text), "single_word": .bool(false),
+                "lstrip": .bool(false), "rstrip": .bool(false), "normalized": .bool(false),
+                "special": .bool(true),
+            ])
+        }
+        return JSONNode.object([
+            "version": .string("1.0"), "truncation": .null, "padding": .null,
+            "added_tokens": .array(added), "normalizer": normalizer,
+            "pre_tokenizer": preTokenizer, "post_processor": postProcessor, "decoder": decoder,
+            "model": model,
+        ]).bytes
+    }
+
+    /// A template with a token before the first text, if any, and one behind each.
+    private func template(before: String?, behind: String, secondType: Int) -> JSONNode {
+        func special(_ text: String, _ type: Int) -> JSONNode {
+            .object([
+                "SpecialToken": .object(["id": .string(text), "type_id": .integer(type)])
+            ])
+        }
+        func sequence(_ name: String, _ type: Int) -> JSONNode {
+            .object(["Sequence": .object(["id": .string(name), "type_id": .integer(type)])])
+        }
+        let head = before.map { [special($0, 0)] } ?? []
+        let single = head + [sequence("A", 0), special(behind, 0)]
+        let pair = single + [sequence("B", secondType), special(behind, secondType)]
+        let names = (before.map { [$0] } ?? []) + [behind]
+        let tokens = names.map { name in
+            JSONNode.Member(
+                name,
+                .object([
+                    "id": .string(name),
+                    "ids": .array([.integer(specials.firstIndex(of: name) ?? 0)]),
+                    "tokens": .array([.string(name)]),
+                ]))
+        }
+        return .object([
+            "type": .string("TemplateProcessing"), "single": .array(single), "pair": .array(pair),
+            "special_tokens": .object(tokens),
+        ])
+    }
+}

@@ -1,0 +1,69 @@
+import Foundation
+import Training
+
+/// Lines of a file, or of standard input where it is called `-`, block by block: no file is too long. Bytes, not text.
+struct LineReader: ~Copyable {
+    private let handle: FileHandle
+    private let name: String
+    /// The beginning of a line whose end has not been read.
+    private var rest: [UInt8] = []
+    private var isAtEnd = false
+
+    private static let blockByteCount = 8 << 20
+    private static let longestLine = 1 << 30
+
+    /// - Parameter name: of the argument, for errors.
+    init(_ path: String, name: String) throws(RunError) {
+        self.name = "\(name): \(path)"
+        if path == "-" {
+            handle = .standardInput
+            return
+        }
+        do {
+            handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+        } catch {
+            throw RunError(
+                .data, "\(self.name): expected to read, found \(systemReason(error))")
+        }
+    }
+
+    /// Whole lines with their ends, some MB of them; nil at the end.
+    mutating func nextBlock() throws(RunError) -> [UInt8]? {
+        while !isAtEnd {
+            var block: Data?
+            do {
+                block = try handle.read(upToCount: LineReader.blockByteCount)
+            } catch {
+                throw RunError(
+                    .inputOutput, "\(name): expected to read, found \(systemReason(error))")
+            }
+            guard let block, !block.isEmpty else {
+                isAtEnd = true
+                break
+            }
+            guard let end = block.lastIndex(of: 0x0A) else {
+                rest += block
+                guard rest.count <= LineReader.longestLine else {
+                    throw RunError(
+                        .data,
+                        "\(name): expected lines of at most \(LineReader.longestLine) bytes, found a longer one"
+                    )
+                }
+                continue
+            }
+            let whole = rest + block[...end]
+            rest = Array(block[(end + 1)...])
+            return whole
+        }
+        guard !rest.isEmpty else { return nil }
+        defer { rest = [] }
+        return rest
+    }
+
+    /// The lines of a block, without their ends.
+    static func lines(of block: [UInt8]) -> [[UInt8]] {
+        var lines = block.split(separator: 0x0A, omittingEmptySubsequences: false).map { Array($0) }
+        if block.last == 0x0A { lines.removeLast() }
+        return lines
+    }
+}

@@ -1,0 +1,348 @@
+import ArgumentParser
+import Datasets
+import Files
+import Foundation
+import Tokenizers
+import Training
+
+struct TokenizerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tokenizer",
+        abstract: "Tokenizers by themselves: train, encode, decode, inspect.",
+        subcommands: [
+            TrainTokenizer.self, EncodeText.self, DecodeTokens.self, InspectTokenizer.self,
+        ])
+}
+
+/// What the commands that use a tokenizer have in common.
+struct TokenizerArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "A tokenizer.json, a SentencePiece model, vocab.json beside merges.txt, vocab.txt, or a folder with one.",
+            valueName: "path"),
+        transform: path)
+    var tokenizer: String
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Threads. (default: the cores it may use)", valueName: "n"),
+        transform: wholeNumber)
+    var threads: Int?
+
+    func load() throws(RunError) -> TokenizerPipeline {
+        do throws(TokenizerError) {
+            return try TokenizerPipeline.load(tokenizer)
+        } catch {
+            throw RunError(error)
+        }
+    }
+
+    func threadCount() throws(RunError) -> Int { try Murmur.threadCount(threads) }
+}
+
+extension Murmur {
+    /// As many threads as were asked for, or as there are cores.
+    static func threadCount(_ given: Int?) throws(RunError) -> Int {
+        guard let given else { return ProcessInfo.processInfo.activeProcessorCount }
+        guard 1...1024 ~= given else {
+            throw RunError(.usage, "--threads: expected a number from 1 to 1024, found \(given)")
+        }
+        return given
+    }
+}
+
+struct EncodeText: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "encode",
+        abstract: "Prints the tokens of texts, one line of numbers for each line.",
+        discussion: """
+            Files of any length go by in bounded memory, on all cores, in their order. What is not UTF-8 \
+            counts as U+FFFD. Truncation is done as the file says, padding is not.
+            """)
+
+    @OptionGroup var arguments: TokenizerArguments
+
+    @Argument(
+        help: ArgumentHelp("Texts, one a line; - is standard input.", valueName: "file"),
+        transform: path)
+    var files: [String]
+
+    @Flag(
+        help:
+            "JSON Lines: ids, offsets in characters, type_ids, special_tokens_mask, attention_mask."
+    )
+    var json = false
+
+    @Flag(help: "Lines are JSON: a text, or an object with text and maybe pair.")
+    var jsonLines = false
+
+    @Flag(help: "Without the tokens that the template puts around texts.")
+    var plain = false
+
+    func run() throws {
+        guard Launch.isFirst else { return }
+        let pipeline = try arguments.load()
+        let batch = BatchEncoder(pipeline, threads: try arguments.threadCount())
+        let (json, jsonLines, plain) = (json, jsonLines, plain)
+        var before = 0
+        for file in files {
+            var reader = try LineReader(file, name: "tokenizer encode")
+            before = 0
+            while let block = try reader.nextBlock() {
+                let lines = Array(LineReader.lines(of: block).enumerated())
+                let first = before
+                let output: [[UInt8]]
+                do throws(TokenizerError) {
+                    output = try batch.map(lines) { (encoder, line) throws(TokenizerError) in
+                        try EncodeText.output(
+                            line.element, number: first + line.offset + 1, encoder, json: json,
+                            jsonLines: jsonLines, plain: plain)
+                    }
+                } catch {
+                    throw RunError(.data, "\(file): \(error.message)")
+                }
+                try Output.write(bytes: output)
+                before += lines.count
+            }
+        }
+    }
+
+    private static func output(
+        _ line: [UInt8], number: Int, _ encoder: TextEncoder, json: Bool, jsonLines: Bool,
+        plain: Bool
+    ) throws(TokenizerError) -> [UInt8] {
+        let input =
+            jsonLines
+            ? try TextPair(json: line, name: "line \(number)") : TextPair(text: line, pair: nil)
+        let encoding = try encoder.encoding(
+            of: input.text, pair: input.pair, addsSpecials: !plain, isAligned: json)
+        return json ? encoding.json : encoding.plainLine
+    }
+}
+
+struct DecodeTokens: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "decode",
+        abstract: "Prints the text of tokens, a line for each line of numbers.",
+        discussion: "A text that has several lines needs --json, which prints JSON texts.")
+
+    @OptionGroup var arguments: TokenizerArguments
+
+    @Argument(
+        help: ArgumentHelp(
+            "Numbers with spaces between, one text a line; - is standard input.", valueName: "file"),
+        transform: path)
+    var files: [String]
+
+    @Flag(help: "JSON texts.")
+    var json = false
+
+    @Flag(help: "Special tokens are left out.")
+    var skipSpecial = false
+
+    func run() throws {
+        guard Launch.isFirst else { return }
+        let pipeline = try arguments.load()
+        let batch = BatchEncoder(pipeline, threads: try arguments.threadCount())
+        let (json, skipSpecial) = (json, skipSpecial)
+        for file in files {
+            var reader = try LineReader(file, name: "tokenizer decode")
+            var before = 0
+            while let block = try reader.nextBlock() {
+                let lines = Array(LineReader.lines(of: block).enumerated())
+                let first = before
+                let output: [[UInt8]]
+                do throws(TokenizerError) {
+                    output = try batch.map(lines) { (_, line) throws(TokenizerError) in
+                        let tokens = try Encoding.identifiers(
+                            of: line.element, name: "line \(first + line.offset + 1)")
+                        return try pipeline.decodedLine(
+                            tokens, skipsSpecials: skipSpecial, json: json)
+                    }
+                } catch {
+                    throw RunError(.data, "\(file): \(error.message)")
+                }
+                try Output.write(bytes: output)
+                before += lines.count
+            }
+        }
+    }
+}
+
+struct InspectTokenizer: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "inspect", abstract: "Says what a tokenizer is made of.")
+
+    @OptionGroup var arguments: TokenizerArguments
+
+    func run() throws {
+        guard Launch.isFirst else { return }
+        print(try arguments.load().summary.joined(separator: "\n"))
+    }
+}
+
+struct TrainTokenizer: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Learns a tokenizer from texts and writes a tokenizer.json.",
+        discussion: """
+            Lines are texts by themselves. The same texts give the same file, whatever the number of \
+            threads; of pairs that are as frequent, the one of older tokens is merged first.
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "byte-level (GPT-2, Llama 3), wordpiece (BERT) or unigram (T5).", valueName: "kind"),
+        transform: { try choice($0, of: TokenizerRecipe.Kind.self) })
+    var kind: TokenizerRecipe.Kind
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Tokens in all. (default: 32000)", valueName: "n"),
+        transform: wholeNumber)
+    var vocabulary = 32_000
+
+    @Option(
+        help: ArgumentHelp("The file to write.", valueName: "file"), transform: path)
+    var output: String
+
+    @Argument(
+        help: ArgumentHelp("Texts: files or globs.", valueName: "file"), transform: path)
+    var files: [String]
+
+    @Option(
+        help: ArgumentHelp(
+            "Words of a byte-level tokenizer: gpt2, llama3 or qwen2. (default: gpt2)",
+            valueName: "name"),
+        transform: { try choice($0, of: TokenizerRecipe.Pattern.self) })
+    var pattern = TokenizerRecipe.Pattern.gpt2
+
+    @Flag(help: "WordPiece with capital letters and accents.")
+    var cased = false
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Pairs that are rarer are not merged. (default: 2)", valueName: "n"),
+        transform: wholeNumber)
+    var minimumFrequency = 2
+
+    @Option(help: ArgumentHelp("A further special token; may be repeated.", valueName: "text"))
+    var special: [String] = []
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Sentinels <extra_id_0> and up. (default: 0)", valueName: "n"),
+        transform: wholeNumber)
+    var sentinels = 0
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Threads. (default: the cores it may use)", valueName: "n"),
+        transform: wholeNumber)
+    var threads: Int?
+
+    @Flag(help: "The report as JSON.")
+    var json = false
+
+    func run() throws {
+        guard Launch.isFirst else { return }
+        guard !FileManager.default.fileExists(atPath: output) else {
+            throw RunError(
+                .usage,
+                "--output: \(output): expected no file of this name, found one; name another")
+        }
+        guard 1...(1 << 24) ~= vocabulary, minimumFrequency >= 1, 0...10_000 ~= sentinels else {
+            throw RunError(
+                .usage,
+                "command line: expected --vocabulary from 1 to \(1 << 24), --minimum-frequency from 1 and "
+                    + "--sentinels from 0 to 10000, found \(vocabulary), \(minimumFrequency) and \(sentinels)"
+            )
+        }
+        var recipe = TokenizerRecipe(kind)
+        (recipe.vocabularySize, recipe.pattern, recipe.lowercases) = (vocabulary, pattern, !cased)
+        (recipe.smallestCount, recipe.moreSpecials) = (minimumFrequency, special)
+        recipe.sentinels = sentinels
+        recipe.threads = try Murmur.threadCount(threads)
+        let texts: [String]
+        do throws(DatasetError) {
+            texts = try FilePattern.expand(files)
+        } catch {
+            throw RunError(error)
+        }
+        var counter = recipe.wordCounter
+        var sample: [UInt8] = []
+        for file in texts { try count(file, &counter, &sample) }
+        let (bytes, report): ([UInt8], TrainingReport)
+        do throws(TokenizerError) {
+            bytes = try recipe.train(counter)
+            let pipeline = try TokenizerPipeline(json: bytes, name: output)
+            report = try TrainingReport(
+                pipeline, sample: sample, corpusByteCount: counter.byteCount)
+        } catch {
+            throw RunError(error)
+        }
+        try Output.create(output, bytes)
+        print(json ? report.json : report.lines.joined(separator: "\n"))
+    }
+
+    /// What the report is made of: as much from the beginning of each file.
+    private static let sampleByteCount = 4 << 20
+
+    private func count(
+        _ file: String, _ counter: inout WordCounter, _ sample: inout [UInt8]
+    ) throws(RunError) {
+        var reader = try LineReader(file, name: "tokenizer train")
+        var blocks: [[UInt8]] = []
+        func flush() throws(RunError) {
+            do throws(TokenizerError) {
+                try counter.add(blocks)
+            } catch {
+                throw RunError(.data, "\(file): \(error.message)")
+            }
+            blocks = []
+        }
+        while let block = try reader.nextBlock() {
+            if sample.count < TrainTokenizer.sampleByteCount {
+                sample += block.prefix(TrainTokenizer.sampleByteCount / 4)
+            }
+            blocks.append(block)
+            if blocks.count == counter.blockCount { try flush() }
+        }
+        try flush()
+    }
+}
+
+/// One of the names of a closed set.
+private func choice<Value: RawRepresentable & CaseIterable>(
+    _ name: String, of type: Value.Type
+) throws -> Value where Value.RawValue == String {
+    guard let value = Value(rawValue: name) else {
+        let names = Value.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("expected one of \(names), found \(name)")
+    }
+    return value
+}
+
+extension Output {
+    /// A new file, written whole or not at all.
+    static func create(_ path: String, _ bytes: [UInt8]) throws(RunError) {
+        do {
+            try Data(bytes).write(to: URL(fileURLWithPath: path), options: .withoutOverwriting)
+        } catch {
+            throw RunError(
+                .inputOutput, "\(path): expected to write, found \(systemReason(error))")
+        }
+    }
+
+    /// Lines, as bytes.
+    static func write(bytes lines: [[UInt8]]) throws(RunError) {
+        var data = Data()
+        for line in lines { data.append(contentsOf: line) }
+        do {
+            try FileHandle.standardOutput.write(contentsOf: data)
+        } catch {
+            throw RunError(
+                .inputOutput, "standard output: expected to write, found \(systemReason(error))")
+        }
+    }
+}
