@@ -73,7 +73,7 @@ find_peer_python() {
     python=$PWD/.build/peers/bin/python3
     ! "$python" -c "import $needs" 2> /dev/null || return 0
     command -v python3 > /dev/null || install_packages python3
-    echo "making .build/peers: transformers, tokenizers, safetensors, torch (hundreds of MB)"
+    echo "making .build/peers: transformers, torch, tokenizers and their kind (hundreds of MB)"
     rm -rf .build/peers
     python3 -m venv .build/peers > /dev/null 2>&1 || {
         rm -rf .build/peers
@@ -82,7 +82,7 @@ find_peer_python() {
             fail "python3 -m venv .build/peers: expected a virtual environment, found none; MURMUR_PYTHON names another Python"
     }
     "$python" -m pip install -q --disable-pip-version-check \
-        transformers tokenizers safetensors torch==2.13.0 || {
+        transformers tokenizers safetensors torch==2.13.0 sentencepiece protobuf tiktoken rs-bpe || {
         rm -rf .build/peers
         fail "pip could not install torch and transformers; the package index is needed once,
     or MURMUR_PYTHON, a Python that has $needs"

@@ -57,7 +57,7 @@ struct EncodeText: ParsableCommand {
         abstract: "Prints the tokens of texts, one line of numbers for each line.",
         discussion: """
             Files of any length go by in bounded memory, on all cores, in their order. What is not UTF-8 \
-            counts as U+FFFD. Truncation is done as the file says, padding is not.
+            counts as U+FFFD. Truncation and padding are done as the file says, for each text by itself.
             """)
 
     @OptionGroup var arguments: TokenizerArguments

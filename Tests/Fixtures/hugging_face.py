@@ -4,6 +4,7 @@ usage: python hugging_face.py make                      writes hugging_face/, a 
        python hugging_face.py logits FOLDER OUT ID…     logits of FOLDER's model for the tokens: raw Float32
        python hugging_face.py encode FOLDER TEXTFILE    the ids that AutoTokenizer gives, on one line
        python hugging_face.py generate FOLDER COUNT ID…  at most COUNT tokens after those given, on one line
+       python hugging_face.py continue FOLDER TEXTFILE COUNT  the text and at most COUNT tokens more, as `murmur generate` prints them
        python hugging_face.py save FOLDER OUT [DTYPE]   loads FOLDER and saves it again
 
 Needs torch, transformers and safetensors. The fixture's sizes are odd where they may be: 3 heads, 22
@@ -67,10 +68,21 @@ def generate(folder, count, *tokens):
     print(" ".join(str(int(id)) for id in ids[len(tokens):]))
 
 
+def continue_(folder, path, count):
+    with open(path, newline="") as file:
+        text = file.read()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    prompt = tokenizer(text, return_tensors="pt")
+    with torch.no_grad():
+        ids = model.generate(**prompt, max_new_tokens=int(count), do_sample=False)[0]
+    print(text + tokenizer.decode(ids, skip_special_tokens=True)[len(text):])
+
+
 def save(folder, out, dtype="float32"):
     model = AutoModelForCausalLM.from_pretrained(folder)
     model.to(getattr(torch, dtype)).save_pretrained(out)
 
 
 if __name__ == "__main__":
-    {"make": make, "logits": logits, "encode": encode, "generate": generate, "save": save}[sys.argv[1]](*sys.argv[2:])
+    {"make": make, "logits": logits, "encode": encode, "generate": generate, "continue": continue_, "save": save}[sys.argv[1]](*sys.argv[2:])

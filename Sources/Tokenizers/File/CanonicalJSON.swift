@@ -15,7 +15,7 @@ extension JSONNode {
 
     private func writeCanonical(to out: inout [UInt8], key: String) {
         switch self {
-        case .null, .bool, .integer, .number, .string: out += compact
+        case .null, .bool, .integer, .number, .string: writeCompact(to: &out)
         case .array(let values):
             out.append(0x5B)
             let isMerges = key == "merges"
@@ -34,7 +34,7 @@ extension JSONNode {
             out.append(0x7B)
             for (index, member) in sorted.enumerated() {
                 if index > 0 { out.append(0x2C) }
-                out += JSONNode.string(member.key).compact
+                JSONNode.quote(member.key, to: &out)
                 out.append(0x3A)
                 member.value.writeCanonical(to: &out, key: member.key.text)
             }

@@ -59,12 +59,8 @@ enum JSONNode: Sendable, Equatable {
         return out
     }
 
-    /// The value as JSON on one line, without a line end.
-    var compact: [UInt8] {
-        var out: [UInt8] = []
-        write(to: &out, indent: JSONNode.openLevels)
-        return out
-    }
+    /// Writes the value as JSON on one line.
+    func writeCompact(to out: inout [UInt8]) { write(to: &out, indent: JSONNode.openLevels) }
 
     private static let openLevels = 3
 
@@ -110,7 +106,7 @@ enum JSONNode: Sendable, Equatable {
         out += close.utf8
     }
 
-    private static func quote(_ bytes: [UInt8], to out: inout [UInt8]) {
+    static func quote(_ bytes: [UInt8], to out: inout [UInt8]) {
         out.append(0x22)
         for byte in bytes {
             switch byte {

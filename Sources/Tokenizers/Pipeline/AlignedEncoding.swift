@@ -2,7 +2,7 @@
 
 extension TextEncoder {
     /// The tokens of `text`, or of a pair, with all that the file asks for: the template where `addsSpecials`,
-    /// truncation, but no padding, which is a batch's. Offsets where `isAligned`.
+    /// truncation, and padding, which knows of no other text here. Offsets where `isAligned`.
     package func encoding(
         of text: [UInt8], pair: [UInt8]? = nil, addsSpecials: Bool, isAligned: Bool
     ) throws(TokenizerError) -> Encoding {
@@ -18,6 +18,11 @@ extension TextEncoder {
         }
         var result = encodings[0]
         for encoding in encodings.dropFirst() { result.append(encoding, type: 1) }
+        if let padding = pipeline.padding {
+            var batch = [result]
+            padding.apply(to: &batch)
+            result = batch[0]
+        }
         return result
     }
 

@@ -41,7 +41,12 @@ struct CharacterClasses: @unchecked Sendable {
         var pages = [UInt16](repeating: 0, count: 0x1100)
         // The first page is that of characters which nobody has assigned.
         var classes = [CharacterClass](repeating: [], count: 256)
-        for page in 0..<0x1100 {
+        for page in 0..<0x1100 where !CharacterClasses.isUnassigned(page) {
+            // Private use goes on for two planes but for the ends, which are no characters.
+            if page > 0xF00, page & 0xFF != 0xFF {
+                pages[page] = pages[0xF00]
+                continue
+            }
             let values = (0..<256).map { CharacterClasses.of(UInt32(page << 8 | $0)) }
             guard values.contains(where: { !$0.isEmpty }) else { continue }
             pages[page] = UInt16(classes.count >> 8)
@@ -49,6 +54,11 @@ struct CharacterClasses: @unchecked Sendable {
         }
         self.pages = CharacterClasses.kept(pages)
         self.classes = CharacterClasses.kept(classes)
+    }
+
+    /// Pages of which Unicode has assigned nothing in any version so far, and has no plans to.
+    private static func isUnassigned(_ page: Int) -> Bool {
+        0x340..<0xE00 ~= page || 0xE02..<0xF00 ~= page
     }
 
     private static func kept<Element>(_ elements: [Element]) -> UnsafePointer<Element> {
