@@ -23,7 +23,7 @@ struct FrequentSubstring {
 struct FrequentSubstrings {
     /// All places of the words' letters, sorted by the suffixes that begin there.
     private(set) var places: [Int32]
-    /// By their bytes; so each follows its longest proper prefix that is one, behind that one's others.
+    /// In the order of their bytes: each stands behind the others that it begins with.
     let substrings: [FrequentSubstring]
 
     /// Substrings of up to `longest` characters. Takes 4 bytes a character of the words for the places and 16 a substring, of
