@@ -7,6 +7,8 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
         case unsupported
         /// A text that has no tokens here: a vocabulary without an unknown token, an endless pattern.
         case unencodable
+        /// A corpus from which no vocabulary of the wanted kind can be made.
+        case untrainable
     }
 
     public let kind: Kind
