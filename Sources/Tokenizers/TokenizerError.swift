@@ -1,6 +1,8 @@
 /// A fault in a tokenizer's file, or in a text that it cannot take.
 public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Kind: Sendable {
+        /// No file under that name, or none that may be read.
+        case missing
         /// A file that holds no tokenizer, or contradicts itself.
         case corrupt
         /// A tokenizer with a part that this version does not know.

@@ -106,14 +106,14 @@ import Tokenizers
             "the lower the tower, the newer the tower\nlow and lower than the lowest\nÜber 12 towers\n",
         count: 5)
 
-    @Test(arguments: [TokenizerRecipe.Kind.byteLevel, .wordPiece])
+    @Test(arguments: TokenizerRecipe.Kind.allCases)
     func aTrainedTokenizerIsRead(kind: TokenizerRecipe.Kind) throws {
         let file = try train(kind, Self.text, size: 300)
         let pipeline = try TokenizerPipeline(json: file, name: "t")
         #expect(pipeline.vocabularySize <= 300)
         #expect(pipeline.identifier(of: "<more>") != nil)
         let tokens = try TextEncoder(pipeline).encode("the lower tower")
-        #expect(tokens.count <= 4)
+        #expect(tokens.count <= 8)
         #expect(try pipeline.decoded(tokens) == "the lower tower")
         for threads in 2...3 {
             #expect(try train(kind, Self.text, size: 300, threads: threads) == file)

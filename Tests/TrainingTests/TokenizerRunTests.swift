@@ -11,7 +11,8 @@ import Testing
         let run = try RunFolder()
         let tokenizer = run.folder.file("tokenizer.json")
         let training = try murmur([
-            "tokenizer", "train", "--kind", "byte-level", "--vocabulary", "300", "--output", tokenizer, text,
+            "tokenizer", "train", "--kind", "byte-level", "--vocabulary", "300", "--output",
+            tokenizer, text,
         ])
         #expect(training.exitCode == 0, "\(training.summary)")
         let launch = try run.train(settings: ["run.steps=20", "data.tokenizer=\(tokenizer)"])
@@ -21,7 +22,8 @@ import Testing
 
     private func generated(_ directory: String) throws -> String {
         let launch = try murmur([
-            "generate", "--checkpoint", directory, "--prompt", "The ", "--tokens", "24", "--temperature", "0",
+            "generate", "--checkpoint", directory, "--prompt", "The ", "--tokens", "24",
+            "--temperature", "0",
         ])
         #expect(launch.exitCode == 0, "\(launch.summary)")
         return launch.output
@@ -34,11 +36,13 @@ import Testing
         let resumed = try run.train(ranks: 2, settings: settings, ["--resume"])
         #expect(resumed.exitCode == 0, "\(resumed.summary)")
         let evaluated = try murmur(["evaluate", "--checkpoint", run.directory])
-        #expect(evaluated.exitCode == 0 && evaluated.output.contains("loss"), "\(evaluated.summary)")
+        #expect(
+            evaluated.exitCode == 0 && evaluated.output.contains("loss"), "\(evaluated.summary)")
         // Another file of this name is another tokenizer.
         let other = run.folder.file("other.json")
         let training = try murmur([
-            "tokenizer", "train", "--kind", "byte-level", "--vocabulary", "290", "--output", other, Self.text,
+            "tokenizer", "train", "--kind", "byte-level", "--vocabulary", "290", "--output", other,
+            Self.text,
         ])
         #expect(training.exitCode == 0, "\(training.summary)")
         let refused = try run.train(

@@ -83,8 +83,10 @@ extension DatasetError {
     init(_ error: TokenizerError) {
         let kind: Kind =
             switch error.kind {
+            case .missing: .missing
             case .corrupt, .unsupported: .corrupt
             case .unencodable: .invalidText
+            case .untrainable: .tooSmall
             }
         self.init(kind, error.message)
     }

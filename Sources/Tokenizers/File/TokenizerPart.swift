@@ -32,6 +32,27 @@ struct TokenizerPart {
         return member
     }
 
+    /// The elements of a member that is there and an array.
+    func list(_ key: String) throws(TokenizerError) -> [TokenizerPart] {
+        try TokenizerPart(
+            node: node[key] ?? .null, place: place.isEmpty ? key : "\(place).\(key)", file: file
+        ).elements
+    }
+
+    /// Throws where an object has another member than these.
+    func requireMembers(among known: Set<String>) throws(TokenizerError) {
+        guard case .object(let members) = node else { throw failure("an object") }
+        for member in members {
+            let key = String(decoding: member.key, as: UTF8.self)
+            guard known.contains(key) else {
+                throw TokenizerError(
+                    .corrupt,
+                    "\(file): \(place.isEmpty ? "" : "\(place): ")expected the members "
+                        + "\(known.sorted().joined(separator: ", ")), found \"\(key.printable)\"")
+            }
+        }
+    }
+
     var elements: [TokenizerPart] {
         get throws(TokenizerError) {
             guard case .array(let values) = node else { throw failure("an array") }

@@ -5,6 +5,11 @@ import Files
 import Foundation
 
 extension TokenizerPipeline {
+    private static let members: Set<String> = [
+        "version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
+        "post_processor", "decoder", "model",
+    ]
+
     /// Longest file: larger vocabularies than any published one.
     package static let byteLimit = 256 << 20
 
@@ -16,6 +21,7 @@ extension TokenizerPipeline {
             throw TokenizerError(
                 .corrupt, "\(name): expected an object, found \(root.node.summary)")
         }
+        try root.requireMembers(among: TokenizerPipeline.members)
         if let version = root.optional("version"), try version.string != "1.0" {
             throw version.failure("\"1.0\"", kind: .unsupported)
         }
@@ -24,7 +30,8 @@ extension TokenizerPipeline {
             try Normalizer(part)
         }
         try self.init(
-            addedTokens: AddedToken.read(root.optional("added_tokens"), model: model),
+            addedTokens: AddedToken.read(
+                root.node["added_tokens"] == nil ? nil : root.list("added_tokens"), model: model),
             normalizer: normalizer,
             preTokenizer: root.optional("pre_tokenizer").map { (part) throws(TokenizerError) in
                 try PreTokenizer(part)
@@ -50,12 +57,12 @@ extension AddedToken {
     /// The list of a file. A token that the model has keeps the model's number, whatever the file says; others go on
     /// behind the last, in the order of the file.
     fileprivate static func read(
-        _ part: TokenizerPart?, model: TokenModel
+        _ elements: [TokenizerPart]?, model: TokenModel
     ) throws(TokenizerError) -> [AddedToken] {
         var tokens: [AddedToken] = []
         var next = Int32(model.vocabulary.table.count)
         var known: [[UInt8]: Int32] = [:]
-        for element in try part?.elements ?? [] {
+        for element in elements ?? [] {
             let content = try element.member("content").text
             let stated = try element.member("id").identifier
             guard !content.isEmpty else { continue }
@@ -89,6 +96,7 @@ extension AddedToken {
 extension TextPattern {
     fileprivate init(_ part: TokenizerPart) throws(TokenizerError) {
         if let text = part.optional("String") {
+            guard try !text.text.isEmpty else { throw text.failure("at least one character") }
             self = .text(try text.text)
         } else if let expression = part.optional("Regex") {
             self = .expression(
@@ -256,6 +264,13 @@ extension TokenVocabulary {
                         + "\(TokenVocabulary.largestIdentifier) for each token, found "
                         + "\(member.value.summary) for \(JSONNode.string(member.key).summary)")
             }
+            if let other = text(Int32(value)), !other.elementsEqual(member.key) {
+                throw TokenizerError(
+                    .corrupt,
+                    "\(part.file): \(part.place): expected every number once, found \(value) for "
+                        + "\(JSONNode.string(Array(other)).summary) and \(JSONNode.string(member.key).summary)"
+                )
+            }
             insert(member.key, Int32(value))
         }
         guard table.count > 0 else { throw part.failure("at least one token") }
@@ -402,7 +417,9 @@ extension TokenDecoder {
                 parts.append(try TokenDecoder(element))
             }
             self = .sequence(parts)
-        case "ByteLevel": self = .byteLevel
+        case "ByteLevel":
+            _ = (try part.bool("add_prefix_space"), try part.bool("trim_offsets"))
+            self = .byteLevel
         case "WordPiece":
             self = .wordPiece(
                 prefix: try part.member("prefix").text, cleansUp: try part.bool("cleanup"))

@@ -13,6 +13,8 @@ struct NormalizedText {
     var bytes: [UInt8] = []
     /// Of each byte; empty where nobody asked for offsets.
     var alignments: [Alignment] = []
+    /// Where the text begins in the document: what is written before its first character stands for nothing there.
+    private(set) var start: Int32 = 0
 
     mutating func removeAll() {
         bytes.removeAll(keepingCapacity: true)
@@ -22,6 +24,7 @@ struct NormalizedText {
     /// The text as it is: bytes of a document from `start` on. With `isAligned` each is aligned with its character.
     mutating func set(_ text: Span<UInt8>, from start: Int, isAligned: Bool) {
         removeAll()
+        begin(at: Int32(clamping: start))
         text.withUnsafeBufferPointer { bytes.append(contentsOf: $0) }
         guard isAligned else { return }
         alignments.reserveCapacity(text.count)
@@ -34,6 +37,8 @@ struct NormalizedText {
             index += count
         }
     }
+
+    fileprivate mutating func begin(at start: Int32) { self.start = start }
 
     /// The original range of the bytes in `range`, which is not empty.
     func original(_ range: Range<Int>) -> Alignment {
@@ -83,17 +88,23 @@ struct AlignedSink: TextSink {
     /// Of the next character of the source.
     private var offset = 0
 
-    init(source: NormalizedText) { self.source = source }
+    init(source: NormalizedText) {
+        self.source = source
+        result.begin(at: source.start)
+    }
+
+    /// Of what stands before all characters.
+    private var nothing: Alignment { Alignment(start: source.start, end: source.start) }
 
     mutating func replace(with scalar: UInt32, removing removed: Int) {
         // The library traps where there is nothing left to replace; the last alignment serves here.
         let index = min(offset, source.alignments.count - 1)
-        append(scalar, index < 0 ? Alignment(start: 0, end: 0) : source.alignments[index])
+        append(scalar, index < 0 ? nothing : source.alignments[index])
         skip(1 + removed)
     }
 
     mutating func insert(_ scalar: UInt32) {
-        append(scalar, offset < 1 ? Alignment(start: 0, end: 0) : source.alignments[offset - 1])
+        append(scalar, offset < 1 ? nothing : source.alignments[offset - 1])
     }
 
     mutating func skip(_ count: Int) {

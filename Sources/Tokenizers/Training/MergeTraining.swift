@@ -93,7 +93,7 @@ private struct MergeState {
         }
         guard tokens.count <= training.vocabularySize else {
             throw TokenizerError(
-                .unencodable,
+                .untrainable,
                 "vocabulary: expected room for \(training.specials.count) special tokens and "
                     + "\(alphabet.count) characters, found \(training.vocabularySize); ask for more tokens, or "
                     + "for fewer characters")

@@ -64,13 +64,12 @@ package struct TokenizerRecipe: Sendable {
     package func train(_ counter: WordCounter) throws(TokenizerError) -> [UInt8] {
         let words = counter.result
         guard !words.isEmpty else {
-            throw TokenizerError(.unencodable, "text: expected words to train on, found none")
+            throw TokenizerError(.untrainable, "text: expected words to train on, found none")
         }
         switch kind {
         case .byteLevel: return try trainMerges(words)
         case .wordPiece: return try trainWordPieces(words)
-        case .unigram:
-            throw TokenizerError(.unsupported, "unigram")
+        case .unigram: return try trainUnigram(words)
         }
     }
 
@@ -182,6 +181,36 @@ package struct TokenizerRecipe: Sendable {
             decoder: .object([
                 "type": .string("WordPiece"), "prefix": .string("##"), "cleanup": .bool(true),
             ]), model: model)
+    }
+
+    private func trainUnigram(
+        _ words: [(text: [UInt8], count: Int)]
+    ) throws(TokenizerError) -> [UInt8] {
+        var training = UnigramTraining()
+        training.vocabularySize = vocabularySize
+        training.specials = specialTexts
+        training.unknown = Array("<unk>".utf8)
+        training.threads = threads
+        let learnt = try training.train(words)
+        let model: JSONNode = .object([
+            "type": .string("Unigram"), "unk_id": learnt.unknown.map { .integer($0) },
+            "byte_fallback": .bool(false),
+            "vocab": .array(
+                learnt.pieces.map { .array([.string($0.text), .number($0.score)]) }),
+        ])
+        let metaspace: JSONNode = .object([
+            "type": .string("Metaspace"), "replacement": .string(SpaceMark.bytes),
+            "prepend_scheme": .string("always"), "split": .bool(true),
+        ])
+        return file(
+            normalizer: .object(["type": .string("NFKC")]),
+            preTokenizer: .object([
+                "type": .string("Sequence"),
+                "pretokenizers": .array([
+                    .object(["type": .string("WhitespaceSplit")]), metaspace,
+                ]),
+            ]), postProcessor: template(before: nil, behind: "</s>", secondType: 0),
+            decoder: metaspace, model: model)
     }
 
     // MARK: The file
