@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import corpus
+import mutations
 import vocabularies
 from tokenizers import Tokenizer
 
@@ -142,11 +143,15 @@ if __name__ == "__main__":
     options.add_argument("--folder", default=".build/tokenizers")
     options.add_argument("--megabytes", type=float, default=100)
     options.add_argument("--fuzz", type=int, default=1_000_000)
+    options.add_argument("--mutations", type=int, default=100_000)
     options.add_argument("kinds", nargs="*", default=list(vocabularies.KINDS))
     given = options.parse_args()
     kinds = given.kinds or list(vocabularies.KINDS)
     print("| tokenizer | documents | MB | other ids | other offsets | other texts |\n| --- | --- | --- | --- | --- | --- |")
     sound = all([compare(given.murmur, kind, given.folder, given.megabytes * 1e6) for kind in kinds])
     sound &= all([pairs(given.murmur, kind, given.folder, 10) for kind in kinds])
-    sound &= all([fuzz(given.murmur, kind, given.folder, given.fuzz) for kind in kinds])
+    if given.fuzz:
+        sound &= all([fuzz(given.murmur, kind, given.folder, given.fuzz) for kind in kinds])
+    if given.mutations and not given.kinds:
+        sound &= mutations.mutations(given.murmur, given.folder, given.mutations)
     sys.exit(0 if sound else 1)

@@ -160,6 +160,7 @@ extension PreTokenizer {
             }
             self = .sequence(parts)
         case "ByteLevel":
+            _ = try part.bool("trim_offsets")
             self = .byteLevel(
                 addsPrefixSpace: try part.bool("add_prefix_space"),
                 usesPattern: try part.bool("use_regex", default: true))
@@ -418,7 +419,10 @@ extension TokenDecoder {
             }
             self = .sequence(parts)
         case "ByteLevel":
-            _ = (try part.bool("add_prefix_space"), try part.bool("trim_offsets"))
+            _ = (
+                try part.bool("add_prefix_space"), try part.bool("trim_offsets"),
+                try part.bool("use_regex", default: true)
+            )
             self = .byteLevel
         case "WordPiece":
             self = .wordPiece(

@@ -91,7 +91,8 @@ final class RegularExpression: Sendable, Equatable {
         // Whether the braces that are open are those of a number of times, and not of a property's name.
         var countsTimes = false
         var previous: Character = " "
-        for character in source {
+        let characters = Array(source)
+        for (index, character) in characters.enumerated() {
             if isEscaped {
                 isEscaped = false
                 // Hexadecimal digits there, horizontal space here; a byte there, a code unit here.
@@ -101,7 +102,11 @@ final class RegularExpression: Sendable, Equatable {
             }
             switch character {
             case "\\": isEscaped = true
-            case "[": depth += 1
+            case "[":
+                // A set within a set there, a bracket here.
+                let next = index + 1 < characters.count ? characters[index + 1] : " "
+                if depth > 0, next != ":" { throw refuse("[ in a class") }
+                depth += 1
             case "]": depth = max(0, depth - 1)
             case "{": countsTimes = previous != "\\"
             case "&" where depth > 0 && previous == "&": throw refuse("&& in a class")
