@@ -81,9 +81,9 @@ struct BytePairEncoding: Sendable {
     /// Whether pieces may be cut before each `mark` that follows another character without any other result: no
     /// merge makes a token with a mark behind something else.
     func mayCut(before mark: [UInt8]) -> Bool {
-        guard continuingPrefix.isEmpty, endSuffix.isEmpty, vocabulary[mark] != nil else {
-            return false
-        }
+        // With `ignoresMerges` a piece that is a token is one, and a part of a piece is another piece.
+        guard continuingPrefix.isEmpty, endSuffix.isEmpty, !ignoresMerges, vocabulary[mark] != nil
+        else { return false }
         return vocabulary.entries.allSatisfy { text, _ in
             var (index, isBehindOther) = (0, false)
             while index < text.count {
