@@ -47,7 +47,7 @@ import Testing
         #expect(training.exitCode == 0, "\(training.summary)")
         let refused = try run.train(
             settings: ["run.steps=26", "data.tokenizer=\(other)"], ["--resume"])
-        #expect(refused.exitCode == 2, "\(refused.summary)")
+        #expect(refused.exitCode == 4, "\(refused.summary)")
         #expect(refused.errors.contains("data.tokenizer"), "\(refused.errors)")
     }
 
