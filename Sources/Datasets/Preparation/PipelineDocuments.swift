@@ -95,10 +95,21 @@ extension TokenizerChoice {
     /// The tokenizer that is there; nil where the corpus gives it.
     func load() throws(DatasetError) -> PipelineTokenizer? {
         guard case .file(let path) = self else { return nil }
+        let pipeline: TokenizerPipeline
         do throws(TokenizerError) {
-            return PipelineTokenizer(try TokenizerPipeline.load(path))
+            pipeline = try TokenizerPipeline.load(path)
         } catch {
             throw DatasetError(error)
         }
+        guard pipeline.canonicalJSON.count <= TokenizerChoice.longest else {
+            throw DatasetError(
+                .tooLarge,
+                "\(path): expected a tokenizer of at most \(TokenizerChoice.longest) bytes in its canonical "
+                    + "spelling, which a checkpoint keeps, found \(pipeline.canonicalJSON.count)")
+        }
+        return PipelineTokenizer(pipeline)
     }
+
+    /// As much as a text beside a checkpoint's manifest may have.
+    private static let longest = 1 << 24
 }

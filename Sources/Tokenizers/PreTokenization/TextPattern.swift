@@ -108,7 +108,14 @@ final class RegularExpression: Sendable, Equatable {
                 if depth > 0, next != ":" { throw refuse("[ in a class") }
                 depth += 1
             case "]": depth = max(0, depth - 1)
-            case "{": countsTimes = previous != "\\"
+            case "{":
+                countsTimes = previous != "\\"
+                // From none on there, text here before PCRE2 10.43.
+                if countsTimes, depth == 0, index + 1 < characters.count,
+                    characters[index + 1] == ","
+                {
+                    throw refuse("{,n}")
+                }
             case "&" where depth > 0 && previous == "&": throw refuse("&& in a class")
             case "+" where depth == 0 && previous == "}" && countsTimes:
                 throw refuse("}+, which is possessive here")
