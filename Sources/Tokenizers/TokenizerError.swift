@@ -19,5 +19,10 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
 
     init(_ kind: Kind, _ message: String) { (self.kind, self.message) = (kind, message) }
 
+    /// The same with the place of the text before it.
+    package func placed(at place: String) -> TokenizerError {
+        TokenizerError(kind, "\(place): \(message)")
+    }
+
     public var description: String { message }
 }

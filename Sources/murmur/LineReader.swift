@@ -10,7 +10,7 @@ struct LineReader: ~Copyable {
     private var isAtEnd = false
 
     private static let blockByteCount = 8 << 20
-    private static let longestLine = 1 << 30
+    private static let longestLine = 1 << 28
 
     /// - Parameter name: of the argument, for errors.
     init(_ path: String, name: String) throws(RunError) {
@@ -18,6 +18,11 @@ struct LineReader: ~Copyable {
         if path == "-" {
             handle = .standardInput
             return
+        }
+        var isFolder: ObjCBool = false
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue
+        {
+            throw RunError(.data, "\(self.name): expected a file, found a folder")
         }
         do {
             handle = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
@@ -60,10 +65,20 @@ struct LineReader: ~Copyable {
         return rest
     }
 
-    /// The lines of a block, without their ends.
-    static func lines(of block: [UInt8]) -> [[UInt8]] {
-        var lines = block.split(separator: 0x0A, omittingEmptySubsequences: false).map { Array($0) }
-        if block.last == 0x0A { lines.removeLast() }
-        return lines
+    /// Calls `body` with the lines of a block, without their ends, not too many at once.
+    static func forEachBatch(
+        of block: [UInt8], _ body: ([[UInt8]]) throws(RunError) -> Void
+    ) throws(RunError) {
+        var (lines, start) = ([[UInt8]](), 0)
+        while start < block.count {
+            let end = block[start...].firstIndex(of: 0x0A) ?? block.count
+            lines.append(Array(block[start..<end]))
+            start = end + 1
+            guard lines.count == mostLines || start >= block.count else { continue }
+            try body(lines)
+            lines.removeAll(keepingCapacity: true)
+        }
     }
+
+    private static let mostLines = 1 << 15
 }

@@ -81,42 +81,16 @@ struct EncodeText: ParsableCommand {
 
     func run() throws {
         guard Launch.isFirst else { return }
-        let pipeline = try arguments.load()
-        let batch = BatchEncoder(pipeline, threads: try arguments.threadCount())
+        let batch = BatchEncoder(try arguments.load(), threads: try arguments.threadCount())
         let (json, jsonLines, plain) = (json, jsonLines, plain)
-        var before = 0
-        for file in files {
-            var reader = try LineReader(file, name: "tokenizer encode")
-            before = 0
-            while let block = try reader.nextBlock() {
-                let lines = Array(LineReader.lines(of: block).enumerated())
-                let first = before
-                let output: [[UInt8]]
-                do throws(TokenizerError) {
-                    output = try batch.map(lines) { (encoder, line) throws(TokenizerError) in
-                        try EncodeText.output(
-                            line.element, number: first + line.offset + 1, encoder, json: json,
-                            jsonLines: jsonLines, plain: plain)
-                    }
-                } catch {
-                    throw RunError(.data, "\(file): \(error.message)")
-                }
-                try Output.write(bytes: output)
-                before += lines.count
-            }
+        try batch.mapLines(of: files, name: "tokenizer encode") {
+            (encoder, line) throws(TokenizerError) in
+            let input =
+                jsonLines ? try TextPair(json: line, name: "JSON") : TextPair(text: line, pair: nil)
+            let encoding = try encoder.encoding(
+                of: input.text, pair: input.pair, addsSpecials: !plain, isAligned: json)
+            return json ? encoding.json : encoding.plainLine
         }
-    }
-
-    private static func output(
-        _ line: [UInt8], number: Int, _ encoder: TextEncoder, json: Bool, jsonLines: Bool,
-        plain: Bool
-    ) throws(TokenizerError) -> [UInt8] {
-        let input =
-            jsonLines
-            ? try TextPair(json: line, name: "line \(number)") : TextPair(text: line, pair: nil)
-        let encoding = try encoder.encoding(
-            of: input.text, pair: input.pair, addsSpecials: !plain, isAligned: json)
-        return json ? encoding.json : encoding.plainLine
     }
 }
 
@@ -145,25 +119,43 @@ struct DecodeTokens: ParsableCommand {
         let pipeline = try arguments.load()
         let batch = BatchEncoder(pipeline, threads: try arguments.threadCount())
         let (json, skipSpecial) = (json, skipSpecial)
+        try batch.mapLines(of: files, name: "tokenizer decode") {
+            (_, line) throws(TokenizerError) in
+            try pipeline.decodedLine(
+                Encoding.identifiers(of: line, name: "numbers"), skipsSpecials: skipSpecial,
+                json: json)
+        }
+    }
+}
+
+extension BatchEncoder {
+    /// Prints what `body` makes of each line of files, in their order. Memory is bounded by the longest line.
+    fileprivate func mapLines(
+        of files: [String], name: String,
+        _ body: @Sendable (TextEncoder, [UInt8]) throws(TokenizerError) -> [UInt8]
+    ) throws(RunError) {
         for file in files {
-            var reader = try LineReader(file, name: "tokenizer decode")
+            var reader = try LineReader(file, name: name)
             var before = 0
             while let block = try reader.nextBlock() {
-                let lines = Array(LineReader.lines(of: block).enumerated())
-                let first = before
-                let output: [[UInt8]]
-                do throws(TokenizerError) {
-                    output = try batch.map(lines) { (_, line) throws(TokenizerError) in
-                        let tokens = try Encoding.identifiers(
-                            of: line.element, name: "line \(first + line.offset + 1)")
-                        return try pipeline.decodedLine(
-                            tokens, skipsSpecials: skipSpecial, json: json)
+                try LineReader.forEachBatch(of: block) { (lines) throws(RunError) in
+                    let first = before + 1
+                    let output: [[UInt8]]
+                    do throws(TokenizerError) {
+                        output = try map(Array(lines.enumerated())) {
+                            (encoder, line) throws(TokenizerError) in
+                            do throws(TokenizerError) {
+                                return try body(encoder, line.element)
+                            } catch {
+                                throw error.placed(at: "line \(first + line.offset)")
+                            }
+                        }
+                    } catch {
+                        throw RunError(.data, "\(file): \(error.message)")
                     }
-                } catch {
-                    throw RunError(.data, "\(file): \(error.message)")
+                    try Output.write(bytes: output)
+                    before += lines.count
                 }
-                try Output.write(bytes: output)
-                before += lines.count
             }
         }
     }
@@ -207,7 +199,7 @@ struct TrainTokenizer: ParsableCommand {
     var output: String
 
     @Argument(
-        help: ArgumentHelp("Texts: files or globs.", valueName: "file"), transform: path)
+        help: ArgumentHelp("Texts: files, globs or folders.", valueName: "file"), transform: path)
     var files: [String]
 
     @Option(
@@ -265,7 +257,7 @@ struct TrainTokenizer: ParsableCommand {
         recipe.threads = try Murmur.threadCount(threads)
         let texts: [String]
         do throws(DatasetError) {
-            texts = try FilePattern.expand(files)
+            texts = try FilePattern.expand(files.map(TrainTokenizer.pattern))
         } catch {
             throw RunError(error)
         }
@@ -285,8 +277,15 @@ struct TrainTokenizer: ParsableCommand {
         print(json ? report.json : report.lines.joined(separator: "\n"))
     }
 
-    /// What the report is made of: as much from the beginning of each file.
+    /// What the report is made of: a part of every block, from the first on.
     private static let sampleByteCount = 4 << 20
+
+    /// Of a folder all files in it.
+    private static func pattern(_ path: String) -> String {
+        var isFolder: ObjCBool = false
+        FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+        return isFolder.boolValue ? path + "/**/*" : path
+    }
 
     private func count(
         _ file: String, _ counter: inout WordCounter, _ sample: inout [UInt8]
@@ -324,7 +323,7 @@ private func choice<Value: RawRepresentable & CaseIterable>(
 }
 
 extension Output {
-    /// A new file, written whole or not at all.
+    /// A new file.
     static func create(_ path: String, _ bytes: [UInt8]) throws(RunError) {
         do {
             try Data(bytes).write(to: URL(fileURLWithPath: path), options: .withoutOverwriting)

@@ -34,6 +34,13 @@ import Tokenizers
         #expect(try words.tokens("(day)") == ["(", "day", ")"])
     }
 
+    @Test func longRunsOfWhiteSpaceCostLittle() throws {
+        for (left, right) in [(true, false), (false, true), (true, true)] {
+            let pipeline = try pipeline([TokenizerText.added(256, "  ", left: left, right: right)])
+            #expect(try pipeline.tokens(String(repeating: " ", count: 300_000)).count >= 1)
+        }
+    }
+
     @Test func normalizedOnesAreFoundInNormalizedText() throws {
         let lower = #"{"type": "Lowercase"}"#
         let exact = try pipeline([TokenizerText.added(256, "Day")], normalizer: lower)

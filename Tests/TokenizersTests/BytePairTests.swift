@@ -92,6 +92,55 @@ import Tokenizers
         #expect(differs.allSatisfy { $0 }, "the control: other patterns have other words")
     }
 
+    /// Corpora are encoded in parts.
+    @Test(arguments: patterns) func whereATextMayBeCutNothingChanges(pattern: String) throws {
+        var file = TokenizerText.byteLevel(merges: Self.merges)
+        file.preTokenizer = """
+            {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": \
+            \(TokenizerText.quoted(pattern))}, "behavior": "Isolated", "invert": false}, \
+            \(TokenizerText.byteLevelPart(usesPattern: false))]}
+            """
+        let encoder = TextEncoder(try file.pipeline())
+        var dice = Dice(10)
+        var (cuts, differences) = (0, 0)
+        for _ in 0..<3000 {
+            let text =
+                dice.text(pieces: 6) + ["\n", "\n\n", " \n", "\n "].randomElement(using: &dice)!
+                + dice.text(pieces: 4)
+            let bytes = Array(text.utf8)
+            var whole: [Int32] = []
+            try encoder.encode(bytes, into: &whole)
+            func parts(_ cut: Int) throws -> [Int32] {
+                var tokens: [Int32] = []
+                try encoder.encode(Array(bytes[..<cut]), into: &tokens)
+                try encoder.encode(Array(bytes[cut...]), into: &tokens)
+                return tokens
+            }
+            if let cut = encoder.lastCut(of: bytes) {
+                cuts += 1
+                #expect(try parts(cut) == whole, "\(text.debugDescription) at \(cut)")
+            } else if let feed = bytes.lastIndex(of: 0x0A), try parts(feed + 1) != whole {
+                differences += 1
+            }
+        }
+        #expect(cuts > 100)
+        // Of the others runs of white space end with a line.
+        #expect(
+            differences > 10 || pattern != Self.patterns[0],
+            "the control: not every line end will do")
+    }
+
+    /// Marks are of words, as Oniguruma has it.
+    @Test func expressionsOfWords() throws {
+        let words = try splitter(#"\w+|[^\w\s]+"#)
+        #expect(try words.aligned("नमस्ते a_1!").offsets == [0..<6, 6..<7, 7..<10, 10..<11])
+        for refused in [
+            #"\bx"#, #"(?im:a.b)"#, #"(?s)a"#, #"(*ACCEPT)"#, "[a[b]]", "a{,3}", #"a{1,2}+"#,
+        ] {
+            #expect(throws: TokenizerError.self) { try splitter(refused) }
+        }
+    }
+
     @Test func everyTextComesBack() throws {
         let pipeline = try TokenizerText.byteLevel(merges: Self.merges).pipeline()
         var dice = Dice(2)

@@ -69,6 +69,16 @@ import Tokenizers
         }
     }
 
+    @Test func rulesThatGrowWithoutEndAreStopped() throws {
+        var text = TokenizerText.byteLevel()
+        let rule = #"{"type": "Replace", "pattern": {"String": "a"}, "content": "aa"}"#
+        text.normalizer =
+            #"{"type": "Sequence", "normalizers": [\#(repeatElement(rule, count: 60).joined(separator: ", "))]}"#
+        let pipeline = try text.pipeline()
+        #expect(throws: TokenizerError.self) { try TextEncoder(pipeline).encode("aaa") }
+        #expect(try TextEncoder(pipeline).encode("b").count == 1)
+    }
+
     @Test func depthCostsNoStack() {
         let text = String(repeating: "[", count: 1_000_000)
         #expect(throws: TokenizerError.self) {

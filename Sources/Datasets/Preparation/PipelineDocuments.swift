@@ -7,6 +7,8 @@ struct PipelineDocuments {
     private let path: String
     private var pending: [UInt8] = []
     private var isFirst = true
+    /// Bytes of `pending` in which there is no place to cut.
+    private var searched = 0
 
     /// Bytes that are encoded together where parts may be.
     private static let partByteCount = 1 << 20
@@ -26,9 +28,12 @@ struct PipelineDocuments {
             pending += chunk
         }
         guard pending.count >= PipelineDocuments.partByteCount else { return }
-        if let end = encoder.lastCut(of: pending) {
+        if let end = encoder.lastCut(of: pending, after: searched) {
             try encode(Array(pending[..<end]), &tokens)
             pending.removeFirst(end)
+            searched = 0
+        } else {
+            searched = pending.count - 8
         }
         guard pending.count <= PipelineDocuments.longest else {
             throw DatasetError(

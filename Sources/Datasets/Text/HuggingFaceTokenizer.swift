@@ -101,7 +101,9 @@ extension PipelineTokenizer {
             "tokenizer_class": .string("PreTrainedTokenizerFast"),
         ]
         let roles: [(String, Int32?)] = [
-            ("eos_token", end), ("bos_token", begin ?? end), ("mask_token", mask),
+            ("eos_token", end == separator ? nil : end),
+            ("bos_token", begin == classifier ? (end == separator ? nil : end) : begin),
+            ("cls_token", classifier), ("sep_token", separator), ("mask_token", mask),
             ("pad_token", padding), ("unk_token", unknown),
         ]
         for (name, identifier) in roles {

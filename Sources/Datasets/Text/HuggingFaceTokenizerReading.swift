@@ -4,6 +4,11 @@ import Foundation
 private struct ForeignTokenizer: Decodable {
     struct Part: Decodable { let type: String }
 
+    struct Added: Decodable {
+        let id: Int
+        let content: String
+    }
+
     struct Model: Decodable {
         let type: String
         let vocab: [String: Int]
@@ -16,11 +21,15 @@ private struct ForeignTokenizer: Decodable {
 
     let normalizer: Part?
     let preTokenizer: Part?
+    let postProcessor: Part?
+    let addedTokens: [Added]?
     let model: Model
 
     enum CodingKeys: String, CodingKey {
         case normalizer, model
         case preTokenizer = "pre_tokenizer"
+        case postProcessor = "post_processor"
+        case addedTokens = "added_tokens"
     }
 }
 
@@ -29,11 +38,14 @@ extension Tokenizer {
     /// is a tokenizer of another kind, or none.
     package init?(huggingFace bytes: [UInt8]) {
         guard let file = try? JSONDecoder().decode(ForeignTokenizer.self, from: Data(bytes)),
-            file.normalizer == nil, file.model.type == "BPE", file.model.merges.isEmpty
+            file.normalizer == nil, file.postProcessor == nil, file.model.type == "BPE",
+            file.model.merges.isEmpty
         else { return nil }
+        let added = file.addedTokens ?? []
         let vocabulary = file.model.vocab
         switch file.preTokenizer?.type {
         case nil:
+            guard added.isEmpty else { return nil }
             var characters: [Unicode.Scalar] = []
             for (text, id) in vocabulary.sorted(by: { $0.value < $1.value }) {
                 guard id == characters.count, let scalar = text.unicodeScalars.first,
@@ -47,7 +59,8 @@ extension Tokenizer {
             self = .character(own)
         case "ByteLevel":
             let own = Tokenizer.byte(ByteTokenizer())
-            guard vocabulary.count == own.symbols.count,
+            guard added.allSatisfy({ $0.id == ByteTokenizer.endOfText }),
+                vocabulary.count == own.symbols.count,
                 own.symbols.enumerated().allSatisfy({ vocabulary[$0.element] == $0.offset })
             else { return nil }
             self = own

@@ -12,6 +12,9 @@ public struct PipelineTokenizer: Sendable, Equatable {
     let mask: Int32?
     let padding: Int32?
     let unknown: Int32?
+    /// BERT's, around and between texts.
+    let classifier: Int32?
+    let separator: Int32?
     /// What the template puts before a text.
     let head: [Int32]
 
@@ -25,6 +28,8 @@ public struct PipelineTokenizer: Sendable, Equatable {
         static let mask = ["[MASK]", "<mask>"]
         static let padding = ["<pad>", "[PAD]", "<|pad|>", "<|padding|>"]
         static let unknown = ["<unk>", "[UNK]"]
+        static let classifier = ["[CLS]"]
+        static let separator = ["[SEP]"]
     }
 
     init(_ pipeline: TokenizerPipeline) {
@@ -36,6 +41,7 @@ public struct PipelineTokenizer: Sendable, Equatable {
         }
         (end, begin, mask) = (token(Name.end), token(Name.begin), token(Name.mask))
         (padding, unknown) = (token(Name.padding), token(Name.unknown))
+        (classifier, separator) = (token(Name.classifier), token(Name.separator))
         head = pipeline.templateHead
     }
 

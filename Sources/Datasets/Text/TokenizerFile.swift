@@ -90,11 +90,9 @@ extension Tokenizer {
         }
     }
 
-    /// Whether a file is of one of our own kinds, as far as it can be told without reading it as one: its `type` says
-    /// so, or it has no `model`.
+    /// Whether a file can be of one of our own kinds: those have no `model`.
     private static func isOwn(_ bytes: [UInt8]) -> Bool {
-        let text = String(decoding: bytes, as: UTF8.self)
-        return text.contains("\"\(TokenizerFile.typePrefix)") || !text.contains("\"model\"")
+        !String(decoding: bytes, as: UTF8.self).contains("\"model\"")
     }
 
     private static func scalars(

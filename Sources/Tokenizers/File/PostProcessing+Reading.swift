@@ -142,14 +142,14 @@ extension Padding {
         let strategy = try part.member("strategy")
         var length: Int?
         if let fixed = strategy.optional("Fixed") {
-            length = try fixed.integer(in: 0...Int(Int32.max))
+            length = try fixed.integer(in: 0...Padding.longest)
         } else if try strategy.string != "BatchLongest" {
             throw strategy.failure("\"BatchLongest\" or {\"Fixed\": …}")
         }
         self.init(
             side: try part.member("direction").choice(SequenceSide.self), length: length,
             multiple: try part.optional("pad_to_multiple_of").map { (part) throws(TokenizerError) in
-                try part.integer(in: 0...Int(Int32.max))
+                try part.integer(in: 0...Padding.longest)
             },
             identifier: try part.member("pad_id").identifier,
             type: try part.member("pad_type_id").identifier,

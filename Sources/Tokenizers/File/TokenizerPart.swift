@@ -11,7 +11,9 @@ struct TokenizerPart {
         _ expected: String, kind: TokenizerError.Kind = .corrupt, found: String? = nil
     ) -> TokenizerError {
         TokenizerError(
-            kind, "\(file): \(place): expected \(expected), found \(found ?? node.summary)")
+            kind,
+            "\(file): \(place.isEmpty ? "" : "\(place): ")expected \(expected), found "
+                + (found ?? node.summary))
     }
 
     /// A member; one that is null is none.

@@ -34,7 +34,7 @@ final class PieceCache {
 
     deinit { slots.deallocate() }
 
-    /// Appends the tokens of `piece`, made by `encode` where they are not known. `encode` leaves them in `scratch`.
+    /// Appends the tokens of `piece`, made by `encode` where they are not known.
     @inline(__always)
     func append(
         _ piece: Span<UInt8>, to tokens: inout TokenBuffer,

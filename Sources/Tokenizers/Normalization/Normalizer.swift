@@ -17,11 +17,23 @@ indirect enum Normalizer: Sendable, Equatable {
     /// Bytes become the characters that stand for them (`ByteAlphabet`).
     case byteLevel
 
+    /// A text may become so many times as long: more than by any rule of a language.
+    private static let mostGrowth = 64
+
     /// Normalizes `text` in place. Alignments are kept where there are some.
     func normalize(_ text: inout NormalizedText) throws(TokenizerError) {
         guard !text.bytes.isEmpty else { return }
         if case .sequence(let parts) = self {
-            for part in parts { try part.normalize(&text) }
+            let most = max(1 << 20, Normalizer.mostGrowth * text.bytes.count)
+            for part in parts {
+                try part.normalize(&text)
+                guard text.bytes.count <= most else {
+                    throw TokenizerError(
+                        .unencodable,
+                        "text: expected at most \(most) bytes when it is normalized, found "
+                            + "\(text.bytes.count); the tokenizer's rules let it grow without end")
+                }
+            }
             return
         }
         if case .bert(let bert) = self { return bert.normalize(&text) }

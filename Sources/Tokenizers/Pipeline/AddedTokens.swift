@@ -68,7 +68,11 @@ struct AddedTokens: Sendable {
         guard let finder else { return [(nil, 0..<text.count)] }
         var parts: [Part] = []
         var end = 0
+        // White space goes on from the last token that took some along to here.
+        var spacesEnd = 0
         finder.forEachMatch(in: text) { token, match in
+            // Within white space that a token before it has taken.
+            guard match.upperBound > end else { return }
             var range = match
             if token.isSingleWord {
                 let isAlone =
@@ -79,7 +83,7 @@ struct AddedTokens: Sendable {
             }
             if token.stripsLeft {
                 var start = range.lowerBound
-                while start > 0 {
+                while start > end {
                     let before = UTF8Text.start(before: start, in: text)
                     guard isSpace(before, text) else { break }
                     start = before
@@ -87,14 +91,13 @@ struct AddedTokens: Sendable {
                 range = max(start, end)..<range.upperBound
             }
             if token.stripsRight {
-                var last = range.upperBound
+                var last = max(range.upperBound, spacesEnd)
                 while last < text.count, isSpace(last, text) {
                     last += UTF8Text.character(in: text, at: last).byteCount
                 }
+                spacesEnd = last
                 range = range.lowerBound..<last
             }
-            // A match within white space that a token before it has taken.
-            guard range.lowerBound >= end else { return }
             if end < range.lowerBound { parts.append((nil, end..<range.lowerBound)) }
             parts.append((token.identifier, range))
             end = range.upperBound

@@ -74,7 +74,7 @@ extension Encoding {
         var identifiers: [Int32] = []
         for word in line.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) {
             let text = String(decoding: word, as: UTF8.self)
-            guard let identifier = Int32(text), identifier >= 0 else {
+            guard word.allSatisfy({ 0x30...0x39 ~= $0 }), let identifier = Int32(text) else {
                 throw TokenizerError(
                     .corrupt,
                     "\(name): expected numbers of tokens, found \(text.printable.debugDescription)")

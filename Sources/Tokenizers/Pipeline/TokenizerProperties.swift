@@ -37,15 +37,25 @@ extension PostProcessor {
 }
 
 extension TextEncoder {
-    /// The last place in `text` where it may be cut in two without other tokens: behind the end of a line and before
-    /// a character that is no white space, where words cannot go on. nil where there is none, or this tokenizer may not
-    /// be cut.
-    package func lastCut(of text: [UInt8]) -> Int? {
-        guard pipeline.maysCutLines else { return nil }
-        var index = text.count - 1
-        while index > 0 {
-            // What is not ASCII may be white space, or join the line end.
-            if text[index - 1] == 0x0A, 0x21..<0x7F ~= text[index] { return index }
+    /// The last place in `text`, behind byte `start`, where it may be cut in two without other tokens: behind a line
+    /// feed that is the only white space between two words, so that no run of white space is cut, which words share
+    /// out by what follows. nil where there is none, or this tokenizer may not be cut.
+    package func lastCut(of text: [UInt8], after start: Int = 0) -> Int? {
+        guard pipeline.mayCutLines else { return nil }
+        let classes = CharacterClasses.shared
+        func isSpace(_ index: Int) -> Bool {
+            classes[UTF8Text.character(in: text.span, at: index).scalar].contains(.space)
+        }
+        // A character at the end may not be whole yet, and bytes may be no text at all.
+        var index = text.count - 4
+        while index > max(start, 1) {
+            if text[index - 1] == 0x0A, text[index] & 0xC0 != 0x80,
+                UTF8Text.firstFault(in: text.span.extracting(index - 2..<index + 4), from: 2)
+                    .map({ $0.lowerBound > 2 }) ?? true,
+                text[index - 2] < 0x80, !isSpace(index - 2), !isSpace(index)
+            {
+                return index
+            }
             index -= 1
         }
         return nil
@@ -55,7 +65,7 @@ extension TextEncoder {
 extension TokenizerPipeline {
     /// Whether a text may be cut between lines: words are those of a scanner, which end there, and nothing looks
     /// further.
-    fileprivate var maysCutLines: Bool {
+    fileprivate var mayCutLines: Bool {
         guard case .bytes(.some, addsPrefixSpace: false) = plan else { return false }
         let isLocal =
             switch normalizer {

@@ -136,6 +136,9 @@ package struct Padding: Sendable, Equatable {
     let type: Int32
     let text: [UInt8]
 
+    /// Longest that a text is filled up to.
+    static let longest = 1 << 20
+
     /// Fills up all `encodings` to one length.
     package func apply(to encodings: inout [Encoding]) {
         var length = length ?? encodings.map(\.count).max() ?? 0

@@ -92,11 +92,21 @@ final class RegularExpression: Sendable, Equatable {
         var countsTimes = false
         var previous: Character = " "
         let characters = Array(source)
+        var result = ""
         for (index, character) in characters.enumerated() {
             if isEscaped {
                 isEscaped = false
                 // Hexadecimal digits there, horizontal space here; a byte there, a code unit here.
-                if "hHCO".contains(character) { throw refuse("\\\(character)") }
+                if "hHCObB".contains(character) || character == "W" && depth > 0 {
+                    throw refuse("\\\(character)")
+                }
+                // Marks are of words there, and here from PCRE2 10.43 on.
+                let word = #"\p{L}\p{M}\p{Nd}\p{Pc}"#
+                switch character {
+                case "w": result += depth > 0 ? word : "[\(word)]"
+                case "W": result += "[^\(word)]"
+                default: result += "\\\(character)"
+                }
                 previous = "pPxok".contains(character) ? "\\" : " "
                 continue
             }
@@ -119,12 +129,26 @@ final class RegularExpression: Sendable, Equatable {
             case "&" where depth > 0 && previous == "&": throw refuse("&& in a class")
             case "+" where depth == 0 && previous == "}" && countsTimes:
                 throw refuse("}+, which is possessive here")
-            case "m" where previous == "?": throw refuse("(?m")
+            case "(" where depth == 0: try requireGroup(characters[(index + 1)...], refuse)
             default: break
             }
             previous = character
+            if !isEscaped { result.append(character) }
         }
-        return source
+        return result
+    }
+
+    /// Refuses what begins a group in one syntax only, or with other meaning: `(*…)`, `(?C…)`, flags but for case and
+    /// spaces in patterns (`m` is a line end for the dot there).
+    private static func requireGroup(
+        _ rest: ArraySlice<Character>, _ refuse: (String) -> TokenizerError
+    ) throws(TokenizerError) {
+        if rest.first == "*" { throw refuse("(*") }
+        guard rest.first == "?" else { return }
+        let flags = rest.dropFirst().prefix { $0.isLetter || $0 == "-" }
+        let next = rest.dropFirst(1 + flags.count).first
+        guard !flags.isEmpty, next == ":" || next == ")" || flags.first == "C" else { return }
+        if let flag = flags.first(where: { !"ix-".contains($0) }) { throw refuse("(?\(flag)") }
     }
 
     /// All matches in valid `text`, by the rules of the `onig` crate: an empty one right behind another does not
