@@ -30,7 +30,7 @@ private let outOfBounds: [String: [String]] = [
     "model.activation": ["sigmoid", "GELU_TANH"], "model.norm_position": ["middle", "PRE"],
     "model.feed_forward": ["0", "-1", "1e300"],
     "data.text": ["[1, [2]]", "[\"\"]", "~"],
-    "data.tokenizer": ["bpe", "1"],
+    "data.tokenizer": ["~", "[byte]"],
     "data.validation_fraction": ["0", "1", "-0.5", "1e300", "10%"],
     "data.train": ["[~]", "[{a: b}]"],
     "data.validation": ["[~]", "\"\""],

@@ -114,7 +114,9 @@ import Training
         }
         // Texts take any word.
         #expect(
-            Set(accepted).subtracting(["run.directory", "data.text", "data.cache"])
+            Set(accepted).subtracting([
+                "run.directory", "data.text", "data.tokenizer", "data.cache",
+            ])
                 == Self.automatic)
     }
 

@@ -15,7 +15,7 @@ extension JSONNode {
 
     private func writeCanonical(to out: inout [UInt8], key: String) {
         switch self {
-        case .null, .bool, .integer, .number, .string: writeCompact(to: &out)
+        case .null, .bool, .integer, .number, .decimal, .string: writeCompact(to: &out)
         case .array(let values):
             out.append(0x5B)
             let isMerges = key == "merges"

@@ -10,6 +10,8 @@ enum JSONNode: Sendable, Equatable {
     /// Written without fraction and exponent, and an `Int`.
     case integer(Int)
     case number(Double)
+    /// The same as a file has it: what its digits are to the library, and they themselves.
+    case decimal(Double, digits: String)
     case string([UInt8])
     case array([JSONNode])
     case object([Member])
@@ -43,6 +45,7 @@ enum JSONNode: Sendable, Equatable {
         case .bool(let value): "\(value)"
         case .integer(let value): "\(value)"
         case .number(let value): "\(value)"
+        case .decimal(_, let digits): digits
         case .string(let bytes): "\"\(String(decoding: bytes, as: UTF8.self).printable)\""
         case .array(let values): "an array of \(values.count)"
         case .object(let members): "an object of \(members.count) members"
@@ -69,6 +72,7 @@ enum JSONNode: Sendable, Equatable {
         case .null: out += "null".utf8
         case .bool(let value): out += (value ? "true" : "false").utf8
         case .integer(let value): out += "\(value)".utf8
+        case .decimal(_, let digits): out += digits.utf8
         case .number(let value):
             precondition(value.isFinite, "JSONNode: expected a finite number, got \(value)")
             out += "\(value)".utf8
@@ -252,8 +256,52 @@ private struct JSONParser {
         }
         let digits = String(decoding: text[start..<position], as: UTF8.self)
         if isInteger, let value = Int(digits) { return .integer(value) }
-        guard let value = Double(digits), value.isFinite else { throw failure("a finite number") }
-        return .number(value)
+        guard let value = JSONParser.value(of: text[start..<position]) else {
+            throw failure("a finite number")
+        }
+        return .decimal(value, digits: digits)
+    }
+
+    /// The value of a number's digits as serde_json has it: all of them as one whole number, divided by or multiplied with
+    /// a power of ten, each step rounded. That is not always the nearest value, and a unit in the last place decides which
+    /// of two ways to tell a text is the better one.
+    private static func value(of digits: ArraySlice<UInt8>) -> Double? {
+        var (significand, exponent, isOverfull, isFraction) = (UInt64(0), 0, false, false)
+        var index = digits.startIndex
+        let isNegative = digits.first == UInt8(ascii: "-")
+        if isNegative { index += 1 }
+        while index < digits.endIndex, digits[index] | 0x20 != UInt8(ascii: "e") {
+            defer { index += 1 }
+            guard digits[index] != UInt8(ascii: ".") else {
+                isFraction = true
+                continue
+            }
+            let (product, overflow) = significand.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = product.addingReportingOverflow(UInt64(digits[index] - 0x30))
+            if isOverfull || overflow || carry {
+                isOverfull = true
+                exponent += isFraction ? 0 : 1
+            } else {
+                significand = sum
+                exponent -= isFraction ? 1 : 0
+            }
+        }
+        if index < digits.endIndex {
+            let text = String(decoding: digits[(index + 1)...], as: UTF8.self)
+            exponent += max(
+                -100_000, min(100_000, Int(text) ?? (text.hasPrefix("-") ? -100_000 : 100_000)))
+        }
+        var value = Double(significand)
+        while exponent < -308, value != 0 {
+            value /= 1e308
+            exponent += 308
+        }
+        if value != 0 {
+            guard exponent <= 308 else { return nil }
+            let power = Double("1e\(abs(exponent))") ?? 1
+            value = exponent < 0 ? value / power : value * power
+        }
+        return value.isFinite ? (isNegative ? -value : value) : nil
     }
 
     private mutating func string() throws(TokenizerError) -> [UInt8] {

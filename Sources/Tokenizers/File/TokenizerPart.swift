@@ -100,7 +100,7 @@ struct TokenizerPart {
         get throws(TokenizerError) {
             switch node {
             case .integer(let value): return Double(value)
-            case .number(let value): return value
+            case .number(let value), .decimal(let value, _): return value
             default: throw failure("a number")
             }
         }
