@@ -77,7 +77,10 @@ pattern = LLAMA3 if 'gpt2' not in {file!r} else openai_public.r50k_pat_str
 t = tiktoken.Encoding('x', pat_str=pattern, mergeable_ranks=ranks, special_tokens={{}})
 t.encode_ordinary('a')
 began = time.perf_counter()
-for i in range(0, len(lines), 5000): n = sum(map(len, t.encode_ordinary_batch(lines[i:i + 5000], num_threads={threads})))
+if {threads} == 1:
+    for line in lines: n = len(t.encode_ordinary(line))
+else:
+    for i in range(0, len(lines), 5000): n = sum(map(len, t.encode_ordinary_batch(lines[i:i + 5000], num_threads={threads})))
 print(time.perf_counter() - began)
 """,
     "rs-bpe": READ + """
