@@ -29,30 +29,18 @@ def lines_of(byte_count):
     return lines, total
 
 
-def timed(call):
-    began = time.perf_counter()
-    result = call()
-    return time.perf_counter() - began, result
-
-
 def program(command):
-    """Seconds and the most memory, in MB, of a program."""
+    """Seconds of a program."""
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as child:
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0, command
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - began
 
 
 def peer(code, environment):
-    """The same of a Python program, which prints its seconds."""
-    with subprocess.Popen([sys.executable, "-B", "-c", code], stdout=subprocess.PIPE, env=os.environ | environment) as child:
-        output = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0, code
-    return float(output.split()[-1]), usage.ru_maxrss / 1024
+    """Seconds that a Python program prints."""
+    command = [sys.executable, "-B", "-c", code]
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=os.environ | environment, check=True)
+    return float(done.stdout.split()[-1])
 
 
 READ = "import json, time\nlines = open({lines!r}, newline='\\n').read().split('\\n')\n"
@@ -103,22 +91,19 @@ def encode(murmur, kind, folder, byte_count, threads, rounds):
         peers = ["tokenizers"] + (["tiktoken"] if kind in ("gpt2", "llama3", "cl100k") else [])
         peers += ["rs-bpe"] if kind == "cl100k" and threads == 1 else []
         seconds = {name: [] for name in ["murmur"] + peers}
-        memory = {}
         for _ in range(rounds):
             command = [murmur, "tokenizer", "encode", "--tokenizer", file, "--threads", str(threads), given.name]
-            spent, memory["murmur"] = program(command)
-            seconds["murmur"].append(spent)
+            seconds["murmur"].append(program(command))
             for name in peers:
                 code = PEERS[name].format(lines=given.name, file=file, threads=threads)
                 environment = {"RAYON_NUM_THREADS": str(threads), "PYTHONPATH": os.path.dirname(os.path.abspath(__file__))}
-                spent, memory[name] = peer(code, environment)
-                seconds[name].append(spent)
+                seconds[name].append(peer(code, environment))
     ours = statistics.median(seconds["murmur"])
     for name in peers:
         theirs = statistics.median(seconds[name])
         print(
-            f"| {kind} | {threads} | {total / 1e6 / ours:.1f} | {memory['murmur']:.0f} | {name} | {total / 1e6 / theirs:.2f} "
-            f"| {memory[name]:.0f} | **{theirs / ours:.1f}** |", flush=True)
+            f"| {kind} | {threads} | {total / 1e6 / ours:.1f} | {name} | {total / 1e6 / theirs:.2f} | **{theirs / ours:.1f}** |",
+            flush=True)
 
 
 def train(murmur, byte_count, threads, rounds):
@@ -138,26 +123,24 @@ trainer = trainers.BpeTrainer(vocab_size=32000, min_frequency=2, special_tokens=
     initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
 began = time.perf_counter()
 t.train([{text!r}], trainer)
-print(time.perf_counter() - began)
+spent = time.perf_counter() - began
 t.save({theirs!r})
-print(began and time.perf_counter() - began)
+print(spent)
 """
         seconds = ([], [])
-        memory = [0, 0]
         for _ in range(rounds):
             if os.path.exists(ours):
                 os.remove(ours)
             command = [murmur, "tokenizer", "train", "--kind", "byte-level", "--threads", str(threads), "--output", ours, text]
-            for side, (spent, most) in enumerate([program(command), peer(code, {"RAYON_NUM_THREADS": str(threads)})]):
-                seconds[side].append(spent)
-                memory[side] = most
+            seconds[0].append(program(command))
+            seconds[1].append(peer(code, {"RAYON_NUM_THREADS": str(threads)}))
         merges = [[tuple(m) for m in json.load(open(f))["model"]["merges"]] for f in (ours, theirs)]
         same = next((i for i, (a, b) in enumerate(zip(*merges)) if a != b), len(merges[0]))
         shared = len(set(merges[0]) & set(merges[1]))
         a, b = map(statistics.median, seconds)
         print(
-            f"training, {total / 1e6:.0f} MB, {threads} threads: ours {a:.1f} s, {memory[0]:.0f} MB; tokenizers {b:.1f} s, "
-            f"{memory[1]:.0f} MB; ratio {b / a:.2f}; {shared} of {len(merges[0])} merges are the same, the first {same} in order",
+            f"training, {total / 1e6:.0f} MB, {threads} threads: ours {a:.1f} s, tokenizers {b:.1f} s, "
+            f"ratio {b / a:.2f}; {shared} of {len(merges[0])} merges are the same, the first {same} in order",
             flush=True)
 
 
@@ -170,7 +153,7 @@ def adversarial(murmur, kind, folder):
             with tempfile.NamedTemporaryFile("w") as given:
                 given.write((unit * size)[:size])
                 given.flush()
-                spent.append(program([murmur, "tokenizer", "encode", "--tokenizer", file, "--threads", "1", given.name])[0])
+                spent.append(program([murmur, "tokenizer", "encode", "--tokenizer", file, "--threads", "1", given.name]))
         print(f"{kind}, {name}: " + ", ".join(f"{s:.2f}" for s in spent) + " s for 0.5, 1 and 2 MB", flush=True)
 
 
@@ -184,7 +167,7 @@ if __name__ == "__main__":
     options.add_argument("--threads", type=int, nargs="*", default=[1, os.cpu_count()])
     options.add_argument("kinds", nargs="*")
     given = options.parse_args()
-    print("| tokenizer | threads | ours, MB/s | memory, MB | peer | MB/s | memory, MB | ratio |\n| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| tokenizer | threads | ours, MB/s | peer | MB/s | ratio |\n| --- | --- | --- | --- | --- | --- |")
     for kind in given.kinds or list(vocabularies.KINDS):
         for threads in given.threads:
             encode(given.murmur, kind, given.folder, given.megabytes * 1e6, threads, given.rounds)
