@@ -3,6 +3,7 @@
 
 import Files
 import Foundation
+import Tokenizers
 
 extension Tokenizer {
     /// The name of our own file in an exported folder, where `tokenizer.json` has another form.
@@ -115,19 +116,9 @@ extension PipelineTokenizer {
 }
 
 extension ByteTokenizer {
-    /// A printable character for each byte, as GPT-2's vocabulary writes them: itself where that is one,
-    /// else U+0100 and up in order.
+    /// A printable character for each byte, as GPT-2's vocabulary writes them.
     fileprivate static var symbols: [Unicode.Scalar] {
-        var next: UInt32 = 0x100
-        return (UInt8.min...UInt8.max).map { byte in
-            let isPrintable =
-                0x21...0x7E ~= byte || 0xA1...0xAC ~= byte || 0xAE...0xFF ~= byte
-            guard !isPrintable, let scalar = Unicode.Scalar(next) else {
-                return Unicode.Scalar(byte)
-            }
-            next += 1
-            return scalar
-        }
+        ByteAlphabet.scalars.compactMap { Unicode.Scalar($0) }
     }
 }
 

@@ -52,16 +52,19 @@ struct AddedTokenList {
     }
 
     var node: JSONNode {
-        let sorted = tokens.sorted { ($0.identifier ?? 0) < ($1.identifier ?? 0) }
-        return .array(
-            sorted.map { token in
-                .object([
-                    "id": .integer(token.identifier ?? 0), "content": .string(token.text),
-                    "single_word": .bool(token.isSingleWord), "lstrip": .bool(token.stripsLeft),
-                    "rstrip": .bool(token.stripsRight), "normalized": .bool(token.isNormalized),
-                    "special": .bool(token.isSpecial),
-                ])
-            })
+        .array(tokens.sorted { ($0.identifier ?? 0) < ($1.identifier ?? 0) }.map(\.node))
+    }
+}
+
+extension TokenizerSettings.StatedToken {
+    /// An element of `added_tokens`.
+    var node: JSONNode {
+        .object([
+            "id": .integer(identifier ?? 0), "content": .string(text),
+            "single_word": .bool(isSingleWord), "lstrip": .bool(stripsLeft),
+            "rstrip": .bool(stripsRight), "normalized": .bool(isNormalized),
+            "special": .bool(isSpecial),
+        ])
     }
 }
 

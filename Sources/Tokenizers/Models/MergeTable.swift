@@ -167,13 +167,13 @@ struct MergeTable: Sendable {
     }
 }
 
-/// A binary heap of numbers, the least on top.
+/// A binary heap, the least on top.
 enum Heap {
-    static func order(_ heap: inout [UInt64]) {
+    static func order<Element: Comparable>(_ heap: inout [Element]) {
         for index in (0..<heap.count / 2).reversed() { sink(index, in: &heap) }
     }
 
-    static func insert(_ value: UInt64, into heap: inout [UInt64]) {
+    static func insert<Element: Comparable>(_ value: Element, into heap: inout [Element]) {
         heap.append(value)
         var index = heap.count - 1
         while index > 0, heap[(index - 1) / 2] > heap[index] {
@@ -182,7 +182,7 @@ enum Heap {
         }
     }
 
-    static func removeLeast(from heap: inout [UInt64]) -> UInt64? {
+    static func removeLeast<Element: Comparable>(from heap: inout [Element]) -> Element? {
         guard let least = heap.first else { return nil }
         let last = heap.removeLast()
         if !heap.isEmpty {
@@ -192,7 +192,7 @@ enum Heap {
         return least
     }
 
-    private static func sink(_ start: Int, in heap: inout [UInt64]) {
+    private static func sink<Element: Comparable>(_ start: Int, in heap: inout [Element]) {
         var index = start
         while true {
             var least = 2 * index + 1

@@ -19,8 +19,6 @@ package struct AddedToken: Sendable, Equatable {
 
 /// All added tokens of a tokenizer.
 struct AddedTokens: Sendable {
-    /// In the order of the file.
-    let tokens: [AddedToken]
     let byIdentifier: [Int32: AddedToken]
     /// What decoding makes of tokens whose normalized form is another text.
     let normalizedTexts: [Int32: [UInt8]]
@@ -30,7 +28,6 @@ struct AddedTokens: Sendable {
     private let normalized: TokenFinder?
 
     init(_ tokens: [AddedToken], normalizer: Normalizer?) throws(TokenizerError) {
-        self.tokens = tokens
         var byIdentifier: [Int32: AddedToken] = [:]
         for token in tokens { byIdentifier[token.identifier] = token }
         self.byIdentifier = byIdentifier
@@ -120,16 +117,12 @@ private struct TokenFinder: Sendable {
     private let tokens: [AddedToken]
     private var trie = ByteTrie()
     private var begins = [Bool](repeating: false, count: 256)
-    /// The byte that all texts begin with, if there is but one.
-    private let onlyFirst: UInt8?
 
     /// nil where there is nothing to find.
     init?(_ texts: [(text: [UInt8], token: AddedToken)]) {
         let texts = texts.filter { !$0.text.isEmpty }
         guard !texts.isEmpty else { return nil }
         tokens = texts.map(\.token)
-        let firsts = Set(texts.map { $0.text[0] })
-        onlyFirst = firsts.count == 1 ? firsts.first : nil
         for (index, entry) in texts.enumerated() {
             trie.insert(entry.text, Int32(index))
             begins[Int(entry.text[0])] = true

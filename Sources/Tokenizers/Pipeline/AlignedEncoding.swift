@@ -30,8 +30,8 @@ extension TextEncoder {
         ofOne text: [UInt8], isAligned: Bool
     ) throws(TokenizerError) -> Encoding {
         var result = Encoding()
-        let document = UTF8Text.repaired(text)
         if isAligned {
+            let document = UTF8Text.repaired(text)
             guard document.count < Int32.max else {
                 throw TokenizerError(
                     .unencodable, "text: expected less than 2 GiB, found \(document.count) bytes")

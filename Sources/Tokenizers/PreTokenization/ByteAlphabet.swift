@@ -1,8 +1,8 @@
 /// The character that stands for each byte in vocabularies of byte-level tokenizers, as GPT-2's encoder.py has it: itself
 /// where it is printable, else U+0100 and up in order.
-enum ByteAlphabet {
+package enum ByteAlphabet {
     /// Of each byte.
-    static let scalars: [UInt32] = {
+    package static let scalars: [UInt32] = {
         var next: UInt32 = 0x100
         return (UInt32(0)..<256).map { byte in
             if 0x21...0x7E ~= byte || 0xA1...0xAC ~= byte || 0xAE...0xFF ~= byte { return byte }

@@ -30,15 +30,16 @@ struct TextPieces {
         (text, ranges) = (result, newRanges)
     }
 
-    /// Cuts each piece at the matches that `find` gives for it.
+    /// Cuts each piece at the matches that `find` gives for it, or at what lies between them.
     mutating func split(
-        _ behavior: SplitBehavior, _ find: (Span<UInt8>) throws(TokenizerError) -> [Range<Int>]
+        _ behavior: SplitBehavior, isInverted: Bool = false,
+        _ find: (Span<UInt8>) throws(TokenizerError) -> [Range<Int>]
     ) throws(TokenizerError) {
         var newRanges: [Range<Int>] = []
         newRanges.reserveCapacity(ranges.count * 2)
         for range in ranges {
             let matches = try find(text.bytes.span.extracting(range))
-            behavior.split(range, at: matches, into: &newRanges)
+            behavior.split(range, at: matches, isInverted: isInverted, into: &newRanges)
         }
         ranges = newRanges
     }
@@ -73,13 +74,10 @@ enum SplitBehavior: String, Sendable, CaseIterable {
     case mergedWithNext = "MergedWithNext"
     case contiguous = "Contiguous"
 
-    /// Appends the pieces of `piece`, whose delimiters are `matches`, counted from its beginning.
-    func split(_ piece: Range<Int>, at matches: [Range<Int>], into ranges: inout [Range<Int>]) {
-        split(piece, at: matches, isInverted: false, into: &ranges)
-    }
-
+    /// Appends the pieces of `piece`, whose delimiters are `matches`, counted from its beginning, or what lies between
+    /// them.
     func split(
-        _ piece: Range<Int>, at matches: [Range<Int>], isInverted: Bool,
+        _ piece: Range<Int>, at matches: [Range<Int>], isInverted: Bool = false,
         into ranges: inout [Range<Int>]
     ) {
         // The whole text, cut in what matched and what did not.
@@ -102,40 +100,28 @@ enum SplitBehavior: String, Sendable, CaseIterable {
         switch self {
         case .removed: return parts.filter { !$0.isMatch }.map(\.range)
         case .isolated: return parts.map(\.range)
-        case .contiguous:
-            var (ranges, wasMatch) = ([Range<Int>](), false)
-            for part in parts {
-                if part.isMatch == wasMatch, let last = ranges.last {
-                    ranges[ranges.count - 1] = last.lowerBound..<part.range.upperBound
-                } else {
-                    ranges.append(part.range)
-                }
-                wasMatch = part.isMatch
-            }
-            return ranges
-        case .mergedWithPrevious:
-            var (ranges, wasMatch) = ([Range<Int>](), false)
-            for part in parts {
-                if part.isMatch, !wasMatch, let last = ranges.last {
-                    ranges[ranges.count - 1] = last.lowerBound..<part.range.upperBound
-                } else {
-                    ranges.append(part.range)
-                }
-                wasMatch = part.isMatch
-            }
-            return ranges
+        case .contiguous: return SplitBehavior.joined(parts) { $0 == $1 }
+        case .mergedWithPrevious: return SplitBehavior.joined(parts) { $0 && !$1 }
         case .mergedWithNext:
-            var (ranges, wasMatch) = ([Range<Int>](), false)
-            for part in parts.reversed() {
-                if part.isMatch, !wasMatch, let last = ranges.last {
-                    ranges[ranges.count - 1] = part.range.lowerBound..<last.upperBound
-                } else {
-                    ranges.append(part.range)
-                }
-                wasMatch = part.isMatch
-            }
-            return ranges.reversed()
+            return SplitBehavior.joined(parts.reversed()) { $0 && !$1 }.reversed()
         }
+    }
+
+    /// The parts, each one with the part before it where `joins` says so: of whether it matched, and whether that did.
+    private static func joined(
+        _ parts: [(range: Range<Int>, isMatch: Bool)], _ joins: (Bool, Bool) -> Bool
+    ) -> [Range<Int>] {
+        var (ranges, wasMatch) = ([Range<Int>](), false)
+        for (range, isMatch) in parts {
+            if joins(isMatch, wasMatch), let last = ranges.last {
+                ranges[ranges.count - 1] =
+                    min(last.lowerBound, range.lowerBound)..<max(last.upperBound, range.upperBound)
+            } else {
+                ranges.append(range)
+            }
+            wasMatch = isMatch
+        }
+        return ranges
     }
 }
 
@@ -220,12 +206,9 @@ extension TextPieces {
         {
             return split(by: scanner)
         }
-        var newRanges: [Range<Int>] = []
-        for range in ranges {
-            let matches = try pattern.matches(in: text.bytes.span.extracting(range))
-            behavior.split(range, at: matches, isInverted: isInverted, into: &newRanges)
+        try split(behavior, isInverted: isInverted) { (text) throws(TokenizerError) in
+            try pattern.matches(in: text)
         }
-        ranges = newRanges
     }
 
     mutating func split(by scanner: WordScanner) {

@@ -40,13 +40,13 @@ package struct MergeTraining: Sendable {
 }
 
 /// A pair of neighbours, and when it is merged relative to others.
-private struct PairCandidate {
+private struct PairCandidate: Comparable {
     let count: Int
     let key: UInt64
 
-    /// Whether it is merged before `other`.
-    func precedes(_ other: PairCandidate) -> Bool {
-        count != other.count ? count > other.count : key < other.key
+    /// Whether the first is merged before the second.
+    static func < (first: PairCandidate, second: PairCandidate) -> Bool {
+        first.count != second.count ? first.count > second.count : first.key < second.key
     }
 }
 
@@ -67,7 +67,7 @@ private struct MergeState {
     private var pairs = PairTable()
     private var pairCounts: [Int] = []
     private var places: [[Int32]] = []
-    private var heap = CandidateHeap()
+    private var heap: [PairCandidate] = []
 
     init(_ training: MergeTraining) { self.training = training }
 
@@ -167,13 +167,13 @@ private struct MergeState {
 
     private mutating func push(_ index: Int) {
         guard pairCounts[index] > 0 else { return }
-        heap.insert(PairCandidate(count: pairCounts[index], key: pairs.keys[index]))
+        Heap.insert(PairCandidate(count: pairCounts[index], key: pairs.keys[index]), into: &heap)
     }
 
     /// Merges the best pair until there are tokens enough.
     mutating func merge() {
         var touched: [Int] = []
-        while tokens.count < training.vocabularySize, let best = heap.removeFirst() {
+        while tokens.count < training.vocabularySize, let best = Heap.removeLeast(from: &heap) {
             let index = pairs.index(of: best.key)
             let count = pairCounts[index]
             if count != best.count {
@@ -282,36 +282,6 @@ private struct PairTable {
             var slot = Int(truncatingIfNeeded: ByteHash.mix(key)) & mask
             while slots[slot] >= 0 { slot = (slot + 1) & mask }
             slots[slot] = Int32(index)
-        }
-    }
-}
-
-/// The best candidate first.
-private struct CandidateHeap {
-    private var items: [PairCandidate] = []
-
-    mutating func insert(_ item: PairCandidate) {
-        items.append(item)
-        var index = items.count - 1
-        while index > 0, items[index].precedes(items[(index - 1) / 2]) {
-            items.swapAt(index, (index - 1) / 2)
-            index = (index - 1) / 2
-        }
-    }
-
-    mutating func removeFirst() -> PairCandidate? {
-        guard let first = items.first else { return nil }
-        let last = items.removeLast()
-        guard !items.isEmpty else { return first }
-        items[0] = last
-        var index = 0
-        while true {
-            var best = 2 * index + 1
-            guard best < items.count else { return first }
-            if best + 1 < items.count, items[best + 1].precedes(items[best]) { best += 1 }
-            guard items[best].precedes(items[index]) else { return first }
-            items.swapAt(index, best)
-            index = best
         }
     }
 }

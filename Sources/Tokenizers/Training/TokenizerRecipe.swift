@@ -223,12 +223,8 @@ package struct TokenizerRecipe: Sendable {
         normalizer: JSONNode, preTokenizer: JSONNode, postProcessor: JSONNode, decoder: JSONNode,
         model: JSONNode
     ) -> [UInt8] {
-        let added = specials.enumerated().map { index, text in
-            JSONNode.object([
-                "id": .integer(index), "content": .string(text), "single_word": .bool(false),
-                "lstrip": .bool(false), "rstrip": .bool(false), "normalized": .bool(false),
-                "special": .bool(true),
-            ])
+        let added = specialTexts.enumerated().map {
+            TokenizerSettings.StatedToken(text: $0.element, identifier: $0.offset).node
         }
         return JSONNode.object([
             "version": .string("1.0"), "truncation": .null, "padding": .null,
@@ -240,30 +236,12 @@ package struct TokenizerRecipe: Sendable {
 
     /// A template with a token before the first text, if any, and one behind each.
     private func template(before: String?, behind: String, secondType: Int) -> JSONNode {
-        func special(_ text: String, _ type: Int) -> JSONNode {
-            .object([
-                "SpecialToken": .object(["id": .string(text), "type_id": .integer(type)])
-            ])
+        func special(_ text: String) -> TemplateDraft.Special {
+            (Array(text.utf8), specials.firstIndex(of: text) ?? 0)
         }
-        func sequence(_ name: String, _ type: Int) -> JSONNode {
-            .object(["Sequence": .object(["id": .string(name), "type_id": .integer(type)])])
-        }
-        let head = before.map { [special($0, 0)] } ?? []
-        let single = head + [sequence("A", 0), special(behind, 0)]
-        let pair = single + [sequence("B", secondType), special(behind, secondType)]
-        let names = (before.map { [$0] } ?? []) + [behind]
-        let tokens = names.map { name in
-            JSONNode.Member(
-                name,
-                .object([
-                    "id": .string(name),
-                    "ids": .array([.integer(specials.firstIndex(of: name) ?? 0)]),
-                    "tokens": .array([.string(name)]),
-                ]))
-        }
-        return .object([
-            "type": .string("TemplateProcessing"), "single": .array(single), "pair": .array(pair),
-            "special_tokens": .object(tokens),
-        ])
+        return TemplateDraft(
+            begin: before.map(special), end: special(behind), repeatsBegin: false,
+            secondType: secondType
+        ).node
     }
 }
