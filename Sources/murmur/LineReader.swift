@@ -65,20 +65,4 @@ struct LineReader: ~Copyable {
         return rest
     }
 
-    /// Calls `body` with the lines of a block, without their ends, not too many at once.
-    static func forEachBatch(
-        of block: [UInt8], _ body: ([[UInt8]]) throws(RunError) -> Void
-    ) throws(RunError) {
-        var (lines, start) = ([[UInt8]](), 0)
-        while start < block.count {
-            let end = block[start...].firstIndex(of: 0x0A) ?? block.count
-            lines.append(Array(block[start..<end]))
-            start = end + 1
-            guard lines.count == mostLines || start >= block.count else { continue }
-            try body(lines)
-            lines.removeAll(keepingCapacity: true)
-        }
-    }
-
-    private static let mostLines = 1 << 15
 }

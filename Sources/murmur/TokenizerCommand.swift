@@ -11,6 +11,7 @@ struct TokenizerCommand: ParsableCommand {
         abstract: "Tokenizers by themselves: train, encode, decode, inspect.",
         subcommands: [
             TrainTokenizer.self, EncodeText.self, DecodeTokens.self, InspectTokenizer.self,
+            BenchTokenizer.self,
         ])
 }
 
@@ -82,14 +83,17 @@ struct EncodeText: ParsableCommand {
     func run() throws {
         guard Launch.isFirst else { return }
         let batch = BatchEncoder(try arguments.load(), threads: try arguments.threadCount())
-        let (json, jsonLines, plain) = (json, jsonLines, plain)
-        try batch.mapLines(of: files, name: "tokenizer encode") {
-            (encoder, line) throws(TokenizerError) in
-            let input =
-                jsonLines ? try TextPair(json: line, name: "JSON") : TextPair(text: line, pair: nil)
-            let encoding = try encoder.encoding(
-                of: input.text, pair: input.pair, addsSpecials: !plain, isAligned: json)
-            return json ? encoding.json : encoding.plainLine
+        let form = json ? TextEncoder.LineForm.json : .numbers
+        let (jsonLines, plain) = (jsonLines, plain)
+        try batch.printLines(of: files, name: "tokenizer encode") {
+            (encoder, line, output) throws(TokenizerError) in
+            guard jsonLines else {
+                return try encoder.appendLine(
+                    of: line, addsSpecials: !plain, as: form, to: &output)
+            }
+            try encoder.appendLine(
+                of: try TextPair(json: Array(copying: line), name: "JSON"), addsSpecials: !plain,
+                as: form, to: &output)
         }
     }
 }
@@ -119,43 +123,32 @@ struct DecodeTokens: ParsableCommand {
         let pipeline = try arguments.load()
         let batch = BatchEncoder(pipeline, threads: try arguments.threadCount())
         let (json, skipSpecial) = (json, skipSpecial)
-        try batch.mapLines(of: files, name: "tokenizer decode") {
-            (_, line) throws(TokenizerError) in
-            try pipeline.decodedLine(
-                Encoding.identifiers(of: line, name: "numbers"), skipsSpecials: skipSpecial,
-                json: json)
+        try batch.printLines(of: files, name: "tokenizer decode") {
+            (_, line, output) throws(TokenizerError) in
+            output += try pipeline.decodedLine(
+                Encoding.identifiers(of: Array(copying: line), name: "numbers"),
+                skipsSpecials: skipSpecial, json: json)
         }
     }
 }
 
 extension BatchEncoder {
     /// Prints what `body` makes of each line of files, in their order. Memory is bounded by the longest line.
-    fileprivate func mapLines(
+    fileprivate func printLines(
         of files: [String], name: String,
-        _ body: @Sendable (TextEncoder, [UInt8]) throws(TokenizerError) -> [UInt8]
+        _ body: @Sendable (TextEncoder, Span<UInt8>, inout [UInt8]) throws(TokenizerError) -> Void
     ) throws(RunError) {
         for file in files {
             var reader = try LineReader(file, name: name)
-            var before = 0
+            var count = 0
             while let block = try reader.nextBlock() {
-                try LineReader.forEachBatch(of: block) { (lines) throws(RunError) in
-                    let first = before + 1
-                    let output: [[UInt8]]
-                    do throws(TokenizerError) {
-                        output = try map(Array(lines.enumerated())) {
-                            (encoder, line) throws(TokenizerError) in
-                            do throws(TokenizerError) {
-                                return try body(encoder, line.element)
-                            } catch {
-                                throw error.placed(at: "line \(first + line.offset)")
-                            }
-                        }
-                    } catch {
-                        throw RunError(.data, "\(file): \(error.message)")
-                    }
-                    try Output.write(bytes: output)
-                    before += lines.count
+                let output: [[UInt8]]
+                do throws(TokenizerError) {
+                    output = try reduceLines(of: block, linesBefore: &count, from: [], body)
+                } catch {
+                    throw RunError(.data, "\(file): \(error.message)")
                 }
+                try Output.write(bytes: output)
             }
         }
     }
@@ -283,8 +276,8 @@ struct TrainTokenizer: ParsableCommand {
     /// Of a folder all files in it.
     private static func pattern(_ path: String) -> String {
         var isFolder: ObjCBool = false
-        FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-        return isFolder.boolValue ? path + "/**/*" : path
+        let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
+        return exists && isFolder.boolValue ? path + "/**/*" : path
     }
 
     private func count(
@@ -333,12 +326,10 @@ extension Output {
         }
     }
 
-    /// Lines, as bytes.
-    static func write(bytes lines: [[UInt8]]) throws(RunError) {
-        var data = Data()
-        for line in lines { data.append(contentsOf: line) }
+    /// Parts of the output, as bytes.
+    static func write(bytes parts: [[UInt8]]) throws(RunError) {
         do {
-            try FileHandle.standardOutput.write(contentsOf: data)
+            for part in parts { try FileHandle.standardOutput.write(contentsOf: Data(part)) }
         } catch {
             throw RunError(
                 .inputOutput, "standard output: expected to write, found \(systemReason(error))")

@@ -194,7 +194,7 @@ struct BytePairEncoding: Sendable {
 }
 
 extension [UInt8] {
-    init(copying span: Span<UInt8>) {
+    package init(copying span: Span<UInt8>) {
         self = span.withUnsafeBufferPointer { Array($0) }
     }
 }

@@ -199,6 +199,9 @@ struct TokenBuffer {
         swap(&self.identifiers, &identifiers)
     }
 
+    /// Gives the memory back, with all numbers.
+    mutating func give(_ identifiers: inout [Int32]) { swap(&self.identifiers, &identifiers) }
+
     mutating func removeAll() {
         identifiers.removeAll(keepingCapacity: true)
         byteCounts.removeAll(keepingCapacity: true)

@@ -18,7 +18,7 @@ package struct AddedToken: Sendable, Equatable {
 }
 
 /// All added tokens of a tokenizer.
-struct AddedTokens: Sendable {
+final class AddedTokens: Sendable {
     let byIdentifier: [Int32: AddedToken]
     /// What decoding makes of tokens whose normalized form is another text.
     let normalizedTexts: [Int32: [UInt8]]
@@ -54,20 +54,29 @@ struct AddedTokens: Sendable {
     /// A part of a text: an added token, or what lies between two.
     typealias Part = (token: Int32?, range: Range<Int>)
 
-    /// The parts of a document as it is written.
-    func parts(of text: Span<UInt8>) -> [Part] { AddedTokens.parts(of: text, exact) }
+    /// Calls `body` with the parts of a document as it is written.
+    func forEachPart(
+        of text: Span<UInt8>, _ body: (Part) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
+        try AddedTokens.forEachPart(of: text, exact, body)
+    }
 
-    /// The parts of a normalized text.
-    func normalizedParts(of text: Span<UInt8>) -> [Part] { AddedTokens.parts(of: text, normalized) }
+    /// Calls `body` with the parts of a normalized text.
+    func forEachNormalizedPart(
+        of text: Span<UInt8>, _ body: (Part) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
+        try AddedTokens.forEachPart(of: text, normalized, body)
+    }
 
-    private static func parts(of text: Span<UInt8>, _ finder: TokenFinder?) -> [Part] {
-        guard !text.isEmpty else { return [] }
-        guard let finder else { return [(nil, 0..<text.count)] }
-        var parts: [Part] = []
+    private static func forEachPart(
+        of text: Span<UInt8>, _ finder: TokenFinder?, _ body: (Part) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
+        guard !text.isEmpty else { return }
+        guard let finder else { return try body((nil, 0..<text.count)) }
         var end = 0
         // White space goes on from the last token that took some along to here.
         var spacesEnd = 0
-        finder.forEachMatch(in: text) { token, match in
+        try finder.forEachMatch(in: text) { (token, match) throws(TokenizerError) in
             // Within white space that a token before it has taken.
             guard match.upperBound > end else { return }
             var range = match
@@ -95,12 +104,11 @@ struct AddedTokens: Sendable {
                 spacesEnd = last
                 range = range.lowerBound..<last
             }
-            if end < range.lowerBound { parts.append((nil, end..<range.lowerBound)) }
-            parts.append((token.identifier, range))
+            if end < range.lowerBound { try body((nil, end..<range.lowerBound)) }
+            try body((token.identifier, range))
             end = range.upperBound
         }
-        if end < text.count { parts.append((nil, end..<text.count)) }
-        return parts
+        if end < text.count { try body((nil, end..<text.count)) }
     }
 
     private static func isWord(_ index: Int, _ text: Span<UInt8>) -> Bool {
@@ -129,7 +137,9 @@ private struct TokenFinder: Sendable {
         }
     }
 
-    func forEachMatch(in text: Span<UInt8>, _ body: (AddedToken, Range<Int>) -> Void) {
+    func forEachMatch(
+        in text: Span<UInt8>, _ body: (AddedToken, Range<Int>) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
         var index = 0
         while index < text.count {
             guard begins[Int(text[unchecked: index])] else {
@@ -137,7 +147,7 @@ private struct TokenFinder: Sendable {
                 continue
             }
             if let found = trie.longest(from: index, in: text) {
-                body(tokens[Int(found.value)], index..<found.end)
+                try body(tokens[Int(found.value)], index..<found.end)
                 index = found.end
             } else {
                 index += 1

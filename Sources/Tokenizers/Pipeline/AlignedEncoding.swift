@@ -2,7 +2,7 @@
 
 extension TextEncoder {
     /// The tokens of `text`, or of a pair, with all that the file asks for: the template where `addsSpecials`,
-    /// truncation, and padding, which knows of no other text here. Offsets where `isAligned`.
+    /// truncation, and padding, which knows of no other text here. Offsets and the other columns where `isAligned`.
     package func encoding(
         of text: [UInt8], pair: [UInt8]? = nil, addsSpecials: Bool, isAligned: Bool
     ) throws(TokenizerError) -> Encoding {
@@ -42,12 +42,12 @@ extension TextEncoder {
             result.offsets = tokens.alignments.map { places.characters($0) }
             result.spaces = tokens.spaces
             result.identifiers = tokens.identifiers
+            result.types = [Int32](repeating: 0, count: result.count)
+            result.specials = [UInt8](repeating: 0, count: result.count)
+            result.attention = [UInt8](repeating: 1, count: result.count)
         } else {
             try encode(text, into: &result.identifiers)
         }
-        result.types = [Int32](repeating: 0, count: result.count)
-        result.specials = [UInt8](repeating: 0, count: result.count)
-        result.attention = [UInt8](repeating: 1, count: result.count)
         return result
     }
 
@@ -70,19 +70,19 @@ extension TextEncoder {
     func encodeAligned(
         _ document: Span<UInt8>, from start: Int, _ tokens: inout AlignedTokens
     ) throws(TokenizerError) {
-        for part in pipeline.added.parts(of: document) {
+        try pipeline.added.forEachPart(of: document) { (part) throws(TokenizerError) in
             let segment = document.extracting(part.range)
             let place = start + part.range.lowerBound
             if let token = part.token {
-                tokens.append(
+                return tokens.append(
                     token, Alignment(start: Int32(place), end: Int32(place + part.range.count)),
                     .init(of: segment))
-                continue
             }
             var text = NormalizedText()
             text.set(segment, from: place, isAligned: true)
             try pipeline.normalizer?.normalize(&text)
-            for part in pipeline.added.normalizedParts(of: text.bytes.span) {
+            try pipeline.added.forEachNormalizedPart(of: text.bytes.span) {
+                (part) throws(TokenizerError) in
                 if let token = part.token {
                     tokens.append(
                         token, text.original(part.range),

@@ -22,18 +22,9 @@ package struct TextPair: Sendable {
 }
 
 extension Encoding {
-    /// The numbers with spaces between, and a line end.
-    package var plainLine: [UInt8] {
-        var line: [UInt8] = []
-        line.reserveCapacity(6 * identifiers.count + 1)
-        Encoding.append(identifiers, separator: 0x20, to: &line)
-        line.append(0x0A)
-        return line
-    }
-
-    /// One line of JSON, with the members' names of the Hugging Face library.
-    package var json: [UInt8] {
-        var line = Array("{\"ids\": [".utf8)
+    /// Appends a line of JSON, with the members' names of the Hugging Face library.
+    func appendJSON(to line: inout [UInt8]) {
+        line += "{\"ids\": [".utf8
         Encoding.append(identifiers, to: &line)
         line += "], \"offsets\": [".utf8
         for (index, range) in offsets.enumerated() {
@@ -49,10 +40,9 @@ extension Encoding {
         line += "], \"attention_mask\": [".utf8
         Encoding.append(attention, to: &line)
         line += "]}\n".utf8
-        return line
     }
 
-    private static func append(
+    fileprivate static func append(
         _ numbers: [some BinaryInteger], separator: UInt8 = 0x2C, to line: inout [UInt8]
     ) {
         for (index, number) in numbers.enumerated() {
@@ -63,8 +53,15 @@ extension Encoding {
 
     /// The digits of a number that is not negative.
     private static func append(_ number: Int, to line: inout [UInt8]) {
-        if number >= 10 { append(number / 10, to: &line) }
-        line.append(UInt8(0x30 + number % 10))
+        var (digits, count, rest) = (InlineArray<20, UInt8>(repeating: 0), 0, UInt(number))
+        repeat {
+            digits[count] = UInt8(0x30 + rest % 10)
+            (rest, count) = (rest / 10, count + 1)
+        } while rest > 0
+        while count > 0 {
+            count -= 1
+            line.append(digits[count])
+        }
     }
 
     /// The numbers of a line.
@@ -82,6 +79,65 @@ extension Encoding {
             identifiers.append(identifier)
         }
         return identifiers
+    }
+}
+
+extension TextEncoder {
+    /// How encodings are written.
+    package enum LineForm: Sendable {
+        /// Numbers with spaces between.
+        case numbers
+        /// Every column, as an object of JSON.
+        case json
+    }
+
+    /// Appends the tokens of a text, or of a pair, as a line.
+    package func appendLine(
+        of text: Span<UInt8>, addsSpecials: Bool, as form: LineForm, to line: inout [UInt8]
+    ) throws(TokenizerError) {
+        guard form == .numbers, pipeline.truncation == nil, pipeline.padding == nil,
+            let around = addsSpecials ? pipeline.surroundings : Surroundings()
+        else {
+            let pair = TextPair(text: Array(copying: text), pair: nil)
+            return try appendLine(of: pair, addsSpecials: addsSpecials, as: form, to: &line)
+        }
+        try withNumbers { (numbers) throws(TokenizerError) in
+            numbers += around.before
+            try encode(text, into: &numbers)
+            numbers += around.behind
+            Encoding.append(numbers, separator: 0x20, to: &line)
+        }
+        line.append(0x0A)
+    }
+
+    /// How many tokens a text has, which are made and forgotten; with offsets where `isAligned`.
+    package func tokenCount(
+        of text: Span<UInt8>, isAligned: Bool
+    ) throws(TokenizerError) -> Int {
+        if isAligned {
+            return try encoding(
+                of: Array(copying: text), addsSpecials: false, isAligned: true
+            ).identifiers.count
+        }
+        var count = 0
+        try withNumbers { (numbers) throws(TokenizerError) in
+            try encode(text, into: &numbers)
+            count = numbers.count
+        }
+        return count
+    }
+
+    package func appendLine(
+        of pair: TextPair, addsSpecials: Bool, as form: LineForm, to line: inout [UInt8]
+    ) throws(TokenizerError) {
+        let encoding = try encoding(
+            of: pair.text, pair: pair.pair, addsSpecials: addsSpecials, isAligned: form == .json)
+        switch form {
+        case .json: encoding.appendJSON(to: &line)
+        case .numbers:
+            Encoding.append(encoding.identifiers, separator: 0x20, to: &line)
+            line.append(0x0A)
+        }
     }
 }
 

@@ -6,21 +6,39 @@ public final class TextEncoder {
     private var unigramScratch = Unigram.Scratch()
     private var normalized = NormalizedText()
     private var word: [UInt8] = []
+    private var numbers: [Int32] = []
     /// A word that the vocabulary has no token for, nor an unknown one.
     private var unknownWord: [UInt8]?
 
     public init(_ pipeline: TokenizerPipeline) { self.pipeline = pipeline }
 
+    /// Calls `body` with an empty array whose memory is used again.
+    func withNumbers(
+        _ body: (inout [Int32]) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
+        numbers.removeAll(keepingCapacity: true)
+        try body(&numbers)
+    }
+
     // MARK: Tokens alone
 
     /// Appends the tokens of `text`, which may be any bytes: what is not UTF-8 counts as U+FFFD. No template, no
     /// truncation, no padding.
-    public func encode(_ text: [UInt8], into tokens: inout [Int32]) throws(TokenizerError) {
+    public func encode(_ text: Span<UInt8>, into tokens: inout [Int32]) throws(TokenizerError) {
         var buffer = TokenBuffer(isAligned: false)
         buffer.take(&tokens)
-        let repaired = UTF8Text.repaired(text)
-        try encode(repaired, &buffer)
-        tokens = buffer.identifiers
+        if UTF8Text.firstFault(in: text, from: 0) == nil {
+            try encode(text, &buffer)
+        } else {
+            let repaired = UTF8Text.repaired(Array(copying: text))
+            try encode(repaired.span, &buffer)
+        }
+        buffer.give(&tokens)
+    }
+
+    /// Appends the tokens of `text`.
+    public func encode(_ text: [UInt8], into tokens: inout [Int32]) throws(TokenizerError) {
+        try encode(text.span, into: &tokens)
     }
 
     /// The tokens of `text`.
@@ -30,17 +48,18 @@ public final class TextEncoder {
         return tokens
     }
 
-    private func encode(_ document: [UInt8], _ tokens: inout TokenBuffer) throws(TokenizerError) {
-        let added = pipeline.added
-        for part in added.parts(of: document.span) {
+    private func encode(
+        _ document: Span<UInt8>, _ tokens: inout TokenBuffer
+    ) throws(TokenizerError) {
+        try pipeline.added.forEachPart(of: document) { (part) throws(TokenizerError) in
             if let token = part.token {
-                tokens.append(PieceToken(identifier: token, byteCount: Int32(part.range.count)))
-                continue
+                return tokens.append(
+                    PieceToken(identifier: token, byteCount: Int32(part.range.count)))
             }
-            let segment = document.span.extracting(part.range)
+            let segment = document.extracting(part.range)
             guard let normalizer = pipeline.normalizer else {
-                try encodeParts(segment, startsDocument: part.range.lowerBound == 0, &tokens)
-                continue
+                return try encodeParts(
+                    segment, startsDocument: part.range.lowerBound == 0, &tokens)
             }
             if pipeline.needsAlignment, part.range.lowerBound == 0 {
                 var aligned = AlignedTokens()
@@ -48,7 +67,7 @@ public final class TextEncoder {
                 for token in aligned.identifiers {
                     tokens.append(PieceToken(identifier: token, byteCount: 0))
                 }
-                continue
+                return
             }
             var text = NormalizedText()
             swap(&text, &normalized)
@@ -77,7 +96,7 @@ public final class TextEncoder {
     private func encodeParts(
         _ text: Span<UInt8>, startsDocument: Bool, _ tokens: inout TokenBuffer
     ) throws(TokenizerError) {
-        for part in pipeline.added.normalizedParts(of: text) {
+        try pipeline.added.forEachNormalizedPart(of: text) { (part) throws(TokenizerError) in
             if let token = part.token {
                 tokens.append(PieceToken(identifier: token, byteCount: Int32(part.range.count)))
             } else {

@@ -36,6 +36,8 @@ public final class TokenizerPipeline: Sendable {
     /// SHA-256 of `canonicalJSON`.
     public let digest: [UInt8]
     let plan: EncodingPlan
+    /// What the template puts around a single text; nil where it has no one place for it.
+    let surroundings: Surroundings?
     /// Of each token of the model; empty where nobody takes spaces out of offsets.
     private let spaceCounts: [Encoding.SpaceCount]
 
@@ -51,6 +53,7 @@ public final class TokenizerPipeline: Sendable {
         self.addedTokens = addedTokens
         added = try AddedTokens(addedTokens, normalizer: normalizer)
         plan = EncodingPlan(preTokenizer: preTokenizer, model: model)
+        surroundings = postProcessor.map(\.surroundings) ?? Surroundings()
         let vocabulary = model.vocabulary
         spaceCounts =
             postProcessor?.trimsSpaces == true

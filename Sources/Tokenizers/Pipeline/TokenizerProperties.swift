@@ -4,7 +4,7 @@ import Files
 
 extension TokenizerPipeline {
     /// What the template puts before a single text.
-    package var templateHead: [Int32] { postProcessor?.head ?? [] }
+    package var templateHead: [Int32] { surroundings?.before ?? [] }
 
     /// Whether a token goes on with the word before it: it has no space before it where the model writes spaces, or
     /// has the prefix of continuations.
@@ -24,15 +24,21 @@ extension TokenizerPipeline {
     }
 }
 
+/// The tokens that a template puts around a single text.
+struct Surroundings: Sendable, Equatable {
+    var before: [Int32] = []
+    var behind: [Int32] = []
+}
+
 extension PostProcessor {
-    /// The tokens before a single text.
-    fileprivate var head: [Int32] {
-        switch self {
-        case .sequence(let parts): parts.reversed().flatMap(\.head)
-        case .template(let template): template.head
-        case .bert(_, let classifier), .roberta(_, let classifier, _): [classifier.identifier]
-        case .byteLevel: []
-        }
+    /// The tokens around a single text; nil where it has none, or several, of these places.
+    var surroundings: Surroundings? {
+        var text = Encoding()
+        text.identifiers = [-1]
+        let processed = apply(to: [text], addsSpecials: true).flatMap(\.identifiers)
+        let parts = processed.split(separator: -1, omittingEmptySubsequences: false)
+        guard parts.count == 2 else { return nil }
+        return Surroundings(before: Array(parts[0]), behind: Array(parts[1]))
     }
 }
 

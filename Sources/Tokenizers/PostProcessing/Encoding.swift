@@ -4,7 +4,7 @@ package struct Encoding: Sendable, Equatable {
     package typealias Offsets = Range<Int>
 
     package var identifiers: [Int32] = []
-    /// Empty where nobody asked.
+    // The other columns are empty where nobody asked for them.
     package var offsets: [Offsets] = []
     /// 0 or 1: which text of a pair.
     package var types: [Int32] = []
@@ -26,23 +26,21 @@ package struct Encoding: Sendable, Equatable {
 
     /// Adds tokens of a template.
     mutating func append(special identifiers: [Int32], type: Int32, isAligned: Bool) {
-        for identifier in identifiers {
-            self.identifiers.append(identifier)
-            if isAligned {
-                offsets.append(0..<0)
-                spaces.append(SpaceCount())
-            }
-            types.append(type)
-            specials.append(1)
-            attention.append(1)
-        }
+        self.identifiers += identifiers
+        guard isAligned else { return }
+        let count = identifiers.count
+        offsets += repeatElement(0..<0, count: count)
+        spaces += repeatElement(SpaceCount(), count: count)
+        types += repeatElement(type, count: count)
+        specials += repeatElement(1, count: count)
+        attention += repeatElement(1, count: count)
     }
 
     mutating func append(_ other: Encoding, type: Int32) {
         identifiers += other.identifiers
         offsets += other.offsets
         spaces += other.spaces
-        types += repeatElement(type, count: other.count)
+        types += repeatElement(type, count: other.types.count)
         specials += other.specials
         attention += other.attention
     }
@@ -50,10 +48,9 @@ package struct Encoding: Sendable, Equatable {
     /// Keeps `range` of the tokens.
     mutating func keep(_ range: Range<Int>) {
         identifiers = Array(identifiers[range])
-        if !offsets.isEmpty {
-            offsets = Array(offsets[range])
-            spaces = Array(spaces[range])
-        }
+        guard !offsets.isEmpty else { return }
+        offsets = Array(offsets[range])
+        spaces = Array(spaces[range])
         types = Array(types[range])
         specials = Array(specials[range])
         attention = Array(attention[range])
@@ -155,7 +152,7 @@ package struct Padding: Sendable, Equatable {
         var padding = Encoding()
         padding.append(
             special: [Int32](repeating: identifier, count: count), type: type, isAligned: isAligned)
-        padding.attention = [UInt8](repeating: 0, count: count)
+        padding.attention = [UInt8](repeating: 0, count: isAligned ? count : 0)
         var result = Encoding()
         for part in side == .right ? [encoding, padding] : [padding, encoding] {
             let types = result.types + part.types

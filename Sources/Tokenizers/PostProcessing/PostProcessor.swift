@@ -131,13 +131,6 @@ struct Template: Sendable, Equatable {
         specials.last { $0.name == name }?.identifiers ?? []
     }
 
-    /// The tokens before a single text.
-    var head: [Int32] {
-        single.prefix { if case .special = $0 { true } else { false } }.flatMap { piece in
-            if case .special(let name, _) = piece { identifiers(name) } else { [] as [Int32] }
-        }
-    }
-
     func addedCount(isPair: Bool) -> Int {
         (isPair ? pair : single).reduce(0) { count, piece in
             if case .special(let name, _) = piece { return count + identifiers(name).count }
