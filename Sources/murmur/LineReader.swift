@@ -9,12 +9,16 @@ struct LineReader: ~Copyable {
     private var rest: [UInt8] = []
     private var isAtEnd = false
 
-    private static let blockByteCount = 8 << 20
+    private let blockByteCount: Int
+
     private static let longestLine = 1 << 28
 
-    /// - Parameter name: of the argument, for errors.
-    init(_ path: String, name: String) throws(RunError) {
+    /// - Parameters:
+    ///   - name: of the argument, for errors.
+    ///   - blockByteCount: how much is read at once.
+    init(_ path: String, name: String, blockByteCount: Int = 8 << 20) throws(RunError) {
         self.name = "\(name): \(path)"
+        self.blockByteCount = blockByteCount
         if path == "-" {
             handle = .standardInput
             return
@@ -32,12 +36,12 @@ struct LineReader: ~Copyable {
         }
     }
 
-    /// Whole lines with their ends, some MB of them; nil at the end.
+    /// Whole lines with their ends, about a block of them; nil at the end.
     mutating func nextBlock() throws(RunError) -> [UInt8]? {
         while !isAtEnd {
             var block: Data?
             do {
-                block = try handle.read(upToCount: LineReader.blockByteCount)
+                block = try handle.read(upToCount: blockByteCount)
             } catch {
                 throw RunError(
                     .inputOutput, "\(name): expected to read, found \(systemReason(error))")

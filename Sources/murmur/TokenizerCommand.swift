@@ -139,7 +139,9 @@ extension BatchEncoder {
         _ body: @Sendable (TextEncoder, Span<UInt8>, inout [UInt8]) throws(TokenizerError) -> Void
     ) throws(RunError) {
         for file in files {
-            var reader = try LineReader(file, name: name)
+            // A line of output may be many times as long as that of input.
+            var reader = try LineReader(
+                file, name: name, blockByteCount: min(threadCount, 16) << 19)
             var count = 0
             while let block = try reader.nextBlock() {
                 let output: [[UInt8]]

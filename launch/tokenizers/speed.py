@@ -1,6 +1,7 @@
-"""Times `murmur tokenizer` beside the library `tokenizers`, tiktoken and rs-bpe, in turn: encoding of lines, training.
+"""Times our tokenizers beside the library `tokenizers`, tiktoken and rs-bpe, in turn: encoding of lines, memory, training.
 
-Ours is the whole program, which reads a file and prints numbers; theirs is the call alone, on texts that are in memory.
+Lines are in memory on both sides and the encoding of all is timed, `murmur tokenizer bench` for ours. Memory is that of a
+program that reads the file and encodes it, a few thousand lines at a time.
 """
 
 import argparse
@@ -36,6 +37,27 @@ def program(command):
     return time.perf_counter() - began
 
 
+# A process is told no less memory than its parent had when it started, so a small one starts the program.
+MEMORY = """
+import os, resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def memory(command, environment=None):
+    """Most megabytes of a program."""
+    command = [sys.executable, "-SB", "-c", MEMORY, *command]
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=os.environ | (environment or {}), check=True)
+    return int(done.stdout) / 1e3
+
+
+def bench(murmur, file, text, threads, *flags):
+    """Seconds of ours."""
+    command = [murmur, "tokenizer", "bench", "--tokenizer", file, "--threads", str(threads), "--rounds", "1", "--json"]
+    return json.loads(subprocess.run([*command, *flags, text], stdout=subprocess.PIPE, check=True).stdout)["seconds"]
+
+
 def peer(code, environment):
     """Seconds that a Python program prints."""
     command = [sys.executable, "-B", "-c", code]
@@ -44,24 +66,26 @@ def peer(code, environment):
 
 
 READ = "import json, time\nlines = open({lines!r}, newline='\\n').read().split('\\n')\n"
-PEERS = {
-    "tokenizers": READ + """
+LIBRARY = READ + """
 from tokenizers import Tokenizer
 t = Tokenizer.from_file({file!r})
 t.encode_batch_fast(lines[:100])
 began = time.perf_counter()
-for i in range(0, len(lines), 5000): n = sum(len(e.ids) for e in t.encode_batch_fast(lines[i:i + 5000]))
+for i in range(0, len(lines), 5000): n = sum(len(e.ids) for e in t.{call}(lines[i:i + 5000], add_special_tokens=False))
 print(time.perf_counter() - began)
-""",
+"""
+PEERS = {
+    "tokenizers": LIBRARY.replace("{call}", "encode_batch_fast"),
+    "tokenizers, offsets": LIBRARY.replace("{call}", "encode_batch"),
     "tiktoken": READ + """
 import tiktoken
-from vocabularies import byte_characters, LLAMA3
+from vocabularies import byte_characters, LLAMA3, O200K
 from tiktoken_ext import openai_public
 parts = json.load(open({file!r}))
 byte = {{c: b for b, c in byte_characters().items()}}
 added = {{t['content'] for t in parts['added_tokens']}}
 ranks = {{bytes(byte[c] for c in t): i for t, i in parts['model']['vocab'].items() if t not in added}}
-pattern = LLAMA3 if 'gpt2' not in {file!r} else openai_public.r50k_pat_str
+pattern = {{'gpt2': openai_public.r50k_pat_str, 'o200k': O200K}}.get({kind!r}, LLAMA3)
 t = tiktoken.Encoding('x', pat_str=pattern, mergeable_ranks=ranks, special_tokens={{}})
 t.encode_ordinary('a')
 began = time.perf_counter()
@@ -73,37 +97,57 @@ print(time.perf_counter() - began)
 """,
     "rs-bpe": READ + """
 from rs_bpe.bpe import openai
-t = openai.cl100k_base()
+t = openai.{kind}_base()
 t.encode('a')
 began = time.perf_counter()
 for line in lines: t.encode(line)
 print(time.perf_counter() - began)
 """,
 }
+STREAM = """
+import itertools, sys
+from tokenizers import Tokenizer
+t = Tokenizer.from_file(sys.argv[1])
+with open(sys.argv[2], errors='replace', newline='\\n') as given:
+    while lines := [line.rstrip('\\n') for line in itertools.islice(given, 5000)]:
+        for e in t.encode_batch_fast(lines): print(*e.ids)
+"""
 
 
-def encode(murmur, kind, folder, byte_count, threads, rounds):
+def peers_of(kind, threads):
+    names = ["tokenizers", "tokenizers, offsets"]
+    if kind in ("gpt2", "llama3", "cl100k", "o200k"):
+        names.append("tiktoken")
+    if kind in ("cl100k", "o200k") and threads == 1:
+        names.append("rs-bpe")
+    return names
+
+
+def encode(murmur, kind, folder, text, total, threads, rounds):
     file = vocabularies.path(kind, folder)
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", newline="\n") as given:
-        lines, total = lines_of(byte_count)
-        given.write("\n".join(lines))
-        given.flush()
-        peers = ["tokenizers"] + (["tiktoken"] if kind in ("gpt2", "llama3", "cl100k") else [])
-        peers += ["rs-bpe"] if kind == "cl100k" and threads == 1 else []
-        seconds = {name: [] for name in ["murmur"] + peers}
-        for _ in range(rounds):
-            command = [murmur, "tokenizer", "encode", "--tokenizer", file, "--threads", str(threads), given.name]
-            seconds["murmur"].append(program(command))
-            for name in peers:
-                code = PEERS[name].format(lines=given.name, file=file, threads=threads)
-                environment = {"RAYON_NUM_THREADS": str(threads), "PYTHONPATH": os.path.dirname(os.path.abspath(__file__))}
-                seconds[name].append(peer(code, environment))
-    ours = statistics.median(seconds["murmur"])
-    for name in peers:
-        theirs = statistics.median(seconds[name])
+    names = peers_of(kind, threads)
+    seconds = {name: [] for name in ["murmur", "murmur, offsets", *names]}
+    environment = {"RAYON_NUM_THREADS": str(threads), "PYTHONPATH": os.path.dirname(os.path.abspath(__file__))}
+    for _ in range(rounds):
+        seconds["murmur"].append(bench(murmur, file, text, threads))
+        seconds["murmur, offsets"].append(bench(murmur, file, text, threads, "--offsets"))
+        for name in names:
+            code = PEERS[name].format(lines=text, file=file, threads=threads, kind=kind)
+            seconds[name].append(peer(code, environment))
+    median = {name: statistics.median(spent) for name, spent in seconds.items()}
+    for name in names:
+        ours = median["murmur, offsets" if "offsets" in name else "murmur"]
         print(
-            f"| {kind} | {threads} | {total / 1e6 / ours:.1f} | {name} | {total / 1e6 / theirs:.2f} | **{theirs / ours:.1f}** |",
+            f"| {kind} | {threads} | {total / 1e6 / ours:.1f} | {name} | {total / 1e6 / median[name]:.2f} "
+            f"| **{median[name] / ours:.1f}** |",
             flush=True)
+
+
+def peaks(murmur, kind, folder, text, threads):
+    file = vocabularies.path(kind, folder)
+    ours = memory([murmur, "tokenizer", "encode", "--tokenizer", file, "--threads", str(threads), text])
+    theirs = memory([sys.executable, "-B", "-c", STREAM, file, text], {"RAYON_NUM_THREADS": str(threads)})
+    print(f"| {kind} | {threads} | {ours:.0f} | {theirs:.0f} | **{ours / theirs:.2f}** |", flush=True)
 
 
 def train(murmur, byte_count, threads, rounds):
@@ -167,12 +211,21 @@ if __name__ == "__main__":
     options.add_argument("--threads", type=int, nargs="*", default=[1, os.cpu_count()])
     options.add_argument("kinds", nargs="*")
     given = options.parse_args()
-    print("| tokenizer | threads | ours, MB/s | peer | MB/s | ratio |\n| --- | --- | --- | --- | --- | --- |")
-    for kind in given.kinds or list(vocabularies.KINDS):
-        for threads in given.threads:
-            encode(given.murmur, kind, given.folder, given.megabytes * 1e6, threads, given.rounds)
+    kinds = given.kinds or list(vocabularies.KINDS)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", newline="\n") as text:
+        lines, total = lines_of(given.megabytes * 1e6)
+        text.write("\n".join(lines))
+        text.flush()
+        print("| tokenizer | threads | ours, MB/s | peer | MB/s | ratio |\n| --- | --- | --- | --- | --- | --- |")
+        for kind in kinds:
+            for threads in given.threads:
+                encode(given.murmur, kind, given.folder, text.name, total, threads, given.rounds)
+        print("| tokenizer | threads | our peak, MB | `tokenizers`, MB | ratio |\n| --- | --- | --- | --- | --- |")
+        for kind in kinds:
+            for threads in given.threads:
+                peaks(given.murmur, kind, given.folder, text.name, threads)
     for kind in ("gpt2", "llama2", "bert-uncased", "t5"):
-        if not given.kinds or kind in given.kinds:
+        if kind in kinds:
             adversarial(given.murmur, kind, given.folder)
     if given.train_megabytes:
         train(given.murmur, given.train_megabytes * 1e6, max(given.threads), given.rounds)

@@ -7,6 +7,8 @@ package final class BatchEncoder {
     /// Parts of a block a thread: more, so that threads end together; few, so that they rarely meet.
     private static let partsOfThread = 8
 
+    package var threadCount: Int { encoders.count }
+
     package init(_ pipeline: TokenizerPipeline, threads: Int) {
         precondition(threads > 0, "BatchEncoder: expected at least 1 thread, got \(threads)")
         encoders = (0..<threads).map { _ in TextEncoder(pipeline) }
