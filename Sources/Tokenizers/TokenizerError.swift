@@ -17,7 +17,7 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
     /// One line: `what: expected …, found …`.
     public let message: String
 
-    init(_ kind: Kind, _ message: String) { (self.kind, self.message) = (kind, message) }
+    package init(_ kind: Kind, _ message: String) { (self.kind, self.message) = (kind, message) }
 
     /// The same with the place of the text before it.
     package func placed(at place: String) -> TokenizerError {

@@ -13,6 +13,7 @@ struct BenchTokenizer: ParsableCommand {
             """)
 
     @OptionGroup var arguments: TokenizerArguments
+    @OptionGroup var threads: ThreadArguments
 
     @Argument(help: ArgumentHelp("Texts, one a line.", valueName: "file"), transform: path)
     var file: String
@@ -37,7 +38,7 @@ struct BenchTokenizer: ParsableCommand {
 
     func run() throws {
         guard Launch.isFirst else { return }
-        let threads = try arguments.threadCount()
+        let threads = try threads.count()
         let batch = BatchEncoder(try arguments.load(), threads: threads)
         var reader = try LineReader(file, name: "tokenizer bench")
         var text: [UInt8] = []

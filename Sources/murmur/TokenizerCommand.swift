@@ -24,12 +24,6 @@ struct TokenizerArguments: ParsableArguments {
         transform: path)
     var tokenizer: String
 
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp("Threads. (default: the cores it may use)", valueName: "n"),
-        transform: wholeNumber)
-    var threads: Int?
-
     func load() throws(RunError) -> TokenizerPipeline {
         do throws(TokenizerError) {
             return try TokenizerPipeline.load(tokenizer)
@@ -38,17 +32,23 @@ struct TokenizerArguments: ParsableArguments {
         }
     }
 
-    func threadCount() throws(RunError) -> Int { try Murmur.threadCount(threads) }
 }
 
-extension Murmur {
-    /// As many threads as were asked for, or as there are cores.
-    static func threadCount(_ given: Int?) throws(RunError) -> Int {
-        guard let given else { return ProcessInfo.processInfo.activeProcessorCount }
-        guard 1...1024 ~= given else {
-            throw RunError(.usage, "--threads: expected a number from 1 to 1024, found \(given)")
+/// On how many threads a command works.
+struct ThreadArguments: ParsableArguments {
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Threads. (default: the cores it may use)", valueName: "n"),
+        transform: wholeNumber)
+    var threads: Int?
+
+    /// As many as were asked for, or as there are cores.
+    func count() throws(RunError) -> Int {
+        guard let threads else { return ProcessInfo.processInfo.activeProcessorCount }
+        guard 1...1024 ~= threads else {
+            throw RunError(.usage, "--threads: expected a number from 1 to 1024, found \(threads)")
         }
-        return given
+        return threads
     }
 }
 
@@ -62,6 +62,7 @@ struct EncodeText: ParsableCommand {
             """)
 
     @OptionGroup var arguments: TokenizerArguments
+    @OptionGroup var threads: ThreadArguments
 
     @Argument(
         help: ArgumentHelp("Texts, one a line; - is standard input.", valueName: "file"),
@@ -82,7 +83,7 @@ struct EncodeText: ParsableCommand {
 
     func run() throws {
         guard Launch.isFirst else { return }
-        let batch = BatchEncoder(try arguments.load(), threads: try arguments.threadCount())
+        let batch = BatchEncoder(try arguments.load(), threads: try threads.count())
         let form = json ? TextEncoder.LineForm.json : .numbers
         let (jsonLines, plain) = (jsonLines, plain)
         try batch.printLines(of: files, name: "tokenizer encode") {
@@ -105,6 +106,7 @@ struct DecodeTokens: ParsableCommand {
         discussion: "A text that has several lines needs --json, which prints JSON texts.")
 
     @OptionGroup var arguments: TokenizerArguments
+    @OptionGroup var threads: ThreadArguments
 
     @Argument(
         help: ArgumentHelp(
@@ -121,7 +123,7 @@ struct DecodeTokens: ParsableCommand {
     func run() throws {
         guard Launch.isFirst else { return }
         let pipeline = try arguments.load()
-        let batch = BatchEncoder(pipeline, threads: try arguments.threadCount())
+        let batch = BatchEncoder(pipeline, threads: try threads.count())
         let (json, skipSpecial) = (json, skipSpecial)
         try batch.printLines(of: files, name: "tokenizer decode") {
             (_, line, output) throws(TokenizerError) in
@@ -222,11 +224,7 @@ struct TrainTokenizer: ParsableCommand {
         transform: wholeNumber)
     var sentinels = 0
 
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp("Threads. (default: the cores it may use)", valueName: "n"),
-        transform: wholeNumber)
-    var threads: Int?
+    @OptionGroup var threads: ThreadArguments
 
     @Flag(help: "The report as JSON.")
     var json = false
@@ -249,7 +247,7 @@ struct TrainTokenizer: ParsableCommand {
         (recipe.vocabularySize, recipe.pattern, recipe.lowercases) = (vocabulary, pattern, !cased)
         (recipe.smallestCount, recipe.moreSpecials) = (minimumFrequency, special)
         recipe.sentinels = sentinels
-        recipe.threads = try Murmur.threadCount(threads)
+        recipe.threads = try threads.count()
         let texts: [String]
         do throws(DatasetError) {
             texts = try FilePattern.expand(files.map(TrainTokenizer.pattern))

@@ -96,3 +96,79 @@ import Testing
         #expect(run.metrics.isEmpty)
     }
 }
+
+/// `murmur tokenizer` on files of several blocks.
+@Suite struct TokenizerCommandTests {
+    private static let tokenizer = Result { () throws -> TemporaryFolder in
+        let folder = try TemporaryFolder()
+        let training = try murmur([
+            "tokenizer", "train", "--kind", "byte-level", "--vocabulary", "300", "--output",
+            folder.file("tokenizer.json"), "configs/tests/same-bits.txt",
+        ])
+        #expect(training.exitCode == 0, "\(training.summary)")
+        return folder
+    }
+
+    private func run(_ verb: String, _ words: [String]) throws -> Launch {
+        let folder = try Self.tokenizer.get()
+        return try murmur(
+            ["tokenizer", verb, "--tokenizer", folder.file("tokenizer.json")] + words)
+    }
+
+    /// More than two threads read at once, with lines of every length up to some hundred bytes.
+    private func text() throws -> String {
+        var lines: [String] = []
+        for index in 0..<12_000 {
+            lines.append("line \(index) " + String(repeating: "the ", count: index * index % 61))
+        }
+        return try Self.tokenizer.get().write(
+            "text-\(UUID().uuidString)", lines.joined(separator: "\n"))
+    }
+
+    @Test func outputDoesNotDependOnThreads() throws {
+        let text = try text()
+        let one = try run("encode", ["--threads", "1", text])
+        #expect(one.exitCode == 0, "\(one.summary)")
+        let lines = one.output.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines.count == 12_001)
+        for threads in ["2", "7"] {
+            #expect(try run("encode", ["--threads", threads, text]).output == one.output)
+        }
+        let numbers = try Self.tokenizer.get().write("numbers", one.output)
+        let decoded = try run("decode", ["--threads", "3", numbers])
+        let given = try String(contentsOfFile: text, encoding: .utf8)
+        #expect(decoded.output == given + "\n")
+        let bench = try run("bench", ["--json", "--rounds", "1", text])
+        #expect(bench.exitCode == 0, "\(bench.summary)")
+        let tokens = lines.reduce(0) { $0 + $1.split(separator: " ").count }
+        #expect(bench.output.contains("\"tokens\": \(tokens),"), "\(bench.output)")
+        let aligned = try run("bench", ["--offsets", text])
+        #expect(aligned.output.contains("MB/s"), "\(aligned.summary)")
+    }
+
+    @Test(arguments: ["1", "3"])
+    func anErrorNamesTheLineAndEndsThere(threads: String) throws {
+        var lines = [String](repeating: "\"fine\"", count: 300_000)
+        lines[271_827] = "{\"no text\": 1}"
+        let file = try Self.tokenizer.get().write("lines-\(threads)", lines.joined(separator: "\n"))
+        let launch = try run("encode", ["--json-lines", "--threads", threads, file])
+        #expect(launch.exitCode == 3, "\(launch.summary)")
+        #expect(
+            launch.errorLines.count == 1 && launch.errors.contains("line 271828"),
+            "\(launch.errors)")
+        #expect(launch.output.split(separator: "\n").count < 271_828)
+    }
+
+    @Test(arguments: [
+        (["--rounds", "0"], "text", 2), ([String](), "none", 3), ([String](), "empty", 3),
+    ])
+    func whatCannotBeTimedIsOneError(words: [String], file: String, code: Int) throws {
+        let folder = try Self.tokenizer.get()
+        _ = try folder.write("text", "text")
+        _ = try folder.write("empty", "")
+        let launch = try run("bench", words + [folder.file(file)])
+        #expect(launch.exitCode == Int32(code), "\(launch.summary)")
+        #expect(
+            launch.errorLines.count == 1 && launch.errors.contains("expected"), "\(launch.errors)")
+    }
+}

@@ -130,9 +130,13 @@ def fuzz(murmur, kind, folder, count):
             documents.append(bytes(dice.choices(bias, k=dice.randint(0, 24))).replace(b"\n", b"\r"))
         ours = run(murmur, "encode", file, documents, "--json")
         theirs = library.encode_batch([d.decode("utf-8", "replace") for d in documents])
-        for our, their in zip(ours, theirs):
+        lines = [" ".join(map(str, e.ids)).encode() for e in theirs]
+        decoded = run(murmur, "decode", file, lines, "--json")
+        texts = library.decode_batch([e.ids for e in theirs], skip_special_tokens=False)
+        for our, their, back, text in zip(ours, theirs, decoded, texts, strict=True):
             our = json.loads(our)
-            different += our["ids"] != their.ids or our["offsets"] != [list(o) for o in their.offsets]
+            same = our["ids"] == their.ids and our["offsets"] == [list(o) for o in their.offsets]
+            different += not same or json.loads(back) != text
     print(f"{kind}: {count:,} random texts, {different} different", flush=True)
     return different == 0
 
