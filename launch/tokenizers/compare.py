@@ -13,7 +13,7 @@ import mutations
 import vocabularies
 from tokenizers import Tokenizer
 
-BLOCK = 2000
+BLOCK = 20_000
 
 
 class Differences:
