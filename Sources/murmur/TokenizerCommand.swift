@@ -201,7 +201,7 @@ struct TrainTokenizer: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Words of a byte-level tokenizer: gpt2, llama3 or qwen2. (default: gpt2)",
+            "Words of a byte-level tokenizer: gpt2, llama3, qwen2 or o200k. (default: gpt2)",
             valueName: "name"),
         transform: { try choice($0, of: TokenizerRecipe.Pattern.self) })
     var pattern = TokenizerRecipe.Pattern.gpt2

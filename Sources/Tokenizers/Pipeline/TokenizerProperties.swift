@@ -45,9 +45,9 @@ extension PostProcessor {
 extension TextEncoder {
     /// The last place in `text`, behind byte `start`, where it may be cut in two without other tokens: behind a line
     /// feed that is the only white space between two words, so that no run of white space is cut, which words share
-    /// out by what follows. nil where there is none, or this tokenizer may not be cut.
+    /// out by what follows, and no word that goes on. nil where there is none, or this tokenizer may not be cut.
     package func lastCut(of text: [UInt8], after start: Int = 0) -> Int? {
-        guard pipeline.mayCutLines else { return nil }
+        guard let scanner = pipeline.lineScanner else { return nil }
         let classes = CharacterClasses.shared
         func isSpace(_ index: Int) -> Bool {
             classes[UTF8Text.character(in: text.span, at: index).scalar].contains(.space)
@@ -58,7 +58,8 @@ extension TextEncoder {
             if text[index - 1] == 0x0A, text[index] & 0xC0 != 0x80,
                 UTF8Text.firstFault(in: text.span.extracting(index - 2..<index + 4), from: 2)
                     .map({ $0.lowerBound > 2 }) ?? true,
-                text[index - 2] < 0x80, !isSpace(index - 2), !isSpace(index)
+                text[index - 2] < 0x80, !isSpace(index - 2), !isSpace(index),
+                !scanner.goesOn(with: text[index])
             {
                 return index
             }
@@ -69,18 +70,19 @@ extension TextEncoder {
 }
 
 extension TokenizerPipeline {
-    /// Whether a text may be cut between lines: words are those of a scanner, which end there, and nothing looks
-    /// further.
-    fileprivate var mayCutLines: Bool {
-        guard case .bytes(.some, addsPrefixSpace: false) = plan else { return false }
+    /// The scanner of words where a text may be cut between lines, since they end there and nothing looks further.
+    fileprivate var lineScanner: WordScanner? {
+        guard case .bytes(let scanner?, addsPrefixSpace: false) = plan else { return nil }
         let isLocal =
             switch normalizer {
             case nil, .form: true
             default: false
             }
-        return isLocal
+        let mayCut =
+            isLocal
             && addedTokens.allSatisfy {
                 !$0.stripsLeft && !$0.stripsRight && !$0.isSingleWord && !$0.content.contains(0x0A)
             }
+        return mayCut ? scanner : nil
     }
 }

@@ -8,6 +8,8 @@ enum WordScanner: Sendable, Equatable {
     case gpt2
     /// Llama 3 and GPT-4; numbers in parts of at most so many digits, Qwen's of one.
     case llama3(digits: Int)
+    /// GPT-4o, gpt-oss, Llama 4: words begin with capitals and end with small letters.
+    case o200k
 
     /// The scanner for a pattern, if there is one.
     init?(pattern: String) {
@@ -15,6 +17,7 @@ enum WordScanner: Sendable, Equatable {
         case WordScanner.gpt2.pattern: self = .gpt2
         case WordScanner.llama3(digits: 3).pattern: self = .llama3(digits: 3)
         case WordScanner.llama3(digits: 1).pattern: self = .llama3(digits: 1)
+        case WordScanner.o200k.pattern: self = .o200k
         default: return nil
         }
     }
@@ -28,19 +31,29 @@ enum WordScanner: Sendable, Equatable {
             #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"#
                 + (digits == 1 ? #"\p{N}"# : #"\p{N}{1,\#(digits)}"#)
                 + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+        case .o200k:
+            #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"#
+                + #"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"#
+                + #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"#
+                + #"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"#
+                + #"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
         }
     }
+
+    /// Whether a word may go on with `byte` behind a line feed that is its only white space.
+    func goesOn(with byte: UInt8) -> Bool { self == .o200k && byte == UInt8(ascii: "/") }
 
     /// Calls `body` with each word of valid text, from its beginning to its end.
     @inline(__always)
     func forEachWord(in text: Span<UInt8>, _ body: (Range<Int>) -> Void) {
-        let cursor = Cursor(classes: CharacterClasses.shared)
+        let cursor = WordCursor(classes: CharacterClasses.shared)
         var start = 0
         while start < text.count {
             let end =
                 switch self {
                 case .gpt2: cursor.gpt2(start, text)
                 case .llama3(let digits): cursor.llama3(start, text, digits)
+                case .o200k: cursor.o200k(start, text)
                 }
             body(start..<end)
             start = end
@@ -48,7 +61,8 @@ enum WordScanner: Sendable, Equatable {
     }
 }
 
-private struct Cursor {
+/// Finds the end of the word that begins at a place of a text.
+struct WordCursor {
     let classes: CharacterClasses
 
     /// The class of the character at `index` as the patterns see it, and the bytes it takes.
@@ -111,8 +125,12 @@ private struct Cursor {
         if byte == 0x20, second.kind == [] {
             return lineEnds(run([], behind + second.byteCount, text), text)
         }
-        let end = run(.space, behind, text)
-        // Up to the last line end of the run, where there is one.
+        return lines(start, run(.space, behind, text), text)
+    }
+
+    /// A run of spaces goes up to its last line end, where it has one.
+    @inline(__always)
+    func lines(_ start: Int, _ end: Int, _ text: Span<UInt8>) -> Int {
         var last = end
         while last > start {
             if text[last - 1] == 0x0A || text[last - 1] == 0x0D { return last }
@@ -139,7 +157,7 @@ private struct Cursor {
     /// The end of `'s`, `'t`, `'re`, `'ve`, `'m`, `'ll` or `'d` at `start`. Where case does not count, the long s is
     /// an s.
     @inline(__always)
-    private func contraction(_ start: Int, _ text: Span<UInt8>, ignoresCase: Bool) -> Int? {
+    func contraction(_ start: Int, _ text: Span<UInt8>, ignoresCase: Bool) -> Int? {
         func letter(_ index: Int) -> UInt8 {
             guard index < text.count else { return 0 }
             let byte = text[index]

@@ -17,12 +17,14 @@ package struct TokenizerRecipe: Sendable {
         case gpt2
         case llama3
         case qwen2
+        case o200k
 
         var scanner: WordScanner {
             switch self {
             case .gpt2: .gpt2
             case .llama3: .llama3(digits: 3)
             case .qwen2: .llama3(digits: 1)
+            case .o200k: .o200k
             }
         }
     }

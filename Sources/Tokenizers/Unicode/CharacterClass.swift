@@ -25,9 +25,14 @@ struct CharacterClass: OptionSet {
     static let numeric = CharacterClass(rawValue: 256)
     /// Ideographs that BERT sets apart
     static let ideograph = CharacterClass(rawValue: 512)
+    /// `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`: letters but small ones, and marks
+    static let upper = CharacterClass(rawValue: 1024)
+    /// `[\p{Ll}\p{Lm}\p{Lo}\p{M}]`: letters but capitals, and marks. What has no case is of both.
+    static let lower = CharacterClass(rawValue: 2048)
 
     /// What separates words and runs in the common patterns.
     static let patternClasses: CharacterClass = [.letter, .number, .space]
+    static let cases: CharacterClass = [.upper, .lower]
 }
 
 /// The classes of all characters, in pages of 256. They are made once and stay; a value is no more than their address.
@@ -115,8 +120,22 @@ struct CharacterClasses: @unchecked Sendable {
             result.subtract([.punctuation, .nonspacingMark, .combiningMark])
             result.formUnion(old)
         }
-        if age <= Version.patterns, isWord(properties) { result.insert(.word) }
+        if age <= Version.patterns {
+            // U+0295 was a small letter until version 17.
+            result.formUnion(cases(value == 0x0295 ? .lowercaseLetter : category))
+            if isWord(properties) { result.insert(.word) }
+        }
         return result
+    }
+
+    private static func cases(_ category: Unicode.GeneralCategory) -> CharacterClass {
+        switch category {
+        case .uppercaseLetter, .titlecaseLetter: .upper
+        case .lowercaseLetter: .lower
+        case .modifierLetter, .otherLetter, .nonspacingMark, .spacingMark, .enclosingMark:
+            [.upper, .lower]
+        default: []
+        }
     }
 
     /// Characters whose general category has changed since: what they were to those programs.
