@@ -26,7 +26,8 @@ extension TextEncoder {
         return result
     }
 
-    private func encoding(
+    /// The tokens of one text by themselves: no template, no truncation, no padding.
+    func encoding(
         ofOne text: [UInt8], isAligned: Bool
     ) throws(TokenizerError) -> Encoding {
         var result = Encoding()

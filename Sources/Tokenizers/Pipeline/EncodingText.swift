@@ -96,15 +96,15 @@ extension TextEncoder {
         of text: Span<UInt8>, addsSpecials: Bool, as form: LineForm, to line: inout [UInt8]
     ) throws(TokenizerError) {
         guard form == .numbers, pipeline.truncation == nil, pipeline.padding == nil,
-            let around = addsSpecials ? pipeline.surroundings : Surroundings()
+            let around = pipeline.surroundings
         else {
             let pair = TextPair(text: Array(copying: text), pair: nil)
             return try appendLine(of: pair, addsSpecials: addsSpecials, as: form, to: &line)
         }
         try withNumbers { (numbers) throws(TokenizerError) in
-            numbers += around.before
+            if addsSpecials { numbers += around.before }
             try encode(text, into: &numbers)
-            numbers += around.behind
+            if addsSpecials { numbers += around.behind }
             Encoding.append(numbers, separator: 0x20, to: &line)
         }
         line.append(0x0A)
@@ -115,9 +115,7 @@ extension TextEncoder {
         of text: Span<UInt8>, isAligned: Bool
     ) throws(TokenizerError) -> Int {
         if isAligned {
-            return try encoding(
-                of: Array(copying: text), addsSpecials: false, isAligned: true
-            ).identifiers.count
+            return try encoding(ofOne: Array(copying: text), isAligned: true).count
         }
         var count = 0
         try withNumbers { (numbers) throws(TokenizerError) in
