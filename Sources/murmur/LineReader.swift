@@ -36,17 +36,29 @@ struct LineReader: ~Copyable {
         }
     }
 
+    /// What is there to read, at most a block: a pipe may give less, and is not waited for.
+    private func read() throws(RunError) -> [UInt8] {
+        var (block, code) = ([UInt8](), Int32(0))
+        repeat {
+            block = [UInt8](unsafeUninitializedCapacity: blockByteCount) { memory, count in
+                let result = Foundation.read(
+                    handle.fileDescriptor, memory.baseAddress, memory.count)
+                (count, code) = (max(0, result), result < 0 ? errno : 0)
+            }
+        } while code == EINTR
+        guard code == 0 else {
+            throw RunError(
+                .inputOutput,
+                "\(name): expected to read, found \(String(cString: strerror(code)))")
+        }
+        return block
+    }
+
     /// Whole lines with their ends, about a block of them; nil at the end.
     mutating func nextBlock() throws(RunError) -> [UInt8]? {
         while !isAtEnd {
-            var block: Data?
-            do {
-                block = try handle.read(upToCount: blockByteCount)
-            } catch {
-                throw RunError(
-                    .inputOutput, "\(name): expected to read, found \(systemReason(error))")
-            }
-            guard let block, !block.isEmpty else {
+            let block = try read()
+            guard !block.isEmpty else {
                 isAtEnd = true
                 break
             }

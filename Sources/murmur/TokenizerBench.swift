@@ -55,18 +55,15 @@ struct BenchTokenizer: ParsableCommand {
         show(tokens, of: text.count, threads: threads, seconds: seconds.sorted()[rounds / 2])
     }
 
-    private func tokenCount(of text: [UInt8], _ batch: BatchEncoder) throws(RunError) -> Int {
+    private func tokenCount(of text: [UInt8], _ encoder: BatchEncoder) throws(RunError) -> Int {
         let isAligned = offsets
         var lines = 0
-        do throws(TokenizerError) {
-            let counts = try batch.reduceLines(of: text, linesBefore: &lines, from: 0) {
-                (encoder, line, count) throws(TokenizerError) in
-                count += try encoder.tokenCount(of: line, isAligned: isAligned)
-            }
-            return counts.reduce(0, +)
-        } catch {
-            throw RunError(.data, "\(file): \(error.message)")
+        let batch = encoder.reduceLines(of: text, linesBefore: &lines, from: 0) {
+            (encoder, line, count) throws(TokenizerError) in
+            count += try encoder.tokenCount(of: line, isAligned: isAligned)
         }
+        if let error = batch.error { throw RunError(.data, "\(file): \(error.message)") }
+        return batch.outputs.reduce(0, +)
     }
 
     private func show(_ tokens: Int, of byteCount: Int, threads: Int, seconds: Double) {

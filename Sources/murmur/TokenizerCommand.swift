@@ -135,7 +135,7 @@ struct DecodeTokens: ParsableCommand {
 }
 
 extension BatchEncoder {
-    /// Prints what `body` makes of each line of files, in their order. Memory is bounded by the longest line.
+    /// Prints what `body` makes of each line of files, in their order, up to the first line that has an error.
     fileprivate func printLines(
         of files: [String], name: String,
         _ body: @Sendable (TextEncoder, Span<UInt8>, inout [UInt8]) throws(TokenizerError) -> Void
@@ -146,13 +146,14 @@ extension BatchEncoder {
                 file, name: name, blockByteCount: min(threadCount, 16) << 19)
             var count = 0
             while let block = try reader.nextBlock() {
-                let output: [[UInt8]]
-                do throws(TokenizerError) {
-                    output = try reduceLines(of: block, linesBefore: &count, from: [], body)
-                } catch {
-                    throw RunError(.data, "\(file): \(error.message)")
+                for range in batches(of: block) {
+                    let batch = reduceLines(
+                        of: block, in: range, linesBefore: &count, from: [UInt8](), body)
+                    try Output.write(bytes: batch.outputs)
+                    if let error = batch.error {
+                        throw RunError(.data, "\(file): \(error.message)")
+                    }
                 }
-                try Output.write(bytes: output)
             }
         }
     }
@@ -204,7 +205,7 @@ struct TrainTokenizer: ParsableCommand {
             "Words of a byte-level tokenizer: gpt2, llama3, qwen2 or o200k. (default: gpt2)",
             valueName: "name"),
         transform: { try choice($0, of: TokenizerRecipe.Pattern.self) })
-    var pattern = TokenizerRecipe.Pattern.gpt2
+    var pattern: TokenizerRecipe.Pattern?
 
     @Flag(help: "WordPiece with capital letters and accents.")
     var cased = false
@@ -243,8 +244,10 @@ struct TrainTokenizer: ParsableCommand {
                     + "--sentinels from 0 to 10000, found \(vocabulary), \(minimumFrequency) and \(sentinels)"
             )
         }
+        try checkKind()
         var recipe = TokenizerRecipe(kind)
-        (recipe.vocabularySize, recipe.pattern, recipe.lowercases) = (vocabulary, pattern, !cased)
+        (recipe.vocabularySize, recipe.lowercases) = (vocabulary, !cased)
+        if let pattern { recipe.pattern = pattern }
         (recipe.smallestCount, recipe.moreSpecials) = (minimumFrequency, special)
         recipe.sentinels = sentinels
         recipe.threads = try threads.count()
@@ -268,6 +271,24 @@ struct TrainTokenizer: ParsableCommand {
         }
         try Output.create(output, bytes)
         print(json ? report.json : report.lines.joined(separator: "\n"))
+    }
+
+    /// Refuses what has no meaning for the kind.
+    private func checkKind() throws(RunError) {
+        if let pattern, kind != .byteLevel {
+            throw RunError(
+                .usage,
+                "--pattern: expected with --kind byte-level alone, found \(pattern.rawValue) with "
+                    + kind.rawValue)
+        }
+        if cased, kind != .wordPiece {
+            throw RunError(
+                .usage, "--cased: expected with --kind wordpiece alone, found with \(kind.rawValue)"
+            )
+        }
+        if special.contains("") {
+            throw RunError(.usage, "--special: expected a text, found none")
+        }
     }
 
     /// What the report is made of: a part of every block, from the first on.

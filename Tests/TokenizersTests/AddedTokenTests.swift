@@ -35,10 +35,27 @@ import Tokenizers
     }
 
     @Test func longRunsOfWhiteSpaceCostLittle() throws {
-        for (left, right) in [(true, false), (false, true), (true, true)] {
-            let pipeline = try pipeline([TokenizerText.added(256, "  ", left: left, right: right)])
-            #expect(try pipeline.tokens(String(repeating: " ", count: 300_000)).count >= 1)
+        let spaces = String(repeating: " ", count: 300_000)
+        let left = try pipeline([TokenizerText.added(256, "  ", left: true)])
+        #expect(try left.tokens(spaces).count >= 1)
+        let both = try pipeline([TokenizerText.added(256, "<m>", left: true, right: true)])
+        #expect(try both.tokens(spaces + "<m>" + spaces + "<m>" + spaces) == ["<m>", "<m>"])
+    }
+
+    /// The white space behind the first would be of both.
+    @Test(arguments: ["  ", "\u{2003}x"], [false, true])
+    func aTokenOfWhiteSpaceBesideOneThatTakesItIsRefused(content: String, normalized: Bool) throws {
+        let tokens = [
+            TokenizerText.added(256, "<m>", right: true, normalized: normalized),
+            TokenizerText.added(257, content, normalized: normalized),
+        ]
+        let error = #expect(throws: TokenizerError.self) { try pipeline(tokens) }
+        #expect(error?.message.contains("rstrip") == true, "\(String(describing: error))")
+        #expect(throws: TokenizerError.self) {
+            try pipeline([TokenizerText.added(256, content, right: true, normalized: normalized)])
         }
+        // One of them before normalization and one behind it do not meet.
+        _ = try pipeline([tokens[0], TokenizerText.added(257, content, normalized: !normalized)])
     }
 
     @Test func normalizedOnesAreFoundInNormalizedText() throws {

@@ -81,36 +81,56 @@ import Tokenizers
         let batch = BatchEncoder(try TokenizerText.byteLevel().pipeline(), threads: threads)
         let block = Self.block(endsLine: endsLine)
         var count = 40
-        let parts = try batch.reduceLines(of: block, linesBefore: &count, from: [UInt8]()) {
+        let parts = batch.reduceLines(of: block, linesBefore: &count, from: [UInt8]()) {
             (_, line, output) throws(TokenizerError) in
             for index in line.indices { output.append(line[index]) }
             output.append(0x0A)
-        }
+        }.outputs
         #expect(count == 340)
         #expect(Array(parts.joined()) == (endsLine ? block : block + [0x0A]))
         #expect(threads == 1 || parts.count > 1, "no more than one part")
         var none = 0
-        let nothing = try batch.reduceLines(of: [], linesBefore: &none, from: 0) {
+        let nothing = batch.reduceLines(of: [], linesBefore: &none, from: 0) {
             (_, _, lines) throws(TokenizerError) in lines += 1
         }
-        #expect(nothing.reduce(0, +) == 0 && none == 0)
+        #expect(nothing.outputs.reduce(0, +) == 0 && none == 0)
     }
 
     @Test(arguments: [1, 3])
-    func anErrorNamesItsLine(threads: Int) throws {
+    func anErrorNamesItsLineAndLinesBeforeItCome(threads: Int) throws {
         let batch = BatchEncoder(try TokenizerText.byteLevel().pipeline(), threads: threads)
         var count = 1000
-        let error = #expect(throws: TokenizerError.self) {
-            _ = try batch.reduceLines(of: Self.block(endsLine: true), linesBefore: &count, from: 0)
-            {
-                (_, line, _) throws(TokenizerError) in
-                guard line.count < 3 || line[0] != UInt8(ascii: "2") || line[1] != UInt8(ascii: "5")
-                else {
-                    throw TokenizerError(.corrupt, "text: expected none, found one")
-                }
+        let result = batch.reduceLines(of: Self.block(endsLine: true), linesBefore: &count, from: 0)
+        {
+            (_, line, lines) throws(TokenizerError) in
+            guard line.count < 3 || line[0] != UInt8(ascii: "2") || line[1] != UInt8(ascii: "5")
+            else {
+                throw TokenizerError(.corrupt, "text: expected none, found one")
             }
+            lines += 1
         }
         // The first that has one is the 250th behind line 0; a short one, 25, has none.
-        #expect(error?.message.contains("line 1251") == true, "\(String(describing: error))")
+        let message = try #require(result.error).message
+        #expect(message.contains("line 1251"), "\(message)")
+        #expect(result.outputs.reduce(0, +) == 250)
+    }
+
+    /// Lines that padding makes long go by in smaller batches, and are the same.
+    @Test func paddedLinesGoByInBatches() throws {
+        var file = TokenizerText.byteLevel()
+        let plain = BatchEncoder(try file.pipeline(), threads: 2)
+        file.padding = """
+            {"strategy": {"Fixed": 65536}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, \
+            "pad_type_id": 0, "pad_token": "!"}
+            """
+        let padded = BatchEncoder(try file.pipeline(), threads: 2)
+        for endsLine in [true, false] {
+            let block = Self.block(endsLine: endsLine)
+            #expect(plain.batches(of: block) == [0..<block.count])
+            let batches = padded.batches(of: block)
+            #expect(batches.count == 300 / 16 + 1)
+            #expect(batches.flatMap { Array(block[$0]) } == block)
+            #expect(batches.dropLast().allSatisfy { block[$0.upperBound - 1] == 0x0A })
+        }
     }
 }

@@ -8,12 +8,13 @@ struct TokenizerText {
     var postProcessor = "null"
     var decoder = "null"
     var truncation = "null"
+    var padding = "null"
     var model = ""
 
     var json: [UInt8] {
         Array(
             """
-            {"version": "1.0", "truncation": \(truncation), "padding": null,
+            {"version": "1.0", "truncation": \(truncation), "padding": \(padding),
             "added_tokens": [\(addedTokens.joined(separator: ", "))],
             "normalizer": \(normalizer), "pre_tokenizer": \(preTokenizer),
             "post_processor": \(postProcessor), "decoder": \(decoder), "model": \(model)}

@@ -123,6 +123,25 @@ import Tokenizers
             "the control")
     }
 
+    /// The words of a pattern are in the file, and learnt from: no two patterns give the same merges here.
+    @Test func everyPatternHasItsWords() throws {
+        let text = String(
+            repeating: "SomeWORDs, 1234567; I'M\n/path HTTPServer 12345's\n", count: 9)
+        var files: [[UInt8]] = []
+        for pattern in TokenizerRecipe.Pattern.allCases {
+            var recipe = TokenizerRecipe(.byteLevel)
+            (recipe.vocabularySize, recipe.pattern) = (330, pattern)
+            var counter = recipe.wordCounter
+            try counter.add([Array(text.utf8)])
+            let file = try recipe.train(counter)
+            let pipeline = try TokenizerPipeline(json: file, name: "t")
+            let tokens = try TextEncoder(pipeline).encode(text)
+            #expect(try pipeline.decoded(tokens) == text)
+            #expect(!files.contains(file), "\(pattern)")
+            files.append(file)
+        }
+    }
+
     @Test func aVocabularyTooSmallForItsCharactersIsRefused() {
         #expect(throws: TokenizerError.self) { try train(.byteLevel, Self.text, size: 100) }
         #expect(throws: TokenizerError.self) { try train(.byteLevel, "", size: 300) }

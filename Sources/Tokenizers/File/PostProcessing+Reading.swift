@@ -128,11 +128,16 @@ extension TokenDecoder {
 
 extension Truncation {
     init(_ part: TokenizerPart) throws(TokenizerError) {
+        let longest = try part.member("max_length").integer(in: 0...Int(Int32.max))
+        // Parts that were cut off would overlap so far; there are none here, but the library stops at it.
+        if let stride = part.optional("stride"), longest > 0 {
+            _ = try stride.integer(in: 0...longest - 1)
+        }
         self.init(
             side: try part.optional("direction").map { (part) throws(TokenizerError) in
                 try part.choice(SequenceSide.self)
             } ?? .right,
-            longest: try part.member("max_length").integer(in: 0...Int(Int32.max)),
+            longest: longest,
             strategy: try part.member("strategy").choice(Strategy.self))
     }
 }

@@ -46,6 +46,18 @@ final class AddedTokens: Sendable {
             if text.bytes != token.content { texts[token.identifier] = text.bytes }
             normalized.append((text.bytes, token))
         }
+        for found in [exact, normalized] where found.contains(where: \.token.stripsRight) {
+            let isSpace = CharacterClasses.shared
+            let spaced = found.first { entry in
+                UTF8Text.scalars(of: entry.text).first.map { isSpace[$0].contains(.space) } ?? false
+            }
+            guard let spaced else { continue }
+            throw TokenizerError(
+                .unsupported,
+                "added_tokens: expected no token that begins with white space beside one with rstrip, whose "
+                    + "white space both would take, found "
+                    + String(decoding: spaced.text, as: UTF8.self).printable.debugDescription)
+        }
         normalizedTexts = texts
         self.exact = TokenFinder(exact)
         self.normalized = TokenFinder(normalized)
@@ -74,11 +86,7 @@ final class AddedTokens: Sendable {
         guard !text.isEmpty else { return }
         guard let finder else { return try body((nil, 0..<text.count)) }
         var end = 0
-        // White space goes on from the last token that took some along to here.
-        var spacesEnd = 0
         try finder.forEachMatch(in: text) { (token, match) throws(TokenizerError) in
-            // Within white space that a token before it has taken.
-            guard match.upperBound > end else { return }
             var range = match
             if token.isSingleWord {
                 let isAlone =
@@ -97,11 +105,10 @@ final class AddedTokens: Sendable {
                 range = max(start, end)..<range.upperBound
             }
             if token.stripsRight {
-                var last = max(range.upperBound, spacesEnd)
+                var last = range.upperBound
                 while last < text.count, isSpace(last, text) {
                     last += UTF8Text.character(in: text, at: last).byteCount
                 }
-                spacesEnd = last
                 range = range.lowerBound..<last
             }
             if end < range.lowerBound { try body((nil, end..<range.lowerBound)) }

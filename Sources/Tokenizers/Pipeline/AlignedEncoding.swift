@@ -67,7 +67,7 @@ extension TextEncoder {
         }
     }
 
-    /// Appends the tokens of `document`, or of a part of it that begins at byte `start`.
+    /// Appends the tokens of `document`, whose first byte counts as byte `start`.
     func encodeAligned(
         _ document: Span<UInt8>, from start: Int, _ tokens: inout AlignedTokens
     ) throws(TokenizerError) {
@@ -79,21 +79,28 @@ extension TextEncoder {
                     token, Alignment(start: Int32(place), end: Int32(place + part.range.count)),
                     .init(of: segment))
             }
-            var text = NormalizedText()
-            text.set(segment, from: place, isAligned: true)
-            try pipeline.normalizer?.normalize(&text)
-            try pipeline.added.forEachNormalizedPart(of: text.bytes.span) {
-                (part) throws(TokenizerError) in
-                if let token = part.token {
-                    tokens.append(
-                        token, text.original(part.range),
-                        .init(of: text.bytes.span.extracting(part.range)))
-                } else {
-                    try encodeAligned(text, part.range, &tokens)
-                }
-            }
+            try encodeAligned(segment: segment, from: place, &tokens)
         }
         try checkUnknown()
+    }
+
+    /// Appends the tokens of what lies between added tokens, from byte `start` of the document on.
+    func encodeAligned(
+        segment: Span<UInt8>, from start: Int, _ tokens: inout AlignedTokens
+    ) throws(TokenizerError) {
+        var text = NormalizedText()
+        text.set(segment, from: start, isAligned: true)
+        try pipeline.normalizer?.normalize(&text)
+        try pipeline.added.forEachNormalizedPart(of: text.bytes.span) {
+            (part) throws(TokenizerError) in
+            if let token = part.token {
+                tokens.append(
+                    token, text.original(part.range),
+                    .init(of: text.bytes.span.extracting(part.range)))
+            } else {
+                try encodeAligned(text, part.range, &tokens)
+            }
+        }
     }
 
     /// Appends the tokens of a part of a normalized text.

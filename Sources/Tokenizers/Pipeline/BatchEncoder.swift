@@ -2,63 +2,102 @@ import Dispatch
 
 /// Works on the lines of a text on several threads, each with an encoder of its own.
 package final class BatchEncoder {
-    private let encoders: [TextEncoder]
+    /// A thread's encoder, made when it has something to do.
+    private final class Worker {
+        private let pipeline: TokenizerPipeline
+        lazy var encoder = TextEncoder(pipeline)
+
+        init(_ pipeline: TokenizerPipeline) { self.pipeline = pipeline }
+    }
+
+    /// What was made of lines: of one part of them or several, in their order, up to the first that has an error.
+    package struct Batch<Output> {
+        package var outputs: [Output] = []
+        /// With the number of its line.
+        package var error: TokenizerError?
+    }
+
+    private let pipeline: TokenizerPipeline
+    private let workers: [Worker]
 
     /// Parts of a block a thread: more, so that threads end together; few, so that they rarely meet.
     private static let partsOfThread = 8
+    /// Bytes of the smallest.
+    private static let leastPart = 1 << 12
+    /// Tokens that padding makes of the lines of a batch, about.
+    private static let mostPadded = 1 << 20
 
-    package var threadCount: Int { encoders.count }
+    package var threadCount: Int { workers.count }
 
     package init(_ pipeline: TokenizerPipeline, threads: Int) {
         precondition(threads > 0, "BatchEncoder: expected at least 1 thread, got \(threads)")
-        encoders = (0..<threads).map { _ in TextEncoder(pipeline) }
+        self.pipeline = pipeline
+        workers = (0..<threads).map { _ in Worker(pipeline) }
     }
 
-    /// Calls `body` with each line of `block` and what it has made of the lines before it; the error of the first line
-    /// that has one, with its number.
+    /// Calls `body` with each line of `block` and what it has made of the lines before it.
     /// - Parameter start: what a part begins with.
     /// - Parameter linesBefore: counts lines, across blocks; those of `block` are added.
-    /// - Returns: what was made of one part of the block or several, in their order.
     package func reduceLines<Output: Sendable>(
-        of block: [UInt8], linesBefore: inout Int, from start: Output,
+        of block: [UInt8], in range: Range<Int>? = nil, linesBefore: inout Int, from start: Output,
         _ body: @Sendable (TextEncoder, Span<UInt8>, inout Output) throws(TokenizerError) -> Void
-    ) throws(TokenizerError) -> [Output] {
-        let parts = BatchEncoder.parts(
-            of: block, count: encoders.count > 1 ? encoders.count * BatchEncoder.partsOfThread : 1)
+    ) -> Batch<Output> {
+        let parts = parts(of: block, range ?? 0..<block.count)
         let work = BatchWork(parts: parts.count, from: start)
-        nonisolated(unsafe) let encoders = encoders
+        nonisolated(unsafe) let workers = workers
         @Sendable func run(_ thread: Int) {
             while let part = work.next() {
                 var result = BatchWork.Part(output: start)
-                BatchEncoder.reduce(block, parts[part], encoders[thread], &result, body)
+                BatchEncoder.reduce(block, parts[part], workers[thread].encoder, &result, body)
                 work.finish(part, result)
             }
         }
-        if encoders.count == 1 {
+        if parts.count == 1 {
             run(0)
         } else {
-            DispatchQueue.concurrentPerform(iterations: encoders.count) { run($0) }
+            DispatchQueue.concurrentPerform(iterations: min(workers.count, parts.count)) { run($0) }
         }
-        var output: [Output] = []
+        var batch = Batch<Output>()
         for result in work.results {
+            batch.outputs.append(result.output)
             if let error = result.error {
-                throw error.placed(at: "line \(linesBefore + result.lineCount)")
+                batch.error = error.placed(at: "line \(linesBefore + result.lineCount)")
+                break
             }
             linesBefore += result.lineCount
-            output.append(result.output)
         }
-        return output
+        return batch
+    }
+
+    /// Ranges of whole lines that make one batch each: all of `block`, or, where padding makes many tokens of a short line,
+    /// some lines.
+    package func batches(of block: [UInt8]) -> [Range<Int>] {
+        guard let length = pipeline.padding?.length else { return [0..<block.count] }
+        let most = max(1, BatchEncoder.mostPadded / max(1, length))
+        var (batches, start, lines) = ([Range<Int>](), 0, 0)
+        for (index, byte) in block.enumerated() where byte == 0x0A {
+            lines += 1
+            guard lines == most else { continue }
+            batches.append(start..<index + 1)
+            (start, lines) = (index + 1, 0)
+        }
+        if start < block.count { batches.append(start..<block.count) }
+        return batches
     }
 
     /// Ranges of whole lines, about as long as each other.
-    private static func parts(of block: [UInt8], count: Int) -> [Range<Int>] {
+    private func parts(of block: [UInt8], _ range: Range<Int>) -> [Range<Int>] {
+        let most = workers.count > 1 ? workers.count * BatchEncoder.partsOfThread : 1
+        let count = min(most, range.count / BatchEncoder.leastPart + 1)
         var parts: [Range<Int>] = []
-        var start = 0
+        var start = range.lowerBound
         for part in 1...count {
-            let least = max(start, part * block.count / count)
+            let least = max(start, range.lowerBound + part * range.count / count)
             guard least > start else { continue }
-            let end = block[(least - 1)...].firstIndex(of: 0x0A).map { $0 + 1 } ?? block.count
-            if start < end { parts.append(start..<end) }
+            let end =
+                block[least - 1..<range.upperBound].firstIndex(of: 0x0A).map { $0 + 1 }
+                ?? range.upperBound
+            parts.append(start..<end)
             start = end
         }
         return parts
@@ -84,7 +123,7 @@ package final class BatchEncoder {
     }
 }
 
-/// The parts of a block, handed out and taken back.
+/// The parts of a batch, handed out and taken back.
 private final class BatchWork<Output: Sendable>: @unchecked Sendable {
     struct Part: Sendable {
         var output: Output

@@ -16,6 +16,7 @@ package struct TextPair: Sendable {
             return
         }
         let part = TokenizerPart(node: node, place: "", file: name)
+        try part.requireMembers(among: ["text", "pair"])
         self.init(
             text: try part.member("text").text, pair: try part.optional("pair")?.text)
     }

@@ -63,7 +63,7 @@ public final class TextEncoder {
             }
             if pipeline.needsAlignment, part.range.lowerBound == 0 {
                 var aligned = AlignedTokens()
-                try encodeAligned(segment, from: 0, &aligned)
+                try encodeAligned(segment: segment, from: 0, &aligned)
                 for token in aligned.identifiers {
                     tokens.append(PieceToken(identifier: token, byteCount: 0))
                 }

@@ -79,6 +79,8 @@ struct Truncation: Sendable, Equatable {
     /// Cuts `encodings`, one or a pair, down to `longest` − `added` tokens.
     func apply(to encodings: inout [Encoding], added: Int) throws(TokenizerError) {
         let most = longest - added
+        // A length that the template alone exceeds cuts nothing there: the difference wraps.
+        guard most >= 0 else { return }
         let total = encodings.reduce(0) { $0 + $1.count }
         guard most > 0 else {
             for index in encodings.indices { cut(&encodings[index], to: 0) }

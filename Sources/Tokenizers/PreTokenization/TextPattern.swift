@@ -44,7 +44,7 @@ final class RegularExpression: Sendable, Equatable {
 
     init(_ source: String, name: String) throws(TokenizerError) {
         self.source = source
-        let pattern = try RegularExpression.translated(source, name: name)
+        let pattern = try PatternTranslation.translated(source, name: name)
         var (number, place) = (Int32(0), 0)
         // In Ruby's syntax, which Oniguruma has, `^` and `$` are those of lines.
         let options = UInt32(PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE) | PCRE2_NO_UTF_CHECK
@@ -75,80 +75,6 @@ final class RegularExpression: Sendable, Equatable {
 
     static func == (left: RegularExpression, right: RegularExpression) -> Bool {
         left.source == right.source
-    }
-
-    /// `source` in PCRE2's syntax.
-    private static func translated(_ source: String, name: String) throws(TokenizerError) -> String
-    {
-        func refuse(_ part: String) -> TokenizerError {
-            TokenizerError(
-                .unsupported,
-                "\(name): expected a regular expression that PCRE2 reads as Oniguruma does, found \(part) in "
-                    + source.printable.debugDescription)
-        }
-        var isEscaped = false
-        var depth = 0
-        // Whether the braces that are open are those of a number of times, and not of a property's name.
-        var countsTimes = false
-        var previous: Character = " "
-        let characters = Array(source)
-        var result = ""
-        for (index, character) in characters.enumerated() {
-            if isEscaped {
-                isEscaped = false
-                // Hexadecimal digits there, horizontal space here; a byte there, a code unit here.
-                if "hHCObB".contains(character) || character == "W" && depth > 0 {
-                    throw refuse("\\\(character)")
-                }
-                // Marks are of words there, and here from PCRE2 10.43 on.
-                let word = #"\p{L}\p{M}\p{Nd}\p{Pc}"#
-                switch character {
-                case "w": result += depth > 0 ? word : "[\(word)]"
-                case "W": result += "[^\(word)]"
-                default: result += "\\\(character)"
-                }
-                previous = "pPxok".contains(character) ? "\\" : " "
-                continue
-            }
-            switch character {
-            case "\\": isEscaped = true
-            case "[":
-                // A set within a set there, a bracket here.
-                let next = index + 1 < characters.count ? characters[index + 1] : " "
-                if depth > 0, next != ":" { throw refuse("[ in a class") }
-                depth += 1
-            case "]": depth = max(0, depth - 1)
-            case "{":
-                countsTimes = previous != "\\"
-                // From none on there, text here before PCRE2 10.43.
-                if countsTimes, depth == 0, index + 1 < characters.count,
-                    characters[index + 1] == ","
-                {
-                    throw refuse("{,n}")
-                }
-            case "&" where depth > 0 && previous == "&": throw refuse("&& in a class")
-            case "+" where depth == 0 && previous == "}" && countsTimes:
-                throw refuse("}+, which is possessive here")
-            case "(" where depth == 0: try requireGroup(characters[(index + 1)...], refuse)
-            default: break
-            }
-            previous = character
-            if !isEscaped { result.append(character) }
-        }
-        return result
-    }
-
-    /// Refuses what begins a group in one syntax only, or with other meaning: `(*…)`, `(?C…)`, flags but for case and
-    /// spaces in patterns (`m` is a line end for the dot there).
-    private static func requireGroup(
-        _ rest: ArraySlice<Character>, _ refuse: (String) -> TokenizerError
-    ) throws(TokenizerError) {
-        if rest.first == "*" { throw refuse("(*") }
-        guard rest.first == "?" else { return }
-        let flags = rest.dropFirst().prefix { $0.isLetter || $0 == "-" }
-        let next = rest.dropFirst(1 + flags.count).first
-        guard !flags.isEmpty, next == ":" || next == ")" || flags.first == "C" else { return }
-        if let flag = flags.first(where: { !"ix-".contains($0) }) { throw refuse("(?\(flag)") }
     }
 
     /// All matches in valid `text`, by the rules of the `onig` crate: an empty one right behind another does not
