@@ -68,6 +68,35 @@ import Tokenizers
         #expect(try normalized.tokens("DAYday") == ["Day", "Day"])
     }
 
+    /// Ids alone are made in another way than ids with offsets: they are the same.
+    @Test(arguments: ["always", "first", "never"], ["null", #"{"type": "Lowercase"}"#])
+    func idsAreThoseWithOffsets(scheme: String, normalizer: String) throws {
+        var text = TokenizerText()
+        let letters = ["▁", "a", "b", "x", "é", "!", "▁a", "ab"]
+        text.model = TokenizerText.bytePairs(letters, [("▁", "a"), ("a", "b")])
+        text.preTokenizer = """
+            {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "\(scheme)", "split": true}
+            """
+        text.normalizer = normalizer
+        text.addedTokens = [
+            TokenizerText.added(8, "ax", word: true), TokenizerText.added(9, "<s>"),
+            TokenizerText.added(10, "bb", left: true),
+            TokenizerText.added(11, "X", normalized: true),
+        ]
+        let pipeline = try text.pipeline()
+        let encoder = TextEncoder(pipeline)
+        var dice = Dice(3)
+        let pieces = ["a", "b", "ax", "x", "X", "<s>", "bb", " ", "  ", "é", "!", "ab"]
+        for fixed in ["ax<s>", "axbb", "<s>ax", " ax bb"] {
+            #expect(try encoder.encode(fixed) == pipeline.aligned(fixed).identifiers, "\(fixed)")
+        }
+        for _ in 0..<2000 {
+            let count = Int.random(in: 0...8, using: &dice)
+            let text = (0..<count).map { _ in pieces.randomElement(using: &dice)! }.joined()
+            #expect(try encoder.encode(text) == pipeline.aligned(text).identifiers, "\(text)")
+        }
+    }
+
     @Test func aNumberThatTheVocabularyContradictsIsRefused() {
         #expect(throws: TokenizerError.self) { try pipeline([TokenizerText.added(300, "<a>")]) }
         #expect(throws: TokenizerError.self) { try pipeline([TokenizerText.added(5, "a")]) }
