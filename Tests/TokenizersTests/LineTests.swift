@@ -62,6 +62,20 @@ import Tokenizers
         }
     }
 
+    /// What stands before a document is what the template puts before a text, or before the first of several.
+    @Test func theHeadIsWhatComesBeforeTheText() throws {
+        let twice = Self.template([Self.special("<s>"), Self.a, Self.a])
+        let heads: [[Int32]] = [[], [258], [], [], [258], [258], [258], [258]]
+        for (processor, head) in zip(Self.processors + [twice], heads) {
+            var file = TokenizerText.byteLevel(merges: [("l", "o"), ("lo", "w")])
+            file.addedTokens = ["<s>", "<e>", "<f>"].enumerated().map {
+                TokenizerText.added(258 + $0.offset, $0.element)
+            }
+            file.postProcessor = processor
+            #expect(try file.pipeline().templateHead == head, "\(processor)")
+        }
+    }
+
     /// Lengths of lines from none to some hundred bytes.
     private static func block(endsLine: Bool) -> [UInt8] {
         var dice = Dice(5)

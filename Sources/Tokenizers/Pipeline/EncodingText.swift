@@ -43,7 +43,13 @@ extension Encoding {
         line += "]}\n".utf8
     }
 
-    fileprivate static func append(
+    /// Numbers with spaces between, and a line end.
+    fileprivate static func appendLine(_ numbers: [Int32], to line: inout [UInt8]) {
+        append(numbers, separator: 0x20, to: &line)
+        line.append(0x0A)
+    }
+
+    private static func append(
         _ numbers: [some BinaryInteger], separator: UInt8 = 0x2C, to line: inout [UInt8]
     ) {
         for (index, number) in numbers.enumerated() {
@@ -106,9 +112,8 @@ extension TextEncoder {
             if addsSpecials { numbers += around.before }
             try encode(text, into: &numbers)
             if addsSpecials { numbers += around.behind }
-            Encoding.append(numbers, separator: 0x20, to: &line)
+            Encoding.appendLine(numbers, to: &line)
         }
-        line.append(0x0A)
     }
 
     /// How many tokens a text has, which are made and forgotten; with offsets where `isAligned`.
@@ -133,9 +138,7 @@ extension TextEncoder {
             of: pair.text, pair: pair.pair, addsSpecials: addsSpecials, isAligned: form == .json)
         switch form {
         case .json: encoding.appendJSON(to: &line)
-        case .numbers:
-            Encoding.append(encoding.identifiers, separator: 0x20, to: &line)
-            line.append(0x0A)
+        case .numbers: Encoding.appendLine(encoding.identifiers, to: &line)
         }
     }
 }

@@ -4,7 +4,7 @@ import Files
 
 extension TokenizerPipeline {
     /// What the template puts before a single text.
-    package var templateHead: [Int32] { surroundings?.before ?? [] }
+    package var templateHead: [Int32] { postProcessor?.head ?? [] }
 
     /// Whether a token goes on with the word before it: it has no space before it where the model writes spaces, or
     /// has the prefix of continuations.
@@ -33,12 +33,19 @@ struct Surroundings: Sendable, Equatable {
 extension PostProcessor {
     /// The tokens around a single text; nil where it has none, or several, of these places.
     var surroundings: Surroundings? {
-        var text = Encoding()
-        text.identifiers = [-1]
-        let processed = apply(to: [text], addsSpecials: true).flatMap(\.identifiers)
-        let parts = processed.split(separator: -1, omittingEmptySubsequences: false)
+        let parts = marked.split(separator: -1, omittingEmptySubsequences: false)
         guard parts.count == 2 else { return nil }
         return Surroundings(before: Array(parts[0]), behind: Array(parts[1]))
+    }
+
+    /// The tokens before a single text, or the first of its places.
+    fileprivate var head: [Int32] { Array(marked.prefix { $0 != -1 }) }
+
+    /// What becomes of a text whose only token is -1.
+    private var marked: [Int32] {
+        var text = Encoding()
+        text.identifiers = [-1]
+        return apply(to: [text], addsSpecials: true).flatMap(\.identifiers)
     }
 }
 
