@@ -43,6 +43,10 @@ let package = Package(
             name: "CImages", pkgConfig: "libpng",
             providers: [.apt(["libpng-dev", "libturbojpeg0-dev"])]),
 
+        .systemLibrary(
+            name: "CCompression", pkgConfig: "zlib",
+            providers: [.apt(["zlib1g-dev", "libzstd-dev", "liblzma-dev"])]),
+
         // 1: arithmetic on pointers; what files are made of; keys and values; texts and images
         .target(
             name: "KernelSupport", dependencies: ["COpenBLAS", "CTiles"],
@@ -61,6 +65,9 @@ let package = Package(
         .target(name: "Configuration", dependencies: ["Files"]),
         .target(name: "Tokenizers", dependencies: ["Files", "CPCRE2"]),
         .target(name: "Datasets", dependencies: ["Tokenizers", "Files", "CImages"]),
+        .target(
+            name: "Preparation",
+            dependencies: ["Datasets", "Tokenizers", "Configuration", "Files", "CCompression"]),
 
         // 2: tensors, the tape, primitive operations
         .target(name: "Tensors", dependencies: ["Kernels"]),
@@ -82,7 +89,8 @@ let package = Package(
         .target(
             name: "Training",
             dependencies: [
-                "Parallelism", "Decoding", "Checkpointing", "Datasets", "Files", yams,
+                "Parallelism", "Decoding", "Checkpointing", "Preparation", "Datasets", "Files",
+                yams,
             ]),
 
         // 7: the command line
@@ -95,6 +103,7 @@ let package = Package(
         .testTarget(name: "FilesTests", dependencies: ["Files"]),
         .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
+        .testTarget(name: "PreparationTests", dependencies: ["Preparation", "TestSupport"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(
             name: "ModelsTests", dependencies: ["Parallelism", "Decoding", "Checkpointing"]),

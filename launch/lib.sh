@@ -1,6 +1,6 @@
 # Set-up that the launchers share; read by them with `.`, not run by itself.
 #
-# Leaves the shell in the repository's root with Open MPI, OpenBLAS, libcrypto, PCRE2, libpng, libturbojpeg and a release build there, and these set:
+# Leaves the shell in the repository's root with Open MPI, OpenBLAS, libcrypto, PCRE2, libpng, libturbojpeg, zlib, libzstd, liblzma and a release build there, and these set:
 #   murmur        the program: that of MURMUR in the environment, which is then not built, or the release build
 #   start_ranks   how ranks are started: `$start_ranks 2 command…` (mpirun, quiet, not bound to cores)
 
@@ -41,6 +41,9 @@ install_missing() {
     pkg-config --exists libpcre2-8 2> /dev/null || missing="$missing libpcre2-dev"
     pkg-config --exists libpng 2> /dev/null || missing="$missing libpng-dev"
     pkg-config --exists libturbojpeg 2> /dev/null || missing="$missing libturbojpeg0-dev"
+    pkg-config --exists zlib 2> /dev/null || missing="$missing zlib1g-dev"
+    pkg-config --exists libzstd 2> /dev/null || missing="$missing libzstd-dev"
+    pkg-config --exists liblzma 2> /dev/null || missing="$missing liblzma-dev"
     # shellcheck disable=SC2086 # a list of words
     [ -z "$missing" ] || install_packages $missing
 }
