@@ -95,7 +95,10 @@ let package = Package(
 
         // 7: the command line
         .executableTarget(
-            name: "murmur", dependencies: ["Training", "Tokenizers", "Files", argumentParser]),
+            name: "murmur",
+            dependencies: [
+                "Training", "Preparation", "Tokenizers", "Files", argumentParser,
+            ]),
 
         // Tests mirror sources; Support starts programs for them.
         .target(name: "TestSupport", path: "Tests/Support"),

@@ -39,6 +39,14 @@ public struct Batch: Sendable, Equatable {
             }
             return values
         }
+
+        /// The numbers of an array of Float32.
+        public var floats: [Float] {
+            guard case .floats(let values) = values else {
+                preconditionFailure("Batch: \(name): expected Float32, got integers")
+            }
+            return values
+        }
     }
 
     /// Names of the arrays that language models read.

@@ -45,4 +45,16 @@ public protocol EvaluationSource: Sendable {
     /// Number of evaluation micro-batches.
     var batchCount: Int { get }
     func evaluationBatch(_ index: Int) throws(DatasetError) -> Batch
+    /// What is reported by itself too, in order and together everything; empty where nothing is.
+    var parts: [EvaluationPart] { get }
+}
+
+extension EvaluationSource {
+    public var parts: [EvaluationPart] { [] }
+}
+
+/// Batches of an evaluation that come from one source.
+public struct EvaluationPart: Sendable, Equatable {
+    public let name: String
+    public let batches: Range<Int>
 }

@@ -4,7 +4,7 @@ import Foundation
 /// The few operations on folders that preparing a dataset needs.
 package enum Folder {
     /// Makes `path` and its parents where they are missing.
-    static func create(_ path: String) throws(DatasetError) {
+    package static func create(_ path: String) throws(DatasetError) {
         var status = stat()
         if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
             let found = FileKind.name(of: status.st_mode)
@@ -21,7 +21,7 @@ package enum Folder {
     }
 
     /// Writes a whole small file and makes it durable.
-    static func write(_ bytes: [UInt8], to path: String) throws(DatasetError) {
+    package static func write(_ bytes: [UInt8], to path: String) throws(DatasetError) {
         var file = try FileDescriptor(creating: path)
         try file.append(bytes)
         try file.synchronize()
@@ -40,15 +40,29 @@ package enum Folder {
     }
 
     /// Whether `path` is a folder with nothing in it.
-    static func isEmpty(_ path: String) -> Bool {
+    package static func isEmpty(_ path: String) -> Bool {
         (try? FileManager.default.contentsOfDirectory(atPath: path))?.isEmpty == true
     }
 
-    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+
+    /// Gives a file a further name; where the file system has none of that kind, copies it.
+    package static func link(_ source: String, as destination: String) throws(DatasetError) {
+        if Foundation.link(source, destination) == 0 { return }
+        do {
+            try FileManager.default.copyItem(atPath: source, toPath: destination)
+        } catch {
+            throw DatasetError(
+                .inputOutput,
+                "\(destination): expected to copy \(source), found the error \"\(reason(error))\"")
+        }
+    }
 
     /// Renames `source` to `destination` at once and durably; false where `destination` is taken by
     /// another file or by a folder with something in it.
-    static func publish(_ source: String, as destination: String) throws(DatasetError) -> Bool {
+    package static func publish(_ source: String, as destination: String) throws(DatasetError)
+        -> Bool
+    {
         try FileDescriptor(folder: source).synchronize()
         if rename(source, destination) != 0 {
             if errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR { return false }
@@ -59,23 +73,23 @@ package enum Folder {
     }
 
     /// Removes a folder and what is in it. Failing does no harm: it only leaves a temporary folder.
-    static func discard(_ path: String) {
+    package static func discard(_ path: String) {
         try? FileManager.default.removeItem(atPath: path)
     }
 
-    static func parent(of path: String) -> String {
+    package static func parent(of path: String) -> String {
         let parent = (path as NSString).deletingLastPathComponent
         return parent.isEmpty ? "." : parent
     }
 
     /// A name beside `path` that no other process uses.
-    static func temporary(beside path: String) -> String {
+    package static func temporary(beside path: String) -> String {
         join(parent(of: path), temporaryPrefix(of: path) + UUID().uuidString.lowercased())
     }
 
     /// Removes temporary folders beside `path` that a killed process left: those untouched for a day,
     /// as a younger one may still be in use.
-    static func discardAbandoned(beside path: String) {
+    package static func discardAbandoned(beside path: String) {
         let (folder, prefix) = (parent(of: path), temporaryPrefix(of: path))
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         for name in names where name.hasPrefix(prefix) {
@@ -91,7 +105,7 @@ package enum Folder {
         ".tmp-\((path as NSString).lastPathComponent)-"
     }
 
-    static func join(_ folder: String, _ name: String) -> String {
+    package static func join(_ folder: String, _ name: String) -> String {
         (folder as NSString).appendingPathComponent(name)
     }
 

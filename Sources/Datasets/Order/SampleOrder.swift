@@ -47,9 +47,15 @@ public struct SampleOrder: Sendable {
         return CounterHash.scaled(bits, below: choices)
     }
 
+    /// The seed of one source of a mixture; that of the first is the run's, so that it is read as it would be alone.
+    public static func seed(_ seed: UInt64, ofSource number: Int) -> UInt64 {
+        number == 0 ? seed : CounterHash.bits(seed, Stream.source.rawValue, UInt64(number))
+    }
+
     /// Keeps the draws for different purposes apart.
     private enum Stream: UInt64 {
         case order = 1
         case phase = 2
+        case source = 3
     }
 }

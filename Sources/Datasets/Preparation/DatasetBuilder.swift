@@ -62,7 +62,10 @@ public enum DatasetBuilder {
         _ corpus: TextCorpus, validationFraction: Double, layout: SplitWriter.Layout
     ) throws(DatasetError) {
         var writer = SplitWriter(tokenizer: corpus.tokenizer, layout: layout)
-        try corpus.forEachChunk { tokens throws(DatasetError) in try writer.append(tokens) }
+        try corpus.forEachChunk { tokens, startsDocument throws(DatasetError) in
+            if startsDocument { writer.beginDocument() }
+            try writer.append(tokens)
+        }
         let (train, validation) = try writer.finish()
         let index = DatasetIndex(
             version: DatasetIndex.version, tokenizer: corpus.tokenizer.kind,
@@ -114,10 +117,15 @@ private struct SplitWriter: ~Copyable {
     private var shard: TokenShardWriter?
     private var names: (train: [String], validation: [String]) = ([], [])
     private var count = 0
+    /// Whether the next token is a document's first.
+    private var startsDocument = false
 
     init(tokenizer: Tokenizer, layout: Layout) {
         (self.tokenizer, self.layout) = (tokenizer, layout)
     }
+
+    /// The next token starts a document, if one follows.
+    mutating func beginDocument() { startsDocument = true }
 
     mutating func append(_ tokens: ArraySlice<Int32>) throws(DatasetError) {
         var rest = tokens
@@ -128,6 +136,9 @@ private struct SplitWriter: ~Copyable {
             let untilSplit = isTraining ? layout.trainCount - count : Int.max
             let part = rest.prefix(min(untilShardEnd, untilSplit))
             if inSplit % layout.shardTokens == 0 { try beginShard(isTraining: isTraining) }
+            // What a split begins with is a document, if only the rest of one.
+            if startsDocument || inSplit == 0 { shard?.beginDocument() }
+            startsDocument = false
             try shard?.append(part)
             count += part.count
             rest = rest.dropFirst(part.count)
@@ -166,7 +177,7 @@ private struct SplitWriter: ~Copyable {
             let shard = try TokenShard(path: Folder.join(layout.folder, name))
             shards.append(
                 DatasetIndex.Shard(
-                    file: name, tokens: shard.header.tokenCount, fingerprint: shard.fingerprint))
+                    file: name, tokens: shard.layout.tokenCount, fingerprint: shard.fingerprint))
         }
         return shards
     }

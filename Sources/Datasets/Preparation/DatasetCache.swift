@@ -55,7 +55,7 @@ public enum DatasetCache {
     private static func key(of corpus: TextCorpus, validationFraction: Double) -> String {
         let description =
             [
-                "murmuration dataset \(DatasetIndex.version) \(TokenShardHeader.version)",
+                "murmuration dataset \(DatasetIndex.version) \(TokenShardHeader.versions.upperBound)",
                 corpus.tokenizer.digest, String(validationFraction.bitPattern),
             ] + corpus.sources.map { "\($0.bytes) \($0.sha256) \($0.path)" }
         let digest = SHA256.digest(of: Array(description.joined(separator: "\n").utf8))

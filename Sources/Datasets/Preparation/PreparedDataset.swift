@@ -8,6 +8,17 @@ public struct PreparedDataset: Sendable {
     /// Nil where everything trains.
     public let validation: TokenStream?
 
+    /// The training split, of which windows are samples.
+    public func texts() throws(DatasetError) -> TokenStream {
+        guard train.kind == .text else {
+            throw DatasetError(
+                .mismatch,
+                "\(train.paths[0]): expected texts for this model and its objective, found "
+                    + "\(train.kind.name)")
+        }
+        return train
+    }
+
     /// SHA-256 that names tokenizer, content and order of all tokens: 64 hexadecimal digits. A run that
     /// resumes with another one would not see the data it started on.
     public var fingerprint: String {
@@ -47,14 +58,27 @@ public struct PreparedDataset: Sendable {
         try self.init(tokenizer: tokenizer, train: train, validation: open(index.validation))
     }
 
-    /// Opens shards by file names or patterns; the tokenizer is the `tokenizer.json` beside the first.
-    public init(train: [String], validation: [String]) throws(DatasetError) {
-        let trainStream = try TokenStream(patterns: train)
-        let validationStream = validation.isEmpty ? nil : try TokenStream(patterns: validation)
-        let folder = Folder.parent(of: trainStream.paths[0])
+    /// Opens shards by file names or patterns; the tokenizer is the `tokenizer.json` beside the first, or, of files
+    /// that other programs wrote, the one that is named.
+    public init(
+        train: [String], validation: [String], tokenizer choice: TokenizerChoice = .byte
+    ) throws(DatasetError) {
+        let trainPaths = try FilePattern.expand(train)
+        let beside = Folder.join(Folder.parent(of: trainPaths[0]), Tokenizer.fileName)
+        let tokenizer: Tokenizer
+        if !Folder.exists(beside), let named = try choice.load() {
+            tokenizer = .pipeline(named)
+        } else {
+            tokenizer = try Tokenizer.load(beside)
+        }
+        let vocabulary = ForeignVocabulary(
+            size: tokenizer.vocabularySize, tokenizerDigest: tokenizer.digestBytes)
+        let trainStream = try TokenStream(paths: trainPaths, vocabulary: vocabulary)
+        let validationStream =
+            validation.isEmpty
+            ? nil : try TokenStream(patterns: validation, vocabulary: vocabulary)
         try self.init(
-            tokenizer: Tokenizer.load(Folder.join(folder, Tokenizer.fileName)),
-            train: trainStream, validation: validationStream)
+            tokenizer: tokenizer, train: trainStream, validation: validationStream)
     }
 
     init(

@@ -60,17 +60,17 @@ struct TextCorpus: Sendable {
         }
     }
 
-    /// Hands the tokens of all files, in order, to `consume`.
+    /// Hands the tokens of all files, in order, to `consume`, with whether a document starts there.
     ///
     /// Each document is preceded by the tokenizer's `documentStart`.
     func forEachChunk(
-        _ consume: (ArraySlice<Int32>) throws(DatasetError) -> Void
+        _ consume: (ArraySlice<Int32>, Bool) throws(DatasetError) -> Void
     ) throws(DatasetError) {
         var tokens: [Int32] = []
         var pipelineEncoder: TextEncoder?
         if case .pipeline(let own) = tokenizer { pipelineEncoder = TextEncoder(own.pipeline) }
         for source in sources {
-            try consume(tokenizer.documentStart[...])
+            try consume(tokenizer.documentStart[...], true)
             var documents = pipelineEncoder.map { PipelineDocuments($0, path: source.path) }
             var decoder = UTF8StreamDecoder()
             var isFirst = true
@@ -89,11 +89,11 @@ struct TextCorpus: Sendable {
                 isFirst = false
                 // A file that changed since it was surveyed: refused here, where the writer would trap.
                 if tokens.contains(where: { $0 < 0 }) { throw TextCorpus.changed(source) }
-                try consume(tokens[...])
+                try consume(tokens[...], false)
             }
             tokens.removeAll(keepingCapacity: true)
             try documents?.end(into: &tokens)
-            try consume(tokens[...])
+            try consume(tokens[...], false)
             if found != source { throw TextCorpus.changed(source) }
         }
     }

@@ -14,12 +14,15 @@ package struct TokenShardWriter: ~Copyable {
     private let width: Int
     private var block: [UInt8] = []
     private var checksums: [UInt8] = []
+    private var documentStarts: [UInt8] = []
+    private let kind: SampleKind
+    private let markCount: Int
     /// Tokens appended so far.
     package private(set) var tokenCount = 0
 
     package init(
-        path: String, vocabularySize: Int, tokenizerDigest: [UInt8],
-        blockByteCount: Int = defaultBlockByteCount
+        path: String, vocabularySize: Int, tokenizerDigest: [UInt8], kind: SampleKind = .text,
+        markCount: Int = 0, blockByteCount: Int = defaultBlockByteCount
     ) throws(DatasetError) {
         precondition(
             TokenShardHeader.isValid(blockByteCount: blockByteCount),
@@ -32,11 +35,17 @@ package struct TokenShardWriter: ~Copyable {
         self.vocabularySize = vocabularySize
         self.tokenizerDigest = tokenizerDigest
         self.blockByteCount = blockByteCount
-        width = TokenShardHeader.tokenWidth(vocabularySize: vocabularySize)
+        (self.kind, self.markCount) = (kind, markCount)
+        width = TokenShardHeader.tokenWidth(vocabularySize: vocabularySize + markCount)
         block.reserveCapacity(blockByteCount)
     }
 
-    /// Appends `tokens`, each of which must be an id of the vocabulary.
+    /// The next token starts a document.
+    package mutating func beginDocument() {
+        documentStarts.append(littleEndian: UInt64(tokenCount))
+    }
+
+    /// Appends `tokens`, each of which must be an id of the vocabulary, or a mark.
     package mutating func append(_ tokens: ArraySlice<Int32>) throws(DatasetError) {
         var rest = tokens
         while !rest.isEmpty {
@@ -49,7 +58,7 @@ package struct TokenShardWriter: ~Copyable {
     }
 
     private mutating func encode(_ tokens: ArraySlice<Int32>) {
-        let limit = UInt32(vocabularySize)
+        let limit = UInt32(vocabularySize + markCount)
         precondition(
             tokens.allSatisfy { UInt32(bitPattern: $0) < limit },
             "TokenShardWriter: expected tokens below \(limit), got \(tokens.max() ?? 0)")
@@ -72,15 +81,29 @@ package struct TokenShardWriter: ~Copyable {
         if !block.isEmpty { try endBlock() }
         checksums.append(littleEndian: CRC32C.checksum(of: checksums))
         try file.append(checksums)
+        try appendDocuments()
         let header = TokenShardHeader(
             tokenCount: tokenCount, vocabularySize: vocabularySize, blockByteCount: blockByteCount,
-            tokenizerDigest: tokenizerDigest)
+            tokenizerDigest: tokenizerDigest,
+            documentCount: documentStarts.count / TokenShardHeader.documentByteCount, kind: kind,
+            markCount: markCount)
         try file.overwriteStart(header.encoded())
         try file.synchronize()
         try file.close()
         if rename(temporaryPath, path) != 0 {
             throw FileDescriptor.error(path, "rename \(temporaryPath) to")
         }
+    }
+
+    private mutating func appendDocuments() throws(DatasetError) {
+        var sums: [UInt8] = []
+        for start in stride(from: 0, to: documentStarts.count, by: blockByteCount) {
+            let end = min(start + blockByteCount, documentStarts.count)
+            sums.append(littleEndian: CRC32C.checksum(of: Array(documentStarts[start..<end])))
+        }
+        sums.append(littleEndian: CRC32C.checksum(of: sums))
+        try file.append(documentStarts)
+        try file.append(sums)
     }
 
     /// Removes what is not finished; after `finish` the temporary name is gone and this does nothing.

@@ -76,6 +76,33 @@ extension KeyCheck<RunConfiguration> {
             return "expected data.train and data.validation together, found "
                 + (data.train.isEmpty ? "data.validation alone" : "data.train alone")
         },
+        ConfigurationCheck(["data.sources", "data.text", "data.train"]) { configuration in
+            let data = configuration.data
+            guard !data.sources.isEmpty, !data.text.isEmpty || !data.train.isEmpty else {
+                return nil
+            }
+            return "expected no other data beside it, found "
+                + (data.text.isEmpty ? "data.train" : "data.text")
+        },
+        ConfigurationCheck(["data.weights", "data.sources"]) { configuration in
+            let data = configuration.data
+            guard !data.weights.isEmpty, data.weights.count != data.sources.count else {
+                return nil
+            }
+            return "expected a weight for each of the \(data.sources.count) data.sources, found "
+                + "\(data.weights.count)"
+        },
+        ConfigurationCheck(["data.curriculum", "data.sources", "batch.sequences"]) {
+            configuration in
+            let data = configuration.data
+            guard
+                let change = data.curriculum.first(where: {
+                    $0.weights.count != data.sources.count
+                })
+            else { return nil }
+            return "expected a weight for each of the \(data.sources.count) data.sources, found "
+                + "\(change.weights.count) from step \(change.step) on"
+        },
         ConfigurationCheck(["data.labels", "data.images"]) { configuration in
             let data = configuration.data
             guard data.images == nil, let labels = data.labels else { return nil }

@@ -57,20 +57,39 @@ struct ConfigurationDocument {
 
     private static let tooLarge = "expected at most 1 MiB of YAML, found more"
 
-    init(yaml text: String) {
+    /// The sections that are known.
+    private let sections: [String]
+    /// What an error says of another one, `isMapping`: with keys below it.
+    private let hint: (_ section: String, _ isMapping: Bool) -> String
+
+    /// - Parameters:
+    ///   - sections: the names of those that are known.
+    ///   - hint: what an error says of another one.
+    init(
+        yaml text: String, sections: [String],
+        hint: @escaping (_ section: String, _ isMapping: Bool) -> String
+    ) {
+        (self.sections, self.hint) = (sections, hint)
         guard let root = compose(text, key: "", isOverride: false),
             ConfigurationValue(root) != .nothing
         else {
             isParsed = problems.isEmpty
             return
         }
-        guard case .mapping(let sections) = root else {
+        guard case .mapping(let mapping) = root else {
             problems.append(
                 .init(line: root.mark?.line, key: "", message: "expected sections, found a value"))
             return
         }
         isParsed = true
-        for (name, content) in sections { addSection(name, content) }
+        for (name, content) in mapping { addSection(name, content) }
+    }
+
+    /// The document of a run's configuration.
+    init(yaml text: String) {
+        self.init(yaml: text, sections: ConfigurationKey.sections) {
+            ConfigurationKey.hint(nearestToSection: $0, isMapping: $1)
+        }
     }
 
     /// Adds `key=value` from the command line; it takes the place of what the file says.
@@ -97,12 +116,11 @@ struct ConfigurationDocument {
         guard let section = name.scalar?.string else {
             return refuse(name.mark?.line, "", "expected the name of a section, found no text")
         }
-        guard ConfigurationKey.sections.contains(section) else {
+        guard sections.contains(section) else {
             return refuse(
                 name.mark?.line, "",
                 "expected a known section, found \(section.shortened)"
-                    + ConfigurationKey.hint(
-                        nearestToSection: section, isMapping: content.mapping != nil))
+                    + hint(section, content.mapping != nil))
         }
         sectionLines[section] = name.mark?.line
         switch content {

@@ -89,10 +89,23 @@ extension Key<RunConfiguration> {
             "Part of `data.text`, at its end, that is kept for validation."),
         ConfigurationKey(
             "data.train", \.data.train, .paths, resume: .override,
-            "Shards or globs that `murmur prepare` made; excludes `data.text`."),
+            "Shards or globs that `murmur prepare` made, or `.bin` files of nanoGPT, llm.c and Megatron; excludes `data.text`."
+        ),
         ConfigurationKey(
             "data.validation", \.data.validation, .paths, resume: .override,
             "Shards or globs of the validation split; goes with `data.train`."),
+        ConfigurationKey(
+            "data.sources", \.data.sources, .paths, resume: .override,
+            "Folders that `murmur prepare` made, whose samples are mixed; excludes `data.text` and `data.train`."
+        ),
+        ConfigurationKey(
+            "data.weights", \.data.weights, .weights, resume: .override,
+            "How much of each of `data.sources` there is in the mixture; only proportions count, and none: as many samples as there are tokens. `--override` changes it from the resumed step on."
+        ),
+        ConfigurationKey(
+            "data.curriculum", \.data.curriculum, MixtureChange.format, resume: .override,
+            "Other weights from a step on: `[\"1000: 0.2 0.8\"]`. Those of steps that were taken stay."
+        ),
         ConfigurationKey(
             "data.cache", \.data.cache, .path, resume: .free,
             "Folder that keeps the shards made from `data.text`."),

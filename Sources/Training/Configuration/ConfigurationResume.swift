@@ -97,7 +97,8 @@ extension ObjectiveKind {
         case "objective.masking_rate", "objective.mask_token", "objective.whole_words":
             self == .maskedLanguageModelling
         case _ where ObjectiveKind.imageKeys.contains(key): self == .imageClassification
-        case "data.text", "data.tokenizer", "data.train", "data.validation", "data.cache":
+        case "data.text", "data.tokenizer", "data.train", "data.validation", "data.cache",
+            "data.sources", "data.weights", "data.curriculum":
             self != .imageClassification
         default: true
         }

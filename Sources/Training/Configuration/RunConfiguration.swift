@@ -80,6 +80,12 @@ public struct RunConfiguration: Sendable, Equatable {
         public var validationFraction: Double = 0.1
         public var train: [String] = []
         public var validation: [String] = []
+        /// Prepared folders that are mixed.
+        public var sources: [String] = []
+        /// How much of each source there is; empty: as many samples as it has tokens.
+        public var weights: [Double] = []
+        /// Other weights from a step on.
+        public var curriculum: [MixtureChange] = []
         /// Folder of the shards made from `text`.
         public var cache = DatasetCache.defaultFolder
         /// Images to train on: a folder with a folder for each class, or an array beside `labels`.
@@ -98,7 +104,8 @@ public struct RunConfiguration: Sendable, Equatable {
         public init() {}
 
         public var isEmpty: Bool {
-            text.isEmpty && train.isEmpty && validation.isEmpty && images == nil
+            text.isEmpty && train.isEmpty && validation.isEmpty && sources.isEmpty
+                && images == nil
         }
     }
 

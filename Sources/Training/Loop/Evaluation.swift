@@ -86,8 +86,16 @@ package func evaluate(
         }
     }
     let means = totals.dropFirst().map { $0 / totals[0] }
-    return EvaluationResult(
-        loss: means[0], targets: totals[0], metrics: objective.metrics(means: means))
+    var metrics = objective.metrics(means: means)
+    for part in source.parts {
+        let (weight, loss) = withExtendedLifetime(table) {
+            part.batches.reduce((0.0, 0.0)) {
+                ($0.0 + table.doubles[width * $1], $0.1 + table.doubles[width * $1 + 1])
+            }
+        }
+        metrics.append(("loss_\(part.name)", loss / weight))
+    }
+    return EvaluationResult(loss: means[0], targets: totals[0], metrics: metrics)
 }
 
 /// What ranks tell each other between the batches of an evaluation.

@@ -6,12 +6,14 @@ import Models
 /// The data of a run, opened.
 enum RunData: Sendable {
     case text(PreparedDataset)
+    case mixture(MixedDataset)
     case images(ImageDataset)
 
     /// What the model's numbers mean.
     var vocabulary: Vocabulary {
         switch self {
         case .text(let dataset): .tokens(dataset.tokenizer)
+        case .mixture(let dataset): .tokens(dataset.tokenizer)
         case .images(let dataset): .classes(dataset.classes)
         }
     }
@@ -20,6 +22,7 @@ enum RunData: Sendable {
     var fingerprint: String {
         switch self {
         case .text(let dataset): dataset.fingerprint
+        case .mixture(let dataset): dataset.fingerprint
         case .images(let dataset): dataset.fingerprint
         }
     }
@@ -29,6 +32,9 @@ enum RunData: Sendable {
         switch self {
         case .text(let dataset):
             "\(dataset.train.count) training tokens, vocabulary \(dataset.tokenizer.vocabularySize)"
+        case .mixture(let dataset):
+            "\(dataset.tokenCounts.reduce(0, +)) training tokens of \(dataset.sources.count) sources, "
+                + "vocabulary \(dataset.tokenizer.vocabularySize)"
         case .images(let dataset):
             "\(dataset.trainCount) training images, \(dataset.classes.count) classes"
         }
@@ -38,6 +44,8 @@ enum RunData: Sendable {
     func verify() throws(DatasetError) {
         switch self {
         case .text(let dataset): try dataset.validation?.verify()
+        case .mixture(let dataset):
+            for source in dataset.sources { try source.dataset.validation?.verify() }
         // Each image is checked when it is decoded.
         case .images: break
         }
@@ -56,7 +64,12 @@ extension RunConfiguration {
                             text: data.text, tokenizer: data.tokenizer,
                             validationFraction: data.validationFraction, cache: data.cache))
                 }
-                return .text(try PreparedDataset(train: data.train, validation: data.validation))
+                guard data.sources.isEmpty else {
+                    return .mixture(try MixedDataset(folders: data.sources))
+                }
+                return .text(
+                    try PreparedDataset(
+                        train: data.train, validation: data.validation, tokenizer: data.tokenizer))
             case .image(let image):
                 return .images(
                     try ImageDataset(

@@ -59,8 +59,18 @@ public func train(
         try openRunDirectory(configuration, options: options, world: world)
     }
     for warning in checkpoint?.warnings ?? [] { console.note("warning: passed over: \(warning)") }
+    var configuration = configuration
     let saved = try checkpoint.map { (found) throws(RunError) in
-        try checkResume(found.reader, configuration, options, console)
+        let step = found.reader.progress.step
+        configuration = configuration.adoptingMixture(
+            of: try found.reader.configuration(), step: step)
+        let saved = try checkResume(found.reader, configuration, options, console)
+        do throws(ConfigurationError) {
+            configuration = try configuration.changingMixture(of: saved, step: step)
+        } catch {
+            throw RunError(.usage, problems: error.lines)
+        }
+        return saved
     }
 
     // Data: the first rank of a host to come makes shards where there are none; the others wait for it.

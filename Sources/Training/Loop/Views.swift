@@ -8,38 +8,79 @@ import Tensors
 extension RunConfiguration {
     /// The training batches of a run.
     func trainingBatches(of data: RunData) throws(DatasetError) -> any BatchSource {
-        switch (view, data) {
-        case (.nextTokens(let length), .text(let dataset)):
-            try TokenBatches(
-                stream: dataset.train, sampleLength: length, layout: batchLayout, seed: run.seed)
-        case (.maskedTokens(let length), .text(let dataset)):
-            try MaskedBatches(
-                stream: dataset.train, sampleLength: length, layout: batchLayout,
-                masking: masking(of: dataset.tokenizer))
-        case (.images(let view), .images(let dataset)):
-            ImageBatches(dataset, view: view, layout: batchLayout, seed: run.seed)
-        case (.labelledSequences, .text), (.labelledTokens, .text): throw unlabelled
-        case (_, .text), (_, .images): preconditionFailure("Views: data of another kind")
+        switch data {
+        case .text(let dataset):
+            return try trainingBatches(of: dataset, layout: batchLayout, seed: run.seed)
+        case .mixture(let mixture):
+            let single = BatchLayout(sequences: 1, microBatch: 1)
+            var sources: [any BatchSource] = []
+            for (number, source) in mixture.sources.enumerated() {
+                sources.append(
+                    try trainingBatches(
+                        of: source.dataset, layout: single,
+                        seed: SampleOrder.seed(run.seed, ofSource: number)))
+            }
+            let order = self.data.mixture(
+                tokens: mixture.tokenCounts, sequences: batch.sequences)
+            return MixtureBatches(sources, order: order, layout: batchLayout)
+        case .images(let dataset):
+            guard case .images(let view) = view else {
+                preconditionFailure("Views: data of another kind")
+            }
+            return ImageBatches(dataset, view: view, layout: batchLayout, seed: run.seed)
+        }
+    }
+
+    private func trainingBatches(
+        of dataset: PreparedDataset, layout: BatchLayout, seed: UInt64
+    ) throws(DatasetError) -> any BatchSource {
+        switch view {
+        case .nextTokens(let length):
+            return try TokenBatches(
+                stream: dataset.texts(), sampleLength: length, layout: layout, seed: seed)
+        case .maskedTokens(let length):
+            return try MaskedBatches(
+                stream: dataset.texts(), sampleLength: length, layout: layout,
+                masking: masking(of: dataset.tokenizer, seed: seed))
+        case .labelledSequences, .labelledTokens: throw unlabelled
+        case .images: preconditionFailure("Views: data of another kind")
         }
     }
 
     /// The batches of the validation split; nil where there is none.
     func evaluationBatches(of data: RunData) throws(DatasetError) -> (any EvaluationSource)? {
-        switch (view, data) {
-        case (.nextTokens(let length), .text(let dataset)):
-            guard let stream = dataset.validation else { return nil }
-            return try EvaluationBatches(
-                stream: stream, sampleLength: length, microBatch: evaluation.microBatch)
-        case (.maskedTokens(let length), .text(let dataset)):
-            guard let stream = dataset.validation else { return nil }
-            return try MaskedEvaluationBatches(
-                stream: stream, sampleLength: length, microBatch: evaluation.microBatch,
-                masking: masking(of: dataset.tokenizer))
-        case (.images(let view), .images(let dataset)):
+        switch data {
+        case .text(let dataset): return try evaluationBatches(of: dataset)
+        case .mixture(let mixture):
+            var sources: [(name: String, source: any EvaluationSource)] = []
+            for source in mixture.sources {
+                guard let batches = try evaluationBatches(of: source.dataset) else { continue }
+                sources.append((source.name, batches))
+            }
+            return sources.isEmpty ? nil : MixtureEvaluationBatches(sources)
+        case .images(let dataset):
+            guard case .images(let view) = view else {
+                preconditionFailure("Views: data of another kind")
+            }
             return ImageEvaluationBatches(
                 dataset, view: view, microBatch: evaluation.microBatch)
-        case (.labelledSequences, .text), (.labelledTokens, .text): throw unlabelled
-        case (_, .text), (_, .images): preconditionFailure("Views: data of another kind")
+        }
+    }
+
+    private func evaluationBatches(
+        of dataset: PreparedDataset
+    ) throws(DatasetError) -> (any EvaluationSource)? {
+        guard let stream = dataset.validation else { return nil }
+        switch view {
+        case .nextTokens(let length):
+            return try EvaluationBatches(
+                stream: stream, sampleLength: length, microBatch: evaluation.microBatch)
+        case .maskedTokens(let length):
+            return try MaskedEvaluationBatches(
+                stream: stream, sampleLength: length, microBatch: evaluation.microBatch,
+                masking: masking(of: dataset.tokenizer, seed: run.seed))
+        case .labelledSequences, .labelledTokens: throw unlabelled
+        case .images: preconditionFailure("Views: data of another kind")
         }
     }
 
@@ -147,12 +188,12 @@ extension RunConfiguration {
         return ImageView(transform: transform, channels: image.channels, patch: image.patch)
     }
 
-    private func masking(of tokenizer: Tokenizer) -> Masking {
+    private func masking(of tokenizer: Tokenizer, seed: UInt64) -> Masking {
         Masking(
             rate: objective.maskingRate,
             mask: Int32(
                 objective.maskToken ?? tokenizer.maskToken ?? tokenizer.vocabularySize),
             symbols: tokenizer.vocabularySize,
-            words: objective.wholeWords ? tokenizer.wordBoundary : nil, seed: run.seed)
+            words: objective.wholeWords ? tokenizer.wordBoundary : nil, seed: seed)
     }
 }

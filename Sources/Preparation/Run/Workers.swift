@@ -1,0 +1,68 @@
+// The processes that prepare one corpus together: alone, or the ranks that a launcher started.
+
+import Datasets
+
+/// The processes that prepare together. They share a disk and meet between the stages.
+package protocol Workers: Sendable {
+    /// Of this process, from 0.
+    var number: Int { get }
+    var count: Int { get }
+
+    /// Runs `body` on every process and gives all of them what each returned, by number; throws on all of them the
+    /// error of the first that had one. Collective.
+    /// - Parameter what: what they are at, for those who wait.
+    func together(
+        on what: String, _ body: () throws(DatasetError) -> [UInt8]
+    ) throws(DatasetError) -> [[UInt8]]
+}
+
+extension Workers {
+    /// The same where nothing is told.
+    func together(
+        on what: String, _ body: () throws(DatasetError) -> Void
+    ) throws(DatasetError) {
+        _ = try together(on: what) { () throws(DatasetError) -> [UInt8] in
+            try body()
+            return []
+        }
+    }
+
+    /// Runs `body` on the first process alone; the others wait and share its error. Collective.
+    func first(
+        on what: String, _ body: () throws(DatasetError) -> Void
+    ) throws(DatasetError) {
+        try together(on: what) { () throws(DatasetError) -> Void in if number == 0 { try body() } }
+    }
+}
+
+/// A process by itself.
+package struct Alone: Workers {
+    package let number = 0
+    package let count = 1
+
+    package init() {}
+
+    package func together(
+        on what: String, _ body: () throws(DatasetError) -> [UInt8]
+    ) throws(DatasetError) -> [[UInt8]] {
+        [try body()]
+    }
+}
+
+/// Which of `count` processes does which pieces of work: the largest first, each to whoever has least, so that all of
+/// them know without asking.
+///
+/// - Returns: the pieces of process `number`, in ascending order.
+func share(of sizes: [Int], number: Int, count: Int) -> [Int] {
+    var loads = [Int](repeating: 0, count: count)
+    var own: [Int] = []
+    let order = sizes.indices.sorted { (sizes[$1], $0) < (sizes[$0], $1) }
+    for piece in order {
+        var least = 0
+        for process in loads.indices where loads[process] < loads[least] { least = process }
+        // A piece without bytes is work too.
+        loads[least] += sizes[piece] + 1
+        if least == number { own.append(piece) }
+    }
+    return own.sorted()
+}

@@ -1,0 +1,159 @@
+// How much of each source a run reads, from which step on: the keys, and what becomes of them on resume.
+
+import Configuration
+import Datasets
+
+/// Other weights from a step on.
+public struct MixtureChange: Sendable, Equatable {
+    /// Steps that are complete when they begin to hold.
+    public var step: Int
+    public var weights: [Double]
+
+    public init(step: Int, weights: [Double]) { (self.step, self.weights) = (step, weights) }
+}
+
+extension RunConfiguration.DataSource {
+    /// The weights from the beginning on, and every change of them; nil where there are no sources.
+    ///
+    /// - Parameter tokens: of each source: the weights where the configuration gives none.
+    func mixture(tokens: [Int], sequences: Int) -> MixtureOrder {
+        var segments = [
+            MixtureOrder.Segment(
+                start: 0, weights: weights.isEmpty ? tokens : weights.map(\.billionths))
+        ]
+        for change in curriculum {
+            segments.append(
+                MixtureOrder.Segment(
+                    start: change.step * sequences, weights: change.weights.map(\.billionths)))
+        }
+        return MixtureOrder(segments)
+    }
+
+    /// The weights that hold after so many steps; empty where they follow from the sources' sizes.
+    func weights(after step: Int) -> [Double] {
+        curriculum.last { $0.step <= step }?.weights ?? weights
+    }
+
+    /// The changes that steps have been taken with, of which none may be different later.
+    fileprivate func past(_ step: Int) -> [MixtureChange] { curriculum.filter { $0.step < step } }
+}
+
+extension Double {
+    /// Weights are counted in billionths: 0.1 is exactly a tenth.
+    fileprivate var billionths: Int { Int((self * 1e9).rounded()) }
+}
+
+extension RunConfiguration {
+    /// This configuration with the history of `saved`, where it asks for the weights that hold there after `step`
+    /// steps: a file that named them for an earlier resume need not be changed again.
+    func adoptingMixture(of saved: RunConfiguration, step: Int) -> RunConfiguration {
+        guard !data.weights.isEmpty, data.curriculum.isEmpty, data.sources == saved.data.sources,
+            saved.data.weights(after: step) == data.weights
+        else { return self }
+        var adopted = self
+        (adopted.data.weights, adopted.data.curriculum) =
+            (saved.data.weights, saved.data.curriculum)
+        return adopted
+    }
+
+    /// This configuration as it goes on after `step` steps of `saved`, where an override was allowed: other
+    /// `data.weights` begin to hold now, and what was used before stays in `data.curriculum`.
+    func changingMixture(
+        of saved: RunConfiguration, step: Int
+    ) throws(ConfigurationError) -> RunConfiguration {
+        guard !saved.data.sources.isEmpty, data.sources == saved.data.sources, step > 0 else {
+            return self
+        }
+        guard data.weights != saved.data.weights else {
+            guard data.past(step) == saved.data.past(step) else {
+                throw mixtureError(
+                    "data.curriculum",
+                    "expected \(MixtureChange.format.text(saved.data.past(step))), which the first "
+                        + "\(step) steps were taken with, found "
+                        + "\(MixtureChange.format.text(data.past(step))): samples would be lost or "
+                        + "repeated; change what follows")
+            }
+            return self
+        }
+        guard data.curriculum.isEmpty || data.curriculum == saved.data.curriculum else {
+            throw mixtureError(
+                "data.weights",
+                "expected \(Self.list(saved.data.weights)) as the run began, or a change of them alone, "
+                    + "found another data.curriculum too; name what changes in one of them")
+        }
+        guard !data.weights.isEmpty else {
+            throw mixtureError(
+                "data.weights",
+                "expected a weight for each source, as \(Self.list(saved.data.weights)) held before, "
+                    + "found none")
+        }
+        var changed = self
+        changed.data.weights = saved.data.weights
+        changed.data.curriculum =
+            saved.data.past(step) + [MixtureChange(step: step, weights: data.weights)]
+        return changed
+    }
+
+    private static func list(_ weights: [Double]) -> String {
+        ValueFormat<[Double]>.weights.text(weights)
+    }
+
+    private func mixtureError(_ key: String, _ message: String) -> ConfigurationError {
+        ConfigurationError(file: "configuration", problems: [.init(key: key, message: message)])
+    }
+}
+
+extension ValueFormat where Value == [Double] {
+    /// Weights of sources: a list of numbers, one of them above 0.
+    static var weights: Self {
+        let one = ValueFormat<Double>.number(from: .including(0), to: .including(1_000_000))
+        return Self(
+            expected: "a list of numbers from 0 to 1000000, one of them above 0",
+            parse: { value in
+                guard case .list(let elements) = value else { return nil }
+                let numbers = elements.compactMap(one.parse)
+                guard numbers.count == elements.count,
+                    numbers.isEmpty || numbers.contains(where: { $0.billionths > 0 })
+                else { return nil }
+                return numbers
+            },
+            text: { "[\($0.map(one.text).joined(separator: ", "))]" },
+            remark: { $0.remark { one.parse($0) == nil } })
+    }
+}
+
+extension MixtureChange {
+    /// Changes as texts, `STEP: WEIGHT WEIGHT …`, in ascending order of their steps.
+    static let format = ValueFormat<[MixtureChange]>(
+        expected: "a list of texts \"STEP: WEIGHT WEIGHT …\" in ascending order of their steps",
+        parse: { value in
+            guard case .list(let elements) = value else { return nil }
+            let changes = elements.compactMap { element -> MixtureChange? in
+                guard case .quoted(let text) = element else { return nil }
+                return MixtureChange(text)
+            }
+            let isAscending = zip(changes, changes.dropFirst()).allSatisfy { $0.step < $1.step }
+            return changes.count == elements.count && isAscending ? changes : nil
+        },
+        text: { changes in
+            let texts = changes.map { change in
+                "\"\(change.step): \(change.weights.map { number.text($0) }.joined(separator: " "))\""
+            }
+            return "[\(texts.joined(separator: ", "))]"
+        })
+
+    private static let number = ValueFormat<Double>.number(
+        from: .including(0), to: .including(1_000_000))
+
+    private init?(_ text: String) {
+        let parts = text.split(separator: ":")
+        let steps = ValueFormat<Int>.integer(1...9_999_999_999)
+        guard parts.count == 2, let step = steps.parse(.plain(String(parts[0]))) else { return nil }
+        let texts = parts[1].split(separator: " ")
+        let weights = texts.compactMap { Self.number.parse(.plain(String($0))) }
+        guard weights.count == texts.count, weights.contains(where: { $0.billionths > 0 }) else {
+            return nil
+        }
+        self.init(step: step, weights: weights)
+    }
+}
