@@ -67,25 +67,69 @@ public struct MixtureEvaluationBatches: EvaluationSource {
 }
 
 extension Batch {
-    /// The rows of batches that have the same fields, one below the other.
+    /// The rows of batches that have the same fields, one below the other; shorter rows are padded at their ends.
     init(joining batches: [Batch], firstSequence: Int) {
         precondition(!batches.isEmpty, "Batch: expected batches to join, got none")
         let rows = batches.reduce(0) { $0 + $1.sequences }
-        let fields = batches[0].fields.map { first -> Field in
-            let parts = batches.map { $0[first.name] }
-            precondition(
-                parts.allSatisfy { $0.extents == first.extents },
-                "Batch: \(first.name): expected rows of \(first.extents), got "
-                    + "\(parts.map(\.extents))")
-            let values: Values =
-                switch first.values {
-                case .integers: .integers(parts.flatMap(\.integers))
-                case .floats: .floats(parts.flatMap(\.floats))
-                }
-            return Field(name: first.name, rows: rows, extents: first.extents, values: values)
+        let fields = batches[0].fields.map { first in
+            Field(joining: batches.map { $0[first.name] }, rows: rows)
+        }
+        // There is a weight for each target.
+        let columns = batches.map { $0.weights.count / max(1, $0.sequences) }
+        let most = columns.max() ?? 0
+        var weights: [Float] = []
+        weights.reserveCapacity(rows * most)
+        for (batch, columns) in zip(batches, columns) {
+            for row in 0..<batch.sequences {
+                weights += batch.weights[row * columns..<(row + 1) * columns]
+                weights += repeatElement(0, count: most - columns)
+            }
         }
         self.init(
-            fields: fields, weights: batches.flatMap(\.weights), sequences: rows,
-            firstSequence: firstSequence)
+            fields: fields, weights: weights, sequences: rows, firstSequence: firstSequence)
+    }
+}
+
+extension Batch.Field {
+    fileprivate init(joining parts: [Batch.Field], rows: Int) {
+        let first = parts[0]
+        let extents =
+            first.extents.count == 1
+            ? [parts.map { $0.extents[0] }.max() ?? 0] : first.extents
+        precondition(
+            parts.allSatisfy {
+                $0.extents.count == extents.count && (extents.count == 1 || $0.extents == extents)
+            },
+            "Batch: \(first.name): expected rows of \(extents), got \(parts.map(\.extents))")
+        let padding: Int32 =
+            [Batch.Name.targets, Batch.Name.places].contains(first.name)
+            ? Batch.ignoredTarget : 0
+        let values: Batch.Values =
+            switch first.values {
+            case .integers:
+                .integers(
+                    parts.flatMap {
+                        Self.padded($0.integers, rows: $0.rows, $0.extents, to: extents, padding)
+                    })
+            case .floats:
+                .floats(
+                    parts.flatMap {
+                        Self.padded($0.floats, rows: $0.rows, $0.extents, to: extents, 0)
+                    })
+            }
+        self.init(name: first.name, rows: rows, extents: extents, values: values)
+    }
+
+    private static func padded<Value>(
+        _ values: [Value], rows: Int, _ extents: [Int], to wanted: [Int], _ padding: Value
+    ) -> [Value] {
+        guard extents != wanted else { return values }
+        var padded: [Value] = []
+        padded.reserveCapacity(rows * wanted[0])
+        for row in 0..<rows {
+            padded += values[row * extents[0]..<(row + 1) * extents[0]]
+            padded += repeatElement(padding, count: wanted[0] - extents[0])
+        }
+        return padded
     }
 }

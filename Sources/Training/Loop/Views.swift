@@ -8,9 +8,16 @@ import Tensors
 extension RunConfiguration {
     /// The training batches of a run.
     func trainingBatches(of data: RunData) throws(DatasetError) -> any BatchSource {
+        try trainingBatches(of: data, layout: batchLayout)
+    }
+
+    /// The same samples in another layout.
+    func trainingBatches(
+        of data: RunData, layout: BatchLayout
+    ) throws(DatasetError) -> any BatchSource {
         switch data {
         case .text(let dataset):
-            return try trainingBatches(of: dataset, layout: batchLayout, seed: run.seed)
+            return try trainingBatches(of: dataset, layout: layout, seed: run.seed)
         case .mixture(let mixture):
             let single = BatchLayout(sequences: 1, microBatch: 1)
             var sources: [any BatchSource] = []
@@ -22,12 +29,12 @@ extension RunConfiguration {
             }
             let order = self.data.mixture(
                 tokens: mixture.tokenCounts, sequences: batch.sequences)
-            return MixtureBatches(sources, order: order, layout: batchLayout)
+            return MixtureBatches(sources, order: order, layout: layout)
         case .images(let dataset):
             guard case .images(let view) = view else {
                 preconditionFailure("Views: data of another kind")
             }
-            return ImageBatches(dataset, view: view, layout: batchLayout, seed: run.seed)
+            return ImageBatches(dataset, view: view, layout: layout, seed: run.seed)
         }
     }
 
@@ -64,6 +71,19 @@ extension RunConfiguration {
             }
             return ImageEvaluationBatches(
                 dataset, view: view, microBatch: evaluation.microBatch)
+        }
+    }
+
+    /// Samples of an epoch of one source.
+    func samplesPerEpoch(of dataset: PreparedDataset) throws(DatasetError) -> Int {
+        let stream = dataset.train
+        if stream.kind != .text { return max(1, stream.documentCount ?? 1) }
+        switch view {
+        case .nextTokens(let length), .maskedTokens(let length):
+            return try SampleOrder(
+                tokenCount: stream.count, sampleLength: length, seed: run.seed
+            ).samplesPerEpoch
+        case .labelledSequences, .labelledTokens, .images: return 1
         }
     }
 
