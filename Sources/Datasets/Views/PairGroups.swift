@@ -120,25 +120,26 @@ struct PoolPlan: Sendable {
         precondition(
             lengths.count == 2 * range.count,
             "PoolPlan: \(lengths.count) lengths of \(range.count) records")
-        // Longer than the model takes is as long as it takes, and sorted by number.
+        // Target, source and place in one number, so that sorting is comparing numbers; what is longer than the model
+        // takes is as long as it takes.
         let keys = range.indices.map { index in
             let place = index - range.lowerBound
-            return (
-                target: min(lengths[2 * place + 1], view.targetLength),
-                source: min(lengths[2 * place], view.sourceLength), place: place
-            )
-        }.sorted { $0 < $1 }
+            let source = min(lengths[2 * place], view.sourceLength)
+            let target = min(lengths[2 * place + 1], view.targetLength)
+            return UInt64(target) << 40 | UInt64(source) << 16 | UInt64(place)
+        }.sorted()
         var (starts, rows, source, target): ([UInt16], Int, Int, Int) = ([0], 0, 0, 0)
         for (index, key) in keys.enumerated() {
-            (source, target) = (max(source, key.source), max(target, key.target))
+            let next = (source: Int(key >> 16 & 0xFF_FFFF), target: Int(key >> 40))
+            (source, target) = (max(source, next.source), max(target, next.target))
             let columns = view.columns(source: source, target: target)
             rows += 1
             if rows > 1, rows * max(columns.source, columns.target) > budget.tokens {
                 starts.append(UInt16(index))
-                (rows, source, target) = (1, key.source, key.target)
+                (rows, source, target) = (1, next.source, next.target)
             }
         }
-        order = keys.map { UInt16($0.place) }
+        order = keys.map { UInt16($0 & 0xFFFF) }
         self.starts = starts + [UInt16(keys.count)]
     }
 

@@ -11,8 +11,9 @@ public struct PairView: RecordView, Equatable {
 
     public init(sourceLength: Int, targetLength: Int, marks: SequenceMarks) {
         precondition(
-            min(sourceLength, targetLength) > marks.count,
-            "PairView: expected more than \(marks.count) tokens, got \(sourceLength) and "
+            min(sourceLength, targetLength) > marks.count
+                && max(sourceLength, targetLength) < 1 << 24,
+            "PairView: expected \(marks.count + 1) to 2²⁴ − 1 tokens, got \(sourceLength) and "
                 + "\(targetLength)")
         (self.sourceLength, self.targetLength) = (sourceLength, targetLength)
         self.marks = marks
