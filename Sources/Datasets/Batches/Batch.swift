@@ -61,6 +61,8 @@ public struct Batch: Sendable, Equatable {
         public static let patches = "patches"
         /// Positions that have a target [B, K], none twice in a row; −1 where there are fewer.
         public static let places = "places"
+        /// What a decoder has before it at each target [B, T]: the token that it starts with, then the targets.
+        public static let decoderTokens = "decoder_tokens"
     }
 
     /// The target of a position that is not counted: padding. Its weight is 0.

@@ -46,4 +46,25 @@ public protocol RecordSource: Sendable {
 
     /// Tokens of each record in `range`, of all its parts together: what is known without reading them.
     func lengths(of range: Range<Int>) throws(DatasetError) -> [Int]
+
+    /// Tokens that each record in `range` has in the parts of each of `roles`: all roles of a record, then those of the
+    /// next.
+    func lengths(of range: Range<Int>, roles: [RecordRole]) throws(DatasetError) -> [Int]
+}
+
+extension RecordSource {
+    /// Reads the records; a source that knows better answers from its index.
+    public func lengths(
+        of range: Range<Int>, roles: [RecordRole]
+    ) throws(DatasetError) -> [Int] {
+        var lengths: [Int] = []
+        lengths.reserveCapacity(range.count * roles.count)
+        for index in range {
+            let parts = try record(index).parts
+            for role in roles {
+                lengths.append(parts.reduce(0) { $0 + ($1.role == role ? $1.tokens.count : 0) })
+            }
+        }
+        return lengths
+    }
 }
