@@ -22,13 +22,18 @@ package struct SignatureWriter: ~Copyable {
     package init(path: String, options: DuplicateOptions) throws(DatasetError) {
         self.path = path
         partial = path + ".partial"
-        // What a killed run left.
-        unlink(partial)
-        file = try FileDescriptor(creating: partial)
         layout = SignatureLayout(options)
         signature = DocumentSignature(options)
         bands = [[UInt32]](repeating: [], count: options.near ? layout.bandCount : 0)
+        file = try SignatureWriter.begun(partial)
+    }
+
+    private static func begun(_ path: String) throws(DatasetError) -> FileDescriptor {
+        // What a killed run left.
+        unlink(path)
+        let file = try FileDescriptor(creating: path)
         try file.append([UInt8](repeating: 0, count: SignatureLayout.headerByteCount))
+        return file
     }
 
     /// Documents so far.
