@@ -2,19 +2,19 @@ import Files
 import Foundation
 
 /// An open regular file: positional reads, appending writes, and every return code looked at.
-struct FileDescriptor: ~Copyable {
-    let path: String
+package struct FileDescriptor: ~Copyable {
+    package let path: String
     private var number: Int32
 
     /// Opens an existing regular file for reading.
-    init(reading path: String) throws(DatasetError) {
+    package init(reading path: String) throws(DatasetError) {
         // Non-blocking, so that a pipe given by mistake is refused and not waited for.
         number = try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         self.path = path
     }
 
     /// Makes a file that must not exist yet, for writing.
-    init(creating path: String) throws(DatasetError) {
+    package init(creating path: String) throws(DatasetError) {
         number = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC)
         self.path = path
     }
@@ -63,14 +63,14 @@ struct FileDescriptor: ~Copyable {
     }
 
     /// Bytes the file has now.
-    func byteCount() throws(DatasetError) -> Int {
+    package func byteCount() throws(DatasetError) -> Int {
         var status = stat()
         if fstat(number, &status) != 0 { throw FileDescriptor.error(path, "stat") }
         return Int(status.st_size)
     }
 
     /// Reads up to `count` bytes from `offset` on into the start of `buffer`; fewer only at the end.
-    func read(_ count: Int, at offset: Int, into buffer: inout [UInt8]) throws(DatasetError) -> Int
+    package func read(_ count: Int, at offset: Int, into buffer: inout [UInt8]) throws(DatasetError) -> Int
     {
         if buffer.count < count { buffer = [UInt8](repeating: 0, count: count) }
         var done = 0
@@ -89,7 +89,7 @@ struct FileDescriptor: ~Copyable {
     }
 
     /// Reads exactly `count` bytes; fewer are an error, which says how many there were.
-    func readExactly(_ count: Int, at offset: Int) throws(DatasetError) -> [UInt8] {
+    package func readExactly(_ count: Int, at offset: Int) throws(DatasetError) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: count)
         let found = try read(count, at: offset, into: &buffer)
         guard found == count else {
@@ -100,7 +100,7 @@ struct FileDescriptor: ~Copyable {
     }
 
     /// Appends at the current position.
-    func append(_ bytes: [UInt8]) throws(DatasetError) {
+    package func append(_ bytes: [UInt8]) throws(DatasetError) {
         var done = 0
         while done < bytes.count {
             let result = bytes.withUnsafeBytes {
@@ -115,24 +115,24 @@ struct FileDescriptor: ~Copyable {
     }
 
     /// Writes over what stands at the start.
-    func overwriteStart(_ bytes: [UInt8]) throws(DatasetError) {
+    package func overwriteStart(_ bytes: [UInt8]) throws(DatasetError) {
         let result = bytes.withUnsafeBytes { pwrite(number, $0.baseAddress!, bytes.count, 0) }
         if result != bytes.count { throw FileDescriptor.error(path, "write to") }
     }
 
-    func synchronize() throws(DatasetError) {
+    package func synchronize() throws(DatasetError) {
         if fsync(number) != 0 { throw FileDescriptor.error(path, "fsync") }
     }
 
     /// Closes now, so that a late write error is seen.
-    mutating func close() throws(DatasetError) {
+    package mutating func close() throws(DatasetError) {
         let closing = number
         number = -1
         if Foundation.close(closing) != 0 { throw FileDescriptor.error(path, "close") }
     }
 
     /// The error that `errno` tells of.
-    static func error(_ path: String, _ operation: String) -> DatasetError {
+    package static func error(_ path: String, _ operation: String) -> DatasetError {
         let code = errno
         let reason = String(cString: strerror(code))
         return DatasetError(
