@@ -43,10 +43,12 @@ import Testing
                 let expected = Double(weight) / whole * Double(sample)
                 // Beyond 2^53 the expectation itself is rounded.
                 let slack = max(levels * 0.5 + 1e-6, expected * 1e-15)
-                #expect(abs(Double(count) - expected) <= slack)
+                let difference = abs(Double(count) - expected)
+                #expect(difference <= slack)
                 // A control: another weight is not within it.
                 if sample > 1_000_000, weights.count > 1 {
-                    #expect(abs(Double(count) - expected * 1.001) > slack || weight == 0)
+                    let wrong = abs(Double(count) - expected * 1.001)
+                    #expect(wrong > slack || weight == 0)
                 }
             }
         }
@@ -82,11 +84,11 @@ import Testing
             let batches = MixtureBatches(sources, order: order, layout: layout)
             var rows: [[Int32]] = []
             for position in stride(from: 0, to: 24, by: layout.sequences) {
-                #expect(
-                    batches.targetWeight(position: position)
-                        == (0..<layout.sequences).reduce(0.0) {
-                            $0 + (order.place(of: position + $1).source == 0 ? 2 : 3)
-                        })
+                var weight = 0.0
+                for sample in position..<position + layout.sequences {
+                    weight += order.place(of: sample).source == 0 ? 2 : 3
+                }
+                #expect(batches.targetWeight(position: position) == weight)
                 for index in 0..<layout.microBatchCount {
                     let batch = try batches.trainingBatch(position: position, microBatch: index)
                     #expect(batch.firstSequence == index * layout.microBatch)
@@ -101,10 +103,10 @@ import Testing
                         // Padding counts nothing.
                         for column in 0..<columns {
                             let isPadding = column == 2 && values.first! < 2000
-                            #expect((weights[weights.startIndex + column] == 0) == isPadding)
-                            #expect(
-                                (targets[targets.startIndex + column] == Batch.ignoredTarget)
-                                    == isPadding)
+                            let weight = weights[weights.startIndex + column]
+                            let target = targets[targets.startIndex + column]
+                            #expect(weight == (isPadding ? 0 : 1))
+                            #expect((target == Batch.ignoredTarget) == isPadding)
                         }
                         rows.append(values.filter { $0 != 0 })
                     }
