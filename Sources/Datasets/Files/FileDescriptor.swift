@@ -2,12 +2,12 @@ import Files
 import Foundation
 
 /// An open regular file: positional reads, appending writes, and every return code looked at.
-struct FileDescriptor: ~Copyable {
-    let path: String
+package struct FileDescriptor: ~Copyable {
+    package let path: String
     private var number: Int32
 
     /// Opens an existing regular file for reading.
-    init(reading path: String) throws(DatasetError) {
+    package init(reading path: String) throws(DatasetError) {
         // Non-blocking, so that a pipe given by mistake is refused and not waited for.
         number = try FileDescriptor.open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         self.path = path
@@ -63,14 +63,15 @@ struct FileDescriptor: ~Copyable {
     }
 
     /// Bytes the file has now.
-    func byteCount() throws(DatasetError) -> Int {
+    package func byteCount() throws(DatasetError) -> Int {
         var status = stat()
         if fstat(number, &status) != 0 { throw FileDescriptor.error(path, "stat") }
         return Int(status.st_size)
     }
 
     /// Reads up to `count` bytes from `offset` on into the start of `buffer`; fewer only at the end.
-    func read(_ count: Int, at offset: Int, into buffer: inout [UInt8]) throws(DatasetError) -> Int
+    package func read(_ count: Int, at offset: Int, into buffer: inout [UInt8]) throws(DatasetError)
+        -> Int
     {
         if buffer.count < count { buffer = [UInt8](repeating: 0, count: count) }
         var done = 0
