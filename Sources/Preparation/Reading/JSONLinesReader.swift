@@ -94,7 +94,7 @@ final class JSONLinesReader: FormatReading {
     ) throws(RecordFault) -> FieldValue {
         switch scanner.peek() {
         case 0x22: return .text(try scanner.string())
-        case 0x2D, 0x30...0x39:
+        case .some(0x2D), .some(0x30...0x39):
             return try scanner.number().map(FieldValue.integer) ?? .other("a number")
         case 0x6E:
             try scanner.word("null")

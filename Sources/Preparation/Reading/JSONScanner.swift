@@ -104,7 +104,7 @@ struct JSONScanner {
         case 0x74: try word("true")
         case 0x66: try word("false")
         case 0x6E: try word("null")
-        case 0x2D, 0x30...0x39: _ = try number()
+        case .some(0x2D), .some(0x30...0x39): _ = try number()
         default: throw fault("a value")
         }
     }

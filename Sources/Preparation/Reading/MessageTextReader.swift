@@ -54,9 +54,11 @@ final class MessageTextReader: FormatReading {
             return nil
         }
         let isComment = first == 0x23
-        let keyword = isComment ? [] : line.prefix { $0 != 0x20 && $0 != 0x09 && $0 != 0x22 }
-        let field =
-            try isComment ? .none : MessageTextReader.field(keyword) ?? unknown(segment.line)
+        let keyword = line.prefix { $0 != 0x20 && $0 != 0x09 && $0 != 0x22 }
+        let known = isComment ? Entry.Field.none : MessageTextReader.field(keyword)
+        guard let field = known else {
+            throw error(segment.line, "expected msgid, msgstr or a comment, found another word")
+        }
         var document: Document?
         let begins = field == .context || field == .message && entry.field != .context
         if entry.isWhole, isComment || begins { document = try finish(&tally) }
@@ -99,10 +101,6 @@ final class MessageTextReader: FormatReading {
     private static func isFuzzy(_ line: ArraySlice<UInt8>) -> Bool {
         line.dropFirst(2).split { $0 == 0x2C || $0 == 0x20 || $0 == 0x09 }
             .contains { $0.elementsEqual("fuzzy".utf8) }
-    }
-
-    private func unknown(_ line: Int) throws(DatasetError) -> Entry.Field {
-        throw error(line, "expected msgid, msgstr or a comment, found another word")
     }
 
     private func error(_ line: Int, _ problem: String) -> DatasetError {
