@@ -5,6 +5,7 @@
 #include <lzma.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 // Macros that initialise a struct, for which Swift has no words.
 static inline lzma_stream murmuration_lzma_stream(void) {

@@ -28,7 +28,7 @@ public struct DatasetError: Error, Sendable, Equatable, CustomStringConvertible 
     public init(_ kind: Kind, _ problem: String) { (self.kind, problems) = (kind, [problem]) }
 
     /// All problems of `errors` at once, under the kind of the first; beyond 20 they are counted.
-    init(all errors: [DatasetError]) {
+    package init(all errors: [DatasetError]) {
         precondition(!errors.isEmpty, "DatasetError: expected at least one error, got none")
         let (all, most) = (errors.flatMap(\.problems), 20)
         let others = all.count > most ? ["and \(all.count - most) more problems"] : []

@@ -14,7 +14,7 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Makes a file that must not exist yet, for writing.
-    package init(creating path: String) throws(DatasetError) {
+    init(creating path: String) throws(DatasetError) {
         number = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC)
         self.path = path
     }
@@ -70,7 +70,8 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Reads up to `count` bytes from `offset` on into the start of `buffer`; fewer only at the end.
-    package func read(_ count: Int, at offset: Int, into buffer: inout [UInt8]) throws(DatasetError) -> Int
+    package func read(_ count: Int, at offset: Int, into buffer: inout [UInt8]) throws(DatasetError)
+        -> Int
     {
         if buffer.count < count { buffer = [UInt8](repeating: 0, count: count) }
         var done = 0
@@ -89,7 +90,7 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Reads exactly `count` bytes; fewer are an error, which says how many there were.
-    package func readExactly(_ count: Int, at offset: Int) throws(DatasetError) -> [UInt8] {
+    func readExactly(_ count: Int, at offset: Int) throws(DatasetError) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: count)
         let found = try read(count, at: offset, into: &buffer)
         guard found == count else {
@@ -100,7 +101,7 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Appends at the current position.
-    package func append(_ bytes: [UInt8]) throws(DatasetError) {
+    func append(_ bytes: [UInt8]) throws(DatasetError) {
         var done = 0
         while done < bytes.count {
             let result = bytes.withUnsafeBytes {
@@ -115,24 +116,24 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Writes over what stands at the start.
-    package func overwriteStart(_ bytes: [UInt8]) throws(DatasetError) {
+    func overwriteStart(_ bytes: [UInt8]) throws(DatasetError) {
         let result = bytes.withUnsafeBytes { pwrite(number, $0.baseAddress!, bytes.count, 0) }
         if result != bytes.count { throw FileDescriptor.error(path, "write to") }
     }
 
-    package func synchronize() throws(DatasetError) {
+    func synchronize() throws(DatasetError) {
         if fsync(number) != 0 { throw FileDescriptor.error(path, "fsync") }
     }
 
     /// Closes now, so that a late write error is seen.
-    package mutating func close() throws(DatasetError) {
+    mutating func close() throws(DatasetError) {
         let closing = number
         number = -1
         if Foundation.close(closing) != 0 { throw FileDescriptor.error(path, "close") }
     }
 
     /// The error that `errno` tells of.
-    package static func error(_ path: String, _ operation: String) -> DatasetError {
+    static func error(_ path: String, _ operation: String) -> DatasetError {
         let code = errno
         let reason = String(cString: strerror(code))
         return DatasetError(
