@@ -6,13 +6,13 @@ struct UTF8Character {
     let byteCount: Int
 }
 
-enum UTF8Text {
+package enum UTF8Text {
     /// Whether all of `bytes` is UTF-8 (RFC 3629).
-    static func isValid(_ bytes: [UInt8]) -> Bool { firstFault(in: bytes.span, from: 0) == nil }
+    package static func isValid(_ bytes: [UInt8]) -> Bool { firstFault(in: bytes.span, from: 0) == nil }
 
     /// `bytes` where they are UTF-8, else with U+FFFD for each maximal part of an ill-formed sequence (The Unicode
     /// Standard, section 3.9), as Python's `errors="replace"` and Rust's `from_utf8_lossy` have it.
-    static func repaired(_ bytes: [UInt8]) -> [UInt8] {
+    package static func repaired(_ bytes: [UInt8]) -> [UInt8] {
         guard var fault = firstFault(in: bytes.span, from: 0) else { return bytes }
         var result: [UInt8] = []
         result.reserveCapacity(bytes.count + 16)
