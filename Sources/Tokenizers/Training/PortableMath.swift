@@ -2,7 +2,7 @@
 // versions, or of one on two processors, differ in the last bit.
 
 /// Functions of additions, multiplications and divisions alone, exact to about 1e-15 of their value.
-enum PortableMath {
+package enum PortableMath {
     private static let logarithmOf2 = 0x1.62e42fefa39efp-1
     /// The upper bits of log 2, whose product with a small whole number is exact, and the rest.
     private static let logarithmOf2High = 0x1.62e42feep-1
@@ -11,7 +11,7 @@ enum PortableMath {
     /// log x, for x > 0.
     ///
     /// x = 2^e m with m near 1; log m = 2 artanh s = 2 (s + s³/3 + s⁵/5 + …), s = (m - 1)/(m + 1), |s| < 0.172.
-    static func logarithm(_ x: Double) -> Double {
+    package static func logarithm(_ x: Double) -> Double {
         var (exponent, significand) = (Double(x.exponent), x.significand)
         if significand > 1.414213562373095 {
             significand *= 0.5
@@ -29,7 +29,7 @@ enum PortableMath {
     /// e^x, for x of -700 to 700.
     ///
     /// e^x = 2^k e^r with |r| < 0.35, and e^r = 1 + r (1 + r/2 (1 + r/3 (…))).
-    static func exponential(_ x: Double) -> Double {
+    package static func exponential(_ x: Double) -> Double {
         let k = (x / logarithmOf2).rounded()
         let r = (x - k * logarithmOf2High) - k * logarithmOf2Low
         var series = 1.0

@@ -116,6 +116,11 @@ final class Decompositions: Sendable {
 
     func inCanonicalOrder(_ scalars: [UInt32]) -> [UInt32] { inCanonicalOrder(scalars) { $0 } }
 
+    /// Characters that may join the one before them, in no order.
+    func joiningCharacters() -> Set<UInt32> {
+        Set(compositions.keys.map { UInt32(truncatingIfNeeded: $0) }).union(Hangul.joining)
+    }
+
     /// The character that `first` and `second` make together.
     func compose(_ first: UInt32, _ second: UInt32) -> UInt32? {
         if let syllable = Hangul.compose(first, second) { return syllable }
@@ -128,6 +133,11 @@ private enum Hangul {
     private static let (syllables, leads, vowels, trails) =
         (UInt32(0xAC00), UInt32(0x1100), UInt32(0x1161), UInt32(0x11A7))
     private static let (leadCount, vowelCount, trailCount) = (UInt32(19), UInt32(21), UInt32(28))
+
+    /// Vowels and trailing consonants, which join what stands before them.
+    static var joining: [UInt32] {
+        Array(vowels..<vowels + vowelCount) + Array(trails + 1..<trails + trailCount)
+    }
 
     @inline(__always)
     static func isSyllable(_ scalar: UInt32) -> Bool { 0xAC00...0xD7A3 ~= scalar }
