@@ -1,0 +1,18 @@
+/// Where documents begin in an array of tokens, one behind the other without a gap.
+public protocol DocumentLengths: Sendable {
+    var documentCount: Int { get }
+
+    /// The first token of each document of `range`, and the end of the last: one number more than documents, none
+    /// below the one before it. `range` is not empty.
+    func starts(of range: Range<Int>) throws(DatasetError) -> [Int]
+}
+
+extension DocumentLengths {
+    /// Tokens of all documents together.
+    func tokenCount() throws(DatasetError) -> Int {
+        guard documentCount > 0 else { return 0 }
+        let first = try starts(of: 0..<1)
+        let last = documentCount == 1 ? first : try starts(of: documentCount - 1..<documentCount)
+        return last[1] - first[0]
+    }
+}
