@@ -14,14 +14,14 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Makes a file that must not exist yet, for writing.
-    init(creating path: String) throws(DatasetError) {
+    package init(creating path: String) throws(DatasetError) {
         number = try FileDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC)
         self.path = path
     }
 
     /// Runs `body` while no other process does so on this file, which is made where it is missing. A
     /// file system without locks gives none.
-    static func withLock<Result>(
+    package static func withLock<Result>(
         on path: String, _ body: () throws(DatasetError) -> Result
     ) throws(DatasetError) -> Result {
         let number = try open(path, O_RDWR | O_CREAT | O_CLOEXEC)
@@ -31,7 +31,7 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Opens a folder, only to make its entries durable with `synchronize`.
-    init(folder path: String) throws(DatasetError) {
+    package init(folder path: String) throws(DatasetError) {
         number = try FileDescriptor.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         self.path = path
     }
@@ -90,7 +90,7 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Reads exactly `count` bytes; fewer are an error, which says how many there were.
-    func readExactly(_ count: Int, at offset: Int) throws(DatasetError) -> [UInt8] {
+    package func readExactly(_ count: Int, at offset: Int) throws(DatasetError) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: count)
         let found = try read(count, at: offset, into: &buffer)
         guard found == count else {
@@ -101,7 +101,7 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Appends at the current position.
-    func append(_ bytes: [UInt8]) throws(DatasetError) {
+    package func append(_ bytes: [UInt8]) throws(DatasetError) {
         var done = 0
         while done < bytes.count {
             let result = bytes.withUnsafeBytes {
@@ -116,24 +116,24 @@ package struct FileDescriptor: ~Copyable {
     }
 
     /// Writes over what stands at the start.
-    func overwriteStart(_ bytes: [UInt8]) throws(DatasetError) {
+    package func overwriteStart(_ bytes: [UInt8]) throws(DatasetError) {
         let result = bytes.withUnsafeBytes { pwrite(number, $0.baseAddress!, bytes.count, 0) }
         if result != bytes.count { throw FileDescriptor.error(path, "write to") }
     }
 
-    func synchronize() throws(DatasetError) {
+    package func synchronize() throws(DatasetError) {
         if fsync(number) != 0 { throw FileDescriptor.error(path, "fsync") }
     }
 
     /// Closes now, so that a late write error is seen.
-    mutating func close() throws(DatasetError) {
+    package mutating func close() throws(DatasetError) {
         let closing = number
         number = -1
         if Foundation.close(closing) != 0 { throw FileDescriptor.error(path, "close") }
     }
 
     /// The error that `errno` tells of.
-    static func error(_ path: String, _ operation: String) -> DatasetError {
+    package static func error(_ path: String, _ operation: String) -> DatasetError {
         let code = errno
         let reason = String(cString: strerror(code))
         return DatasetError(

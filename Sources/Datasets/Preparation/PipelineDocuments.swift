@@ -98,7 +98,7 @@ extension TokenizerChoice {
     }
 
     /// The tokenizer that is there; nil where the corpus gives it.
-    func load() throws(DatasetError) -> PipelineTokenizer? {
+    package func load() throws(DatasetError) -> PipelineTokenizer? {
         guard case .file(let path) = self else { return nil }
         let pipeline: TokenizerPipeline
         do throws(TokenizerError) {

@@ -5,7 +5,7 @@ import Datasets
 
 extension Key<PreparationConfiguration> {
     /// Every key, in the order of the documentation.
-    package static let all =
+    package static let all: [Key<PreparationConfiguration>] =
         inputKeys + cleaningKeys + qualityKeys + privacyKeys + languageKeys + duplicateKeys
         + contaminationKeys + outputKeys
 

@@ -22,7 +22,7 @@ enum Catalogue {
     /// A message and its translation as a document; nil where it is none, and why is counted.
     static func document(
         _ message: [UInt8], _ translation: [UInt8], _ options: ReadingOptions, path: String,
-        _ tally: inout Tally
+        _ tally: inout ReadingTally
     ) throws(DatasetError) -> Document? {
         guard !message.isEmpty, !translation.isEmpty else {
             tally.drop(.untranslated)
@@ -139,7 +139,7 @@ private final class MessageFileReader: FormatReading {
         )
     }
 
-    func next(_ tally: inout Tally) throws(DatasetError) -> Document? {
+    func next(_ tally: inout ReadingTally) throws(DatasetError) -> Document? {
         while index < file.count {
             let pair: (message: [UInt8], translation: [UInt8])
             do throws(RecordFault) {

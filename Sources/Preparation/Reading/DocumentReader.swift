@@ -11,7 +11,7 @@ package struct DocumentReader {
     package let path: String
     private let format: any FormatReading
     private let streams: [ByteStream]
-    private var tally = Tally()
+    private var tally = ReadingTally()
 
     /// Opens a file.
     /// - Throws: where there is no regular file, or one of a kind that is refused.
@@ -70,11 +70,11 @@ package struct DocumentReader {
 
 /// One way to lay out documents in a file.
 protocol FormatReading: AnyObject {
-    func next(_ tally: inout Tally) throws(DatasetError) -> Document?
+    func next(_ tally: inout ReadingTally) throws(DatasetError) -> Document?
 }
 
 /// Counts what a file holds and numbers it, so that a document's number does not depend on what becomes of the others.
-struct Tally {
+struct ReadingTally {
     var counts = ReadingCounts()
     private var number = 0
 
@@ -85,7 +85,7 @@ struct Tally {
         return number
     }
 
-    mutating func drop(_ reason: DropReason) {
+    mutating func drop(_ reason: UnreadReason) {
         counts[reason] += 1
         number += 1
     }

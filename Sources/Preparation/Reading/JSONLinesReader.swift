@@ -16,7 +16,7 @@ final class JSONLinesReader: FormatReading {
         (role, content) = (Array(options.fields.role.utf8), Array(options.fields.content.utf8))
     }
 
-    func next(_ tally: inout Tally) throws(DatasetError) -> Document? {
+    func next(_ tally: inout ReadingTally) throws(DatasetError) -> Document? {
         while let step = try reader.next() {
             guard case .segment(let segment) = step else {
                 if case .dropped(let reason) = step { tally.drop(reason) }

@@ -27,7 +27,7 @@ final class MessageTextReader: FormatReading {
         var isWhole = false
     }
 
-    func next(_ tally: inout Tally) throws(DatasetError) -> Document? {
+    func next(_ tally: inout ReadingTally) throws(DatasetError) -> Document? {
         while !isAtEnd {
             guard let step = try reader.next() else {
                 isAtEnd = true
@@ -45,7 +45,9 @@ final class MessageTextReader: FormatReading {
     }
 
     /// Takes in a line, which may end the entry before it.
-    private func take(_ segment: Segment, _ tally: inout Tally) throws(DatasetError) -> Document? {
+    private func take(_ segment: Segment, _ tally: inout ReadingTally) throws(DatasetError)
+        -> Document?
+    {
         var line = segment.bytes[segment.content]
         line = line.drop { $0 == 0x20 || $0 == 0x09 }
         guard let first = line.first else { return nil }
@@ -110,7 +112,7 @@ final class MessageTextReader: FormatReading {
     }
 
     /// The document that the entry is; a new one begins.
-    private func finish(_ tally: inout Tally) throws(DatasetError) -> Document? {
+    private func finish(_ tally: inout ReadingTally) throws(DatasetError) -> Document? {
         let done = entry
         entry = Entry()
         guard done.isWhole else { return nil }

@@ -13,10 +13,10 @@ final class ParallelReader: FormatReading {
     /// A line, or why there is none in its place.
     private enum Line {
         case text([UInt8])
-        case dropped(DropReason)
+        case dropped(UnreadReason)
     }
 
-    func next(_ tally: inout Tally) throws(DatasetError) -> Document? {
+    func next(_ tally: inout ReadingTally) throws(DatasetError) -> Document? {
         while true {
             let lines = (
                 try line(of: source, counting: &sourceCount),

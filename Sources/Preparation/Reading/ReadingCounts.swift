@@ -1,5 +1,5 @@
 /// Why something in a file became no document.
-package enum DropReason: Int, CaseIterable, Sendable {
+package enum UnreadReason: Int, CaseIterable, Sendable {
     /// No byte of text; in a pair, on either side.
     case empty
     /// More than `ReadingLimits.documentBytes`.
@@ -12,6 +12,18 @@ package enum DropReason: Int, CaseIterable, Sendable {
     case unanswered
     /// A catalogue's header, and messages without a translation that somebody has approved.
     case untranslated
+
+    /// In reports.
+    package var name: String {
+        switch self {
+        case .empty: "empty"
+        case .tooLong: "too_long"
+        case .invalidText: "invalid_text"
+        case .malformed: "malformed"
+        case .unanswered: "unanswered"
+        case .untranslated: "untranslated"
+        }
+    }
 }
 
 /// What a reading has met.
@@ -23,11 +35,11 @@ package struct ReadingCounts: Sendable, Equatable {
     /// Files of no byte.
     package var emptyFiles = 0
     /// By the raw value of the reason.
-    private var dropped = [Int](repeating: 0, count: DropReason.allCases.count)
+    private var dropped = [Int](repeating: 0, count: UnreadReason.allCases.count)
 
     package init() {}
 
-    package subscript(reason: DropReason) -> Int {
+    package subscript(reason: UnreadReason) -> Int {
         get { dropped[reason.rawValue] }
         set { dropped[reason.rawValue] = newValue }
     }
@@ -37,6 +49,6 @@ package struct ReadingCounts: Sendable, Equatable {
         left.unpackedBytes += right.unpackedBytes
         left.documents += right.documents
         left.emptyFiles += right.emptyFiles
-        for reason in DropReason.allCases { left[reason] += right[reason] }
+        for reason in UnreadReason.allCases { left[reason] += right[reason] }
     }
 }

@@ -97,7 +97,7 @@ struct RecordFault: Error {
 struct RecordBuilder {
     enum Outcome: Equatable {
         case parts([Document.Part], label: Int? = nil)
-        case dropped(DropReason)
+        case dropped(UnreadReason)
     }
 
     let fields: RecordFields

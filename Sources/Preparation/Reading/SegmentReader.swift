@@ -30,7 +30,7 @@ struct Segment {
 final class SegmentReader {
     enum Step {
         case segment(Segment)
-        case dropped(DropReason)
+        case dropped(UnreadReason)
     }
 
     let path: String

@@ -17,7 +17,7 @@ final class TableReader: FormatReading {
         builder = RecordBuilder(options)
     }
 
-    func next(_ tally: inout Tally) throws(DatasetError) -> Document? {
+    func next(_ tally: inout ReadingTally) throws(DatasetError) -> Document? {
         while let step = try reader.next() {
             guard case .segment(let segment) = step else {
                 if case .dropped(let reason) = step { tally.drop(reason) }

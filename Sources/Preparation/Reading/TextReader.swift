@@ -9,7 +9,7 @@ final class TextReader: FormatReading {
         (self.reader, self.documents) = (reader, documents)
     }
 
-    func next(_ tally: inout Tally) throws(DatasetError) -> Document? {
+    func next(_ tally: inout ReadingTally) throws(DatasetError) -> Document? {
         while let step = try reader.next() {
             switch step {
             case .dropped(let reason): tally.drop(reason)

@@ -50,7 +50,7 @@ package struct PreparationRun {
         let identity = identity(of: units, tokenizer)
         let output = configuration.output.directory
         var existing: PreparationReport?
-        try workers.together(on: "looking for what is there") { () throws(DatasetError) in
+        try workers.all(on: "looking for what is there") { () throws(DatasetError) in
             existing = try finished(output, identity: identity)
         }
         if let existing { return existing }
@@ -95,7 +95,7 @@ package struct PreparationRun {
 
     private func sharedTokenizer() throws(DatasetError) -> Tokenizer {
         var tokenizer = Tokenizer.byte(ByteTokenizer())
-        try workers.together(on: "reading the tokenizer") { () throws(DatasetError) in
+        try workers.all(on: "reading the tokenizer") { () throws(DatasetError) in
             if let named = try configuration.output.tokenizer.load() {
                 tokenizer = .pipeline(named)
             }
@@ -144,7 +144,7 @@ package struct PreparationRun {
 
     /// Cleans the units of this process that are not there yet. Collective.
     private func clean(_ units: [PreparationUnit]) throws(DatasetError) {
-        try workers.together(on: "cleaning") { () throws(DatasetError) in
+        try workers.all(on: "cleaning") { () throws(DatasetError) in
             let missing = units.indices.filter { !isCleaned(units[$0]) }
             var contamination = ContaminationIndex(words: configuration.contamination.words)
             if !missing.isEmpty, !configuration.contamination.texts.isEmpty {
@@ -203,7 +203,7 @@ package struct PreparationRun {
             }
         }
         var forest: DuplicateForest?
-        try workers.together(on: "reading duplicates") { () throws(DatasetError) in
+        try workers.all(on: "reading duplicates") { () throws(DatasetError) in
             forest = try DuplicateForest(
                 reading: path, signatures: signatures, options: configuration.duplicates)
         }
@@ -218,7 +218,7 @@ package struct PreparationRun {
     ) throws(DatasetError) {
         // A label beyond the names, or the greatest there is, decides how wide ids are: the same on every process.
         let classes = try classCount(units)
-        try workers.together(on: "tokenising") { () throws(DatasetError) in
+        try workers.all(on: "tokenising") { () throws(DatasetError) in
             let own = share(
                 of: units.map(\.byteCount), number: workers.number, count: workers.count)
             let todo = own.filter { !isTokenized(keys[$0]) }
@@ -320,7 +320,7 @@ package struct PreparationRun {
             let dropped = forest.dropped(inUnit: number).filter { report.wantsExample(of: $0) }
             var wanted = dropped.prefix(CleaningReport.mostExamples)[...]
             if wanted.isEmpty { continue }
-            var texts = try PreparedTextsReader(
+            let texts = try PreparedTextsReader(
                 path: Folder.join(cleanedFolder(unit), CleaningStage.textsName))
             var place = 0
             while let next = wanted.first, let document = try texts.read() {

@@ -62,7 +62,7 @@ struct PreparedTextsWriter: ~Copyable {
 }
 
 /// Reads what `PreparedTextsWriter` wrote.
-struct PreparedTextsReader: ~Copyable {
+final class PreparedTextsReader {
     private let file: FileDescriptor
     private let byteCount: Int
     private var checksum = CRC32C()
@@ -73,8 +73,10 @@ struct PreparedTextsReader: ~Copyable {
     private var isAtEnd = false
 
     init(path: String) throws(DatasetError) {
-        file = try FileDescriptor(reading: path)
-        byteCount = try file.byteCount()
+        let file = try FileDescriptor(reading: path)
+        let byteCount = try file.byteCount()
+        self.file = file
+        self.byteCount = byteCount
         try fill(PreparedTextsWriter.magic.count)
         guard Array(buffer[..<PreparedTextsWriter.magic.count]) == PreparedTextsWriter.magic else {
             throw damaged("first bytes")
@@ -83,7 +85,7 @@ struct PreparedTextsReader: ~Copyable {
     }
 
     /// The next document; nil at the end, whose checksum is then found to be right.
-    mutating func read() throws(DatasetError) -> Document? {
+    func read() throws(DatasetError) -> Document? {
         if isAtEnd { return nil }
         let partCount = Int(try integer(UInt32.self))
         guard partCount > 0 else {
@@ -113,7 +115,7 @@ struct PreparedTextsReader: ~Copyable {
             parts: parts, label: label < 0 ? nil : Int(label), number: Int(number))
     }
 
-    private mutating func integer<Value: FixedWidthInteger>(
+    private func integer<Value: FixedWidthInteger>(
         _ type: Value.Type
     ) throws(DatasetError) -> Value {
         try fill(MemoryLayout<Value>.size)
@@ -122,7 +124,7 @@ struct PreparedTextsReader: ~Copyable {
     }
 
     /// Has `count` bytes from `next` on in `buffer`.
-    private mutating func fill(_ wanted: Int) throws(DatasetError) {
+    private func fill(_ wanted: Int) throws(DatasetError) {
         guard buffer.count - next < wanted else { return }
         checksum.update(buffer[..<next])
         buffer.removeSubrange(..<next)

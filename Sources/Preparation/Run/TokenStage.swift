@@ -48,7 +48,7 @@ struct TokenStage {
         var report = TokenReport()
         report.exactDuplicates = dropped.count { $0.reason == .exact }
         report.nearDuplicates = dropped.count - report.exactDuplicates
-        var texts = try PreparedTextsReader(
+        let texts = try PreparedTextsReader(
             path: Folder.join(cleaned, CleaningStage.textsName))
         var splits = SplitShards(
             folder: folder, tokenizer: tokenizer, kind: kind, markCount: markCount,

@@ -18,7 +18,7 @@ package protocol Workers: Sendable {
 
 extension Workers {
     /// The same where nothing is told.
-    func together(
+    func all(
         on what: String, _ body: () throws(DatasetError) -> Void
     ) throws(DatasetError) {
         _ = try together(on: what) { () throws(DatasetError) -> [UInt8] in
@@ -31,7 +31,7 @@ extension Workers {
     func first(
         on what: String, _ body: () throws(DatasetError) -> Void
     ) throws(DatasetError) {
-        try together(on: what) { () throws(DatasetError) -> Void in if number == 0 { try body() } }
+        try all(on: what) { () throws(DatasetError) in if number == 0 { try body() } }
     }
 }
 

@@ -117,10 +117,10 @@ struct ConfigurationDocument {
             return refuse(name.mark?.line, "", "expected the name of a section, found no text")
         }
         guard sections.contains(section) else {
+            let nearest = hint(section, content.mapping != nil)
             return refuse(
                 name.mark?.line, "",
-                "expected a known section, found \(section.shortened)"
-                    + hint(section, content.mapping != nil))
+                "expected a known section, found \(section.shortened)\(nearest)")
         }
         sectionLines[section] = name.mark?.line
         switch content {

@@ -17,7 +17,8 @@ extension PreparationConfiguration {
     ) throws(RunError) -> [String] {
         var options = PreparationRun.Options()
         options.replaces = replaces
-        options.threads = try threads ?? world.processorShare().threads
+        let share = try world.processorShare().threads
+        options.threads = threads ?? share
         let workers = RankWorkers(world: world)
         let run = PreparationRun(
             self, options: options, workers: workers,
