@@ -218,6 +218,6 @@ import Testing
             padding(grouped),
             padding(try trainingBatches(plain, from: 0, steps: records.count / rows))
         )
-        #expect(few < 0.15 && many > 0.5, "\(few) of grouped batches, \(many) of plain ones")
+        #expect(few < 0.2 && many > 0.6, "\(few) of grouped batches, \(many) of plain ones")
     }
 }

@@ -117,6 +117,16 @@ import Testing
         #expect(try view(seed: 6).mask(length: 568, sample: 0) != masks[0], "control")
     }
 
+    /// What is hidden is part of what a position means: these never change.
+    @Test func theMasksAreTheOnesOfAllVersions() throws {
+        func places(_ sample: Int) throws -> [Int] {
+            let mask = try view().mask(length: 40, sample: sample)
+            return mask.indices.filter { mask[$0] }
+        }
+        #expect(try places(0) == [5, 35, 36, 37, 38, 39])
+        #expect(try places(1_000_000_000_000) == [1, 2, 3, 37, 38, 39])
+    }
+
     /// Every division into k non-empty parts is as likely: of n tokens the first part is 1 long in (k − 1)/(n − 1).
     /// A million tokens, three standard deviations.
     @Test func divisionsAreUniform() throws {

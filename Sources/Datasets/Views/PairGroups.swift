@@ -70,7 +70,8 @@ public struct PairGroups: Sendable {
 
     /// No group has more rows.
     public var maximumRows: Int {
-        let columns = view.columns(source: 0, target: 0)
+        let shown = view.shown(source: 0, target: 0)
+        let columns = view.columns(source: shown.source, target: shown.target)
         return max(1, budget.tokens / max(columns.source, columns.target))
     }
 
@@ -120,12 +121,12 @@ struct PoolPlan: Sendable {
         precondition(
             lengths.count == 2 * range.count,
             "PoolPlan: \(lengths.count) lengths of \(range.count) records")
-        // Target, source and place in one number, so that sorting is comparing numbers; what is longer than the model
-        // takes is as long as it takes.
+        // Target, source and place in one number, so that sorting is comparing numbers; lengths are those that
+        // the model is shown.
         let keys = range.indices.map { index in
             let place = index - range.lowerBound
-            let source = min(lengths[2 * place], view.sourceLength)
-            let target = min(lengths[2 * place + 1], view.targetLength)
+            let (source, target) = view.shown(
+                source: lengths[2 * place], target: lengths[2 * place + 1])
             return UInt64(target) << 40 | UInt64(source) << 16 | UInt64(place)
         }.sorted()
         var (starts, rows, source, target): ([UInt16], Int, Int, Int) = ([0], 0, 0, 0)

@@ -22,11 +22,16 @@ public struct PairView: RecordView, Equatable {
     public var rowsPerRecord: Int { 1 }
     public var recordWeight: Double? { nil }
 
-    /// Columns of a row of so many tokens, without marks.
+    /// What the model is shown of so many tokens: with their marks, as far as there is room.
+    func shown(source: Int, target: Int) -> (source: Int, target: Int) {
+        (min(source + marks.count, sourceLength), min(target + marks.count, targetLength))
+    }
+
+    /// Columns for rows that are so long.
     func columns(source: Int, target: Int) -> (source: Int, target: Int) {
         (
-            Padding.columns(min(source + marks.count, sourceLength), limit: sourceLength),
-            Padding.columns(min(target + marks.count, targetLength), limit: targetLength)
+            Padding.columns(source, limit: sourceLength),
+            Padding.columns(target, limit: targetLength)
         )
     }
 
@@ -50,12 +55,12 @@ public struct PairView: RecordView, Equatable {
         for (record, number) in zip(records, numbers) {
             pairs.append(try pair(record, number: number))
         }
-        let (source, target) = (pairs.map(\.source.count).max(), pairs.map(\.target.count).max())
+        let columns = columns(
+            source: pairs.map(\.source.count).max() ?? 0,
+            target: pairs.map(\.target.count).max() ?? 0)
         return .sequencePairs(
-            pairs, start: marks.start,
-            sourceColumns: Padding.columns(source ?? 0, limit: sourceLength),
-            targetColumns: Padding.columns(target ?? 0, limit: targetLength),
-            firstSequence: firstSequence)
+            pairs, start: marks.start, sourceColumns: columns.source,
+            targetColumns: columns.target, firstSequence: firstSequence)
     }
 
     public func blank(rows: Int) -> Batch {
