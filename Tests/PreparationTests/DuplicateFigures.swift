@@ -6,11 +6,10 @@ import Testing
 
 /// What launch/duplicates/compare.py times: it sets MURMUR_DUPLICATES to a folder with a file `documents`, one a line, and reads
 /// `figures.json` there. With MURMUR_DUPLICATES_COUNT so many documents are made up instead.
-@Suite(.enabled(if: DuplicateFigures.folder != nil))
-struct DuplicateFigures {
-    static let folder = ProcessInfo.processInfo.environment["MURMUR_DUPLICATES"]
-    private static let count = ProcessInfo.processInfo.environment["MURMUR_DUPLICATES_COUNT"]
-        .flatMap { Int($0) }
+@Suite struct DuplicateFigures {
+    private static let environment = ProcessInfo.processInfo.environment
+    private static let folder = environment["MURMUR_DUPLICATES"]
+    private static let count = environment["MURMUR_DUPLICATES_COUNT"].flatMap { Int($0) }
 
     private struct Figures: Codable {
         var bytes = 0
@@ -36,9 +35,9 @@ struct DuplicateFigures {
     }
 
     private static var peakBytes: Int {
-        var usage = rusage()
-        getrusage(RUSAGE_SELF, &usage)
-        return usage.ru_maxrss * 1024
+        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return (line?.split(separator: " ").compactMap { Int($0) }.first ?? 0) * 1024
     }
 
     @Test func ofDocumentsInAFile() throws {
@@ -52,7 +51,7 @@ struct DuplicateFigures {
         var options = DuplicateOptions()
         options.exact = false
         let path = folder + "/signatures"
-        let rounds = ProcessInfo.processInfo.environment["MURMUR_DUPLICATES_ROUNDS"]
+        let rounds = DuplicateFigures.environment["MURMUR_DUPLICATES_ROUNDS"]
         for _ in 0..<(rounds.flatMap { Int($0) } ?? 3) {
             var found: (DuplicateForest, DuplicateSearch.Figures)?
             let signatures = try seconds {
