@@ -47,7 +47,7 @@ import Testing
             do {
                 _ = try DuplicateSearch.forest(signatures: [path], options: options)
                 return nil
-            } catch let error as DatasetError {
+            } catch {
                 return error
             }
         }

@@ -18,6 +18,11 @@ package struct DroppedDocument: Sendable, Equatable {
     /// The first of its cluster, which stays.
     package var keptUnit: Int
     package var keptNumber: Int
+
+    package init(number: Int, reason: Reason, keptUnit: Int, keptNumber: Int) {
+        (self.number, self.reason) = (number, reason)
+        (self.keptUnit, self.keptNumber) = (keptUnit, keptNumber)
+    }
 }
 
 /// The duplicates among all documents of all units: 4 bytes and a bit a document.

@@ -13,7 +13,7 @@ struct NearSearch {
 
     /// Pairs that are known not to be alike: each at the place its hash gives it, the last one there stays. What is
     /// forgotten is compared again.
-    private var rejected = [UInt64](repeating: 0, count: 1 << 18)
+    private var rejected: [UInt64] = []
     /// Sets in use, each at the place its document's number gives it.
     private var sets: [(document: Int, set: ShingleSet)?]
 
@@ -21,6 +21,7 @@ struct NearSearch {
     private var entries: [UInt64] = []
     private var scratch: [UInt64] = []
 
+    private static let rejectedCount = 1 << 18
     private static let setCount = 4 * DuplicateOptions.window
     /// Bytes of an entry, and of its place in the scratch.
     private static let entryByteCount = 16
@@ -78,10 +79,13 @@ struct NearSearch {
                 let other = UInt32(truncatingIfNeeded: entries[earlier])
                 if forest.root(of: other) == root { continue }
                 let pair = UInt64(document) << 32 | UInt64(other)
-                let slot = Int(WordHashes.mixed(pair) & UInt64(rejected.count - 1))
-                if rejected[slot] == pair { continue }
+                let slot = Int(WordHashes.mixed(pair) & UInt64(NearSearch.rejectedCount - 1))
+                if !rejected.isEmpty, rejected[slot] == pair { continue }
                 figures.compared += 1
                 guard try similarity(Int(other), Int(document)) >= threshold else {
+                    if rejected.isEmpty {
+                        rejected = Array(repeating: 0, count: NearSearch.rejectedCount)
+                    }
                     rejected[slot] = pair
                     continue
                 }
