@@ -91,7 +91,9 @@ package struct TrainingSteps {
             targets = known
         } else {
             for _ in microBatches { ahead.append(try read()) }
-            targets = try sum(ahead.map(\.targetWeight))
+            let sum = try sum(ahead.map(\.targetWeight))
+            // A step may have no target at all, of conversations whose answers were cut off: its gradient is 0.
+            targets = sum > 0 ? sum : 1
         }
         var position = 0
         let scale = Double(lossScale.scale)

@@ -41,6 +41,10 @@ extension RunConfiguration {
     private func trainingBatches(
         of dataset: PreparedDataset, layout: BatchLayout, seed: UInt64
     ) throws(DatasetError) -> any BatchSource {
+        if let records = try records(of: dataset.train, dataset.tokenizer) {
+            return try RecordBatches(
+                records: records.source, view: records.view, layout: layout, seed: seed)
+        }
         switch view {
         case .nextTokens(let length):
             return try TokenBatches(
@@ -74,6 +78,26 @@ extension RunConfiguration {
         }
     }
 
+    /// The records of shards that hold such, and the view that this model has of them; nil: they hold texts.
+    private func records(
+        of stream: TokenStream, _ tokenizer: Tokenizer
+    ) throws(DatasetError) -> (source: RecordShards, view: any RecordView)? {
+        switch (view, stream.kind) {
+        case (_, .text): return nil
+        case (.nextTokens(let length), .conversations):
+            let view = InstructionView(length: length, tokenizer: tokenizer)
+            return (try RecordShards(stream, kind: .conversations), view)
+        case (.labelledSequences(let length, let classes), .labelled):
+            let view = LabelledView(length: length, classes: classes, tokenizer: tokenizer)
+            return (try RecordShards(stream, kind: .labelled), view)
+        case (_, .labelled), (_, .pairs), (_, .conversations), (_, .preferences):
+            throw DatasetError(
+                .mismatch,
+                "\(stream.paths[0]): expected data for \(model.shape.objective.name), found "
+                    + stream.kind.name)
+        }
+    }
+
     /// Samples of an epoch of one source.
     func samplesPerEpoch(of dataset: PreparedDataset) throws(DatasetError) -> Int {
         let stream = dataset.train
@@ -91,6 +115,10 @@ extension RunConfiguration {
         of dataset: PreparedDataset
     ) throws(DatasetError) -> (any EvaluationSource)? {
         guard let stream = dataset.validation else { return nil }
+        if let records = try records(of: stream, dataset.tokenizer) {
+            return try RecordEvaluationBatches(
+                records: records.source, view: records.view, microBatch: evaluation.microBatch)
+        }
         switch view {
         case .nextTokens(let length):
             return try EvaluationBatches(
@@ -107,8 +135,8 @@ extension RunConfiguration {
     private var unlabelled: DatasetError {
         DatasetError(
             .mismatch,
-            "data: expected labels for \(model.shape.objective.name), found text alone; this version "
-                + "imports, exports and measures such a model, and trains others")
+            "data: expected labels for \(model.shape.objective.name), found text alone; prepare labelled "
+                + "texts (input.kind: labelled) where each text has one")
     }
 
     /// Batches without data, for measuring.
