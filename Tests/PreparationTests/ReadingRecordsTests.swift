@@ -62,7 +62,7 @@ import Testing
             #"{"messages":[{"role":"user","content":"\u00e9\ud834\udd1e"},{"role":"gpt","content":"b"}],"n":-1.5e3}"#
                 .utf8)
         for index in line.indices {
-            for byte: UInt8 in [0, 0x22, 0x5C, 0x5B, 0x7D, 0x39, 0x80] {
+            for byte: UInt8 in [0, 0x22, 0x5C, 0x5B, 0x80] {
                 var bytes = line
                 bytes[index] = byte
                 for text in [bytes, Array(line[..<index])] {
@@ -157,7 +157,7 @@ import Testing
         #expect(Set(marked.parts).count == 1)
         expectProblem("line 1", "two prompts") {
             _ = try Self.read(
-                text.split(separator: "\n")[1].replacing(
+                String(text.split(separator: "\n")[1]).replacing(
                     #""P"}"#, with: #""Q"}"#, maxReplacements: 1),
                 .preferences)
         }

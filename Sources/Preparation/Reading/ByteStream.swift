@@ -17,6 +17,8 @@ package final class ByteStream {
     /// Bytes that have been given.
     package private(set) var unpackedBytes = 0
 
+    /// Of the file as it lies there, when it was opened.
+    let byteCount: Int
     private let file: FileDescriptor
     private let limits: ReadingLimits
     private let unpacker: (any Unpacker)?
@@ -34,7 +36,10 @@ package final class ByteStream {
     package init(path: String, limits: ReadingLimits = ReadingLimits()) throws(DatasetError) {
         (self.path, self.limits) = (path, limits)
         file = try FileDescriptor(reading: path)
-        input = [UInt8](repeating: 0, count: ByteStream.blockByteCount)
+        byteCount = try file.byteCount()
+        // Of small files there are many.
+        let size = max(4096, min(byteCount, ByteStream.blockByteCount))
+        input = [UInt8](repeating: 0, count: size)
         end = try file.read(input.count, at: 0, into: &input)
         offset = end
         packing = Packing(head: input[..<end])

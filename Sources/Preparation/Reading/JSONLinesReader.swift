@@ -54,7 +54,7 @@ final class JSONLinesReader: FormatReading {
 
     /// The object's keys, the first of them, for a message.
     private func keys(of segment: Segment) -> [String]? {
-        var (scanner, keys) = (JSONScanner(segment.bytes, segment.range), [String]())
+        var (scanner, keys) = (JSONScanner(segment.bytes, segment.content), [String]())
         let all: Void? = try? scanner.members(depth: 1) { scanner, key throws(RecordFault) in
             if keys.count < 10 {
                 keys.append(String(decoding: key, as: UTF8.self).printable.debugDescription)
@@ -66,7 +66,7 @@ final class JSONLinesReader: FormatReading {
 
     /// What the object on a line holds for us; nil where the line is blank.
     private func values(of segment: Segment) throws(RecordFault) -> [FieldValue]? {
-        var scanner = JSONScanner(segment.bytes, segment.range)
+        var scanner = JSONScanner(segment.bytes, segment.content)
         guard scanner.peek() != nil else { return nil }
         guard scanner.peek() == 0x7B else { throw scanner.fault("an object") }
         var values = [FieldValue](repeating: .absent, count: FieldSlot.allCases.count)

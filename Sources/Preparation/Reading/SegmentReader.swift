@@ -70,7 +70,9 @@ final class SegmentReader {
         limit = max(16, min(options.limits.documentBytes, 1 << 48))
         boundary = SegmentBoundary(kind)
         stream = try ByteStream(path: path, limits: options.limits)
-        var (window, end) = ([UInt8](repeating: 0, count: 2 * SegmentReader.blockByteCount), 0)
+        let most = 2 * SegmentReader.blockByteCount
+        let size = stream.packing == nil ? max(8192, min(stream.byteCount + 1, most)) : most
+        var (window, end) = ([UInt8](repeating: 0, count: size), 0)
         // Enough to tell what it is, also where it comes in small members.
         while end < TextEncoding.headByteCount {
             let count = try stream.read(into: &window, at: end)
@@ -227,7 +229,7 @@ final class SegmentReader {
             }
             (start, end, windowOffset) = (0, end - moved, windowOffset + moved)
         }
-        if window.count - end < SegmentReader.blockByteCount {
+        if window.count - end < min(SegmentReader.blockByteCount, window.count / 2) {
             let size = min(2 * window.count, limit + SegmentReader.blockByteCount)
             window += repeatElement(0, count: max(0, size - window.count))
         }
