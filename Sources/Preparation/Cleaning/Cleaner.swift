@@ -152,10 +152,11 @@ package struct Cleaner: Sendable {
     private mutating func redact(_ document: inout Document) -> DropReason? {
         var redactions = Tally<PrivateDataKind>()
         for index in document.parts.indices {
-            let finds = privateData.finds(in: document.parts[index].text.span)
+            let text = document.parts[index].text
+            let finds = privateData.finds(in: text.span)
             if finds.isEmpty { continue }
             if let kind = privateData.fault(finds) { return kind.dropReason }
-            document.parts[index].text = PrivateData.redacted(document.parts[index].text, finds)
+            document.parts[index].text = PrivateData.redacted(text, finds)
             for find in finds { redactions[find.kind] += 1 }
         }
         counts.redactions += redactions

@@ -8,7 +8,9 @@ struct UTF8Character {
 
 package enum UTF8Text {
     /// Whether all of `bytes` is UTF-8 (RFC 3629).
-    package static func isValid(_ bytes: [UInt8]) -> Bool { firstFault(in: bytes.span, from: 0) == nil }
+    package static func isValid(_ bytes: [UInt8]) -> Bool {
+        firstFault(in: bytes.span, from: 0) == nil
+    }
 
     /// `bytes` where they are UTF-8, else with U+FFFD for each maximal part of an ill-formed sequence (The Unicode
     /// Standard, section 3.9), as Python's `errors="replace"` and Rust's `from_utf8_lossy` have it.
