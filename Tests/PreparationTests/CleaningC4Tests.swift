@@ -78,7 +78,8 @@ import Testing
         #expect(try cleaned([sentence, sentence, sentence, lorem]).verdict == .drop(.c4LoremIpsum))
         #expect(try survives("The text Lorem dolor stands here."))
         let code = "Here is a bracket { of code."
-        #expect(try cleaned([sentence, sentence, sentence, code]).verdict == .drop(.c4CurlyBracket))
+        #expect(
+            try cleaned([sentence, sentence, sentence, code]).verdict == .drop(.c4CurlyBracket))
         #expect(try survives("Here is a bracket [ of code."))
         #expect(
             try cleaned([sentence, sentence, sentence, code]) { $0.dropsCurlyBrackets = false }

@@ -99,7 +99,9 @@ import Testing
         }
         #expect(fails(bytes + [0]))
         // Sizes that would ask for more than there is, under a right checksum.
-        for (place, value) in [(12, UInt8(30)), (16, 255), (16, 0), (20, 255), (23, 255), (19, 255)] {
+        for (place, value) in [
+            (12, UInt8(30)), (16, 255), (16, 0), (20, 255), (23, 255), (19, 255),
+        ] {
             var changed = Array(bytes.dropLast(4))
             changed[place] = value
             let checksum = CRC32C.checksum(of: changed)

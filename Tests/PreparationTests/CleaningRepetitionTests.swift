@@ -21,7 +21,9 @@ import Testing
         return text
     }
 
-    @Test(arguments: [("\n", DropReason.gopherDuplicateLines), ("\n\n", .gopherDuplicateParagraphs)])
+    @Test(arguments: [
+        ("\n", DropReason.gopherDuplicateLines), ("\n\n", .gopherDuplicateParagraphs),
+    ])
     func pieces(_ separator: String, _ reason: DropReason) throws {
         func text(_ copies: Int) -> String {
             var unusual = UnusualWords()
@@ -114,7 +116,10 @@ import Testing
         if lines.0 > 0.3 { return .gopherDuplicateLines }
         if lines.1 > 0.2 { return .gopherDuplicateLineCharacters }
         let words = text.split { $0 == " " || $0 == "\n" }.map(String.init)
-        let tops = [(2, 0.2, DropReason.gopherTop2Grams), (3, 0.18, .gopherTop3Grams), (4, 0.16, .gopherTop4Grams)]
+        let tops = [
+            (2, 0.2, DropReason.gopherTop2Grams), (3, 0.18, .gopherTop3Grams),
+            (4, 0.16, .gopherTop4Grams),
+        ]
         for (length, limit, reason) in tops where words.count >= length {
             var (counts, order) = ([String: Int](), [String]())
             for start in 0...(words.count - length) {

@@ -17,7 +17,8 @@ struct Cleaned {
         var cleaner = try Cleaner(options)
         var document = document
         verdict = cleaner.clean(&document)
-        text = document.parts.map { String(decoding: $0.text, as: UTF8.self) }.joined(separator: "|")
+        text = document.parts.map { String(decoding: $0.text, as: UTF8.self) }.joined(
+            separator: "|")
         counts = cleaner.counts
     }
 }

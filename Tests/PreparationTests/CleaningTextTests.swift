@@ -7,10 +7,11 @@ import Testing
 
 @Suite struct CleaningTextTests {
     @Test func controlCharacters() throws {
-        let text = "a\u{0}b\tc\r\nd\re\u{B}f\u{C}g\u{85}h\u{2028}i\u{2029}j\u{7F}k\u{9F}l\u{FEFF}m\u{200B}n\u{2060}o"
+        let text =
+            "a\u{0}b\tc\r\nd\re\u{B}f\u{C}g\u{85}h\u{2028}i\u{2029}j\u{7F}k\u{9F}l\u{FEFF}m\u{200B}n\u{2060}o"
         let result = try Cleaned(text) { _ in }
         #expect(result.text == "ab\tc\nd\ne\nf\ng\nh\ni\njklmno")
-        #expect(result.counts.controlCharacters == 14)
+        #expect(result.counts.controlCharacters == 13)
         #expect(result.counts.bytesIn == text.utf8.count)
         #expect(result.counts.bytesOut == result.text.utf8.count)
         #expect(
@@ -40,13 +41,29 @@ import Testing
         #expect(try Cleaned("é") { _ in }.counts.textsNormalized == 0)
     }
 
+    /// By UAX #15 and section 3.12 of the standard; Foundation leaves some of these apart.
+    @Test(arguments: [
+        ("\u{1103}\u{1163}\u{117B}", "\u{B31C}\u{117B}"),
+        ("\u{1104}\u{1171}\u{32F}", "\u{B6F0}\u{32F}"), ("\u{AC1C}\u{11AC}", "\u{AC21}"),
+        ("\u{AC21}\u{11AC}", "\u{AC21}\u{11AC}"), ("a\u{1161}", "a\u{1161}"),
+    ])
+    func syllables(_ text: String, _ expected: String) throws {
+        #expect(Array(try Cleaned(text) { _ in }.text.utf8) == Array(expected.utf8))
+    }
+
     /// Texts of characters from the blocks where something may happen, against Foundation's forms.
     @Test func normalFormsOfRandomTexts() throws {
-        let blocks: [ClosedRange<UInt32>] = [
-            0x20...0x7E, 0xA0...0x17F, 0x300...0x36F, 0x370...0x3FF, 0x400...0x4FF, 0x590...0x6FF,
-            0x900...0x9FF, 0xB40...0xBFF, 0xD00...0xDFF, 0x1100...0x11FF, 0x1E00...0x1FFF,
-            0x2100...0x214F, 0x3040...0x30FF, 0xAC00...0xAC80, 0xF900...0xFAFF, 0xFB00...0xFB4F,
-            0xFF00...0xFFEF, 0x11080...0x110BF, 0x1D15E...0x1D1FF,
+        let common: [ClosedRange<UInt32>] = [
+            0x20...0x7E, 0x100...0x17F, 0x300...0x36F, 0x400...0x4FF, 0x590...0x6FF, 0x900...0x9FF,
+            0xB40...0xBFF, 0xD00...0xDFF, 0x2100...0x214F, 0xAC00...0xAC80, 0xF900...0xFAFF,
+            0x11080...0x110BF,
+        ]
+        // What is a space with a mark to NFKC, and small syllables, Foundation leaves out of order.
+        let blocks = [
+            common + [
+                0xA0...0xFF, 0x370...0x3FF, 0x1E00...0x1FFF, 0x3040...0x30FF, 0xFB00...0xFFEF,
+            ],
+            common,
         ]
         var state: UInt64 = 3
         func random(_ bound: Int) -> Int {
@@ -60,26 +77,26 @@ import Testing
             cleaners.append(try Cleaner(options))
         }
         var changed = 0
-        for _ in 0..<3_000 {
+        for round in 0..<4_000 {
+            let form = round % 2
             var text = String.UnicodeScalarView()
             for _ in 0..<(1 + random(12)) {
-                let block = blocks[random(blocks.count)]
+                let block = blocks[form][random(blocks[form].count)]
                 let value = block.lowerBound + UInt32(random(block.count))
                 guard let scalar = Unicode.Scalar(value), (scalar.properties.age?.major ?? 99) <= 9
                 else { continue }
                 text.append(scalar)
             }
             let string = String(text)
-            let expected = [
-                string.precomposedStringWithCanonicalMapping,
-                string.precomposedStringWithCompatibilityMapping,
-            ]
-            for form in 0..<2 where !string.isEmpty {
-                var document = Document(text: Array(string.utf8), number: 0)
-                #expect(cleaners[form].clean(&document) == .keep)
-                #expect(document.parts[0].text == Array(expected[form].utf8))
-                if document.parts[0].text != Array(string.utf8) { changed += 1 }
-            }
+            guard !string.isEmpty else { continue }
+            let expected =
+                form == 0
+                ? string.precomposedStringWithCanonicalMapping
+                : string.precomposedStringWithCompatibilityMapping
+            var document = Document(text: Array(string.utf8), number: 0)
+            #expect(cleaners[form].clean(&document) == .keep)
+            #expect(document.parts[0].text == Array(expected.utf8))
+            if document.parts[0].text != Array(string.utf8) { changed += 1 }
         }
         #expect(changed > 1_000)
     }
@@ -93,7 +110,9 @@ import Testing
         }
         #expect(result.text == "a\nb\n\n\nc\n\n\nd")
         #expect(result.counts.linesRemoved[.blankLines] == 2)
-        #expect(try Cleaned(text) { $0.collapsesBlankLines = true }.text == "a \t\nb\u{3000}\n\n \nc\n\n\nd  ")
+        #expect(
+            try Cleaned(text) { $0.collapsesBlankLines = true }.text
+                == "a \t\nb\u{3000}\n\n \nc\n\n\nd  ")
         #expect(try Cleaned("a\n\n") { $0.collapsesBlankLines = true }.text == "a\n\n")
     }
 
@@ -139,7 +158,8 @@ import Testing
             #expect(try verdict(address) == .drop(.blockedDomain), "\(address)")
         }
         for address in [
-            "https://myexample.org", "https://example.org.uk", "https://a.com/example.org", "org", "",
+            "https://myexample.org", "https://example.org.uk", "https://a.com/example.org", "org",
+            "",
             "https://example.com/?u=http://example.org",
         ] {
             #expect(try verdict(address) == .keep, "\(address)")
@@ -187,7 +207,9 @@ import Testing
                 "texts_normalized":0,"texts_repaired":0}
                 """)
         #expect(try JSONDecoder().decode(CleaningCounts.self, from: json) == sum)
-        let unknown = Data(String(decoding: json, as: UTF8.self).replacingOccurrences(of: "c4_few", with: "c5_few").utf8)
+        let unknown = Data(
+            String(decoding: json, as: UTF8.self).replacingOccurrences(of: "c4_few", with: "c5_few")
+                .utf8)
         #expect(throws: DecodingError.self) {
             try JSONDecoder().decode(CleaningCounts.self, from: unknown)
         }

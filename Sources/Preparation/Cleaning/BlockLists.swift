@@ -31,7 +31,8 @@ struct BlockedWords: Sendable {
                 guard let entry = BlockedWords.entry(text) else {
                     throw DatasetError(
                         .invalidText,
-                        "\(file.printablePath) line \(line): expected a letter or a digit, found none")
+                        "\(file.printablePath) line \(line): expected a letter or a digit, found none"
+                    )
                 }
                 entries.append(entry)
             }
@@ -153,7 +154,8 @@ struct BlockedDomains: Sendable {
                     throw DatasetError(
                         .invalidText,
                         "\(file.printablePath) line \(line): expected a domain like example.org, "
-                            + "found \(String(decoding: text.prefix(80), as: UTF8.self).printablePath)")
+                            + "found \(String(decoding: text.prefix(80), as: UTF8.self).printablePath)"
+                    )
                 }
                 domains.insert(Array(domain))
             }
@@ -173,7 +175,8 @@ struct BlockedDomains: Sendable {
     /// The host of an address (RFC 3986, section 3.2), in small letters.
     static func host(_ address: [UInt8]) -> [UInt8]? {
         var rest = address[...]
-        if let slash = rest.firstIndex(of: 0x2F), slash + 1 < rest.endIndex, rest[slash + 1] == 0x2F {
+        if let slash = rest.firstIndex(of: 0x2F), slash + 1 < rest.endIndex, rest[slash + 1] == 0x2F
+        {
             rest = rest[(slash + 2)...]
         }
         let end = rest.firstIndex { $0 == 0x2F || $0 == 0x3F || $0 == 0x23 || $0 == 0x5C }

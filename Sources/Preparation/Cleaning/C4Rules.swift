@@ -145,15 +145,21 @@ extension C4Rules {
             return phrases.map { (Array($0.0.utf8), $0.1) }
         }()
 
-        /// Whether a phrase begins with a letter, small or not.
-        private static let begins: [Bool] = (0..<256).map { byte in
-            texts.contains { $0.text[0] == TextCharacters.folded(UInt8(byte)) }
+        /// Whether a phrase begins with two bytes, letters small or not; a phrase of one byte with any second.
+        private static let begins: [Bool] = (0..<0x10000).map { pair in
+            let first = TextCharacters.folded(UInt8(pair >> 8))
+            let second = TextCharacters.folded(UInt8(pair & 0xFF))
+            return texts.contains {
+                $0.text[0] == first && ($0.text.count == 1 || $0.text[1] == second)
+            }
         }
 
         static func all(in line: Span<UInt8>) -> Phrase {
             var found: Phrase = []
             let begins = begins.span
-            for index in line.indices where begins[Int(line[index])] {
+            for index in line.indices {
+                let second = index + 1 < line.count ? line[index + 1] : 0
+                guard begins[Int(line[index]) << 8 | Int(second)] else { continue }
                 for (text, phrase) in texts
                 where TextCharacters.hasFolded(line, text, at: index, before: line.count) {
                     found.insert(phrase)
@@ -238,7 +244,8 @@ enum Sentences {
         while start > 0, TextCharacters.isLetter(line[start - 1]) { start -= 1 }
         if start == point { return false }
         if point - start == 1 {
-            return start == 0 || !TextCharacters.isWordByte(line[start - 1]) && line[start - 1] != 0x27
+            return start == 0
+                || !TextCharacters.isWordByte(line[start - 1]) && line[start - 1] != 0x27
         }
         if start > 0, TextCharacters.isWordByte(line[start - 1]) { return false }
         return abbreviations.contains {

@@ -101,15 +101,10 @@ enum GopherQuality {
         var found = 0
         var seen: UInt = 0
         let stopWords = stopWords
+        let classes = TextCharacters.classes.span
         for word in shape.words {
             if found >= most { break }
-            var (start, end) = (word.start, word.end)
-            while start < end, text[start] < 0x80, !TextCharacters.isAlphanumeric(text[start]) {
-                start += 1
-            }
-            while start < end, text[end - 1] < 0x80, !TextCharacters.isAlphanumeric(text[end - 1]) {
-                end -= 1
-            }
+            let (start, end) = core(text, word, classes)
             guard 2...4 ~= end - start else { continue }
             for (number, stopWord) in stopWords.enumerated()
             where stopWord.count == end - start && seen >> UInt(number) & 1 == 0
@@ -120,5 +115,26 @@ enum GopherQuality {
             }
         }
         return found
+    }
+
+    /// A word without what is neither a letter nor a digit at its ends.
+    @inline(__always)
+    private static func core(
+        _ text: Span<UInt8>, _ word: TextShape.Word, _ classes: Span<TextCharacterClass>
+    ) -> (start: Int, end: Int) {
+        var (start, end) = (word.start, word.end)
+        while start < end {
+            let (scalar, bytes) = TextCharacters.character(text, at: start)
+            if TextCharacters.classOf(scalar, classes).contains(.wordly) { break }
+            start += bytes
+        }
+        while start < end {
+            var last = end - 1
+            while last > start, text[last] & 0xC0 == 0x80 { last -= 1 }
+            let (scalar, _) = TextCharacters.character(text, at: last)
+            if TextCharacters.classOf(scalar, classes).contains(.wordly) { break }
+            end = last
+        }
+        return (start, end)
     }
 }

@@ -8,14 +8,10 @@
 /// The repetition rules, with the memory that they use again.
 struct GopherRepetition {
     private var counter = KeyCounter()
-    /// Words where an n-gram starts that may be repeated, the n-gram's hash, and its number in `counter`.
-    private var places: [Place] = []
-
-    private struct Place {
-        var word: Int
-        var hash: UInt64
-        var number: Int
-    }
+    /// Words where an n-gram starts that may be repeated, the n-grams' hashes, and their numbers in `counter`.
+    private var places: [Int] = []
+    private var hashes: [UInt64] = []
+    private var numbers: [Int] = []
 
     mutating func fault(
         _ text: Span<UInt8>, _ shape: TextShape, _ options: CleaningOptions.GopherRepetition
@@ -45,10 +41,8 @@ struct GopherRepetition {
     private mutating func repeated(
         _ text: Span<UInt8>, _ range: Range<Int>, breaks: Int
     ) -> Repeated {
-        var result = Repeated()
-        var lineFeeds = 0
-        for index in range where text[index] == 0x0A { lineFeeds += 1 }
-        counter.reset(expecting: lineFeeds + 1)
+        var pieces: [Range<Int>] = []
+        hashes.removeAll(keepingCapacity: true)
         var start = range.lowerBound
         while start < range.upperBound {
             // The piece goes on over runs of line feeds that are too short.
@@ -61,16 +55,31 @@ struct GopherRepetition {
                 end = next
             }
             if end > start {
-                result.pieces += 1
-                let number = counter.add(CleaningHash.of(text, start..<end))
-                if counter.counts[number] > 1 {
-                    result.repeated += 1
-                    result.characters += TextCharacters.count(text, start..<end)
-                }
+                pieces.append(start..<end)
+                hashes.append(CleaningHash.of(text, start..<end))
             }
             start = max(next, end)
         }
+        var result = Repeated(pieces: pieces.count)
+        number()
+        // Numbers go up by one with each piece that is new.
+        var new = 0
+        for (piece, number) in zip(pieces, numbers) {
+            if number == new {
+                new += 1
+            } else {
+                result.repeated += 1
+                result.characters += TextCharacters.count(text, piece)
+            }
+        }
         return result
+    }
+
+    /// Counts `hashes`, and numbers them.
+    private mutating func number() {
+        if numbers.count > hashes.count { numbers.removeLast(numbers.count - hashes.count) }
+        while numbers.count < hashes.count { numbers.append(0) }
+        counter.count(hashes, numbers: &numbers)
     }
 
     private static let topReasons: [DropReason] = [
@@ -86,29 +95,15 @@ struct GopherRepetition {
     ) -> DropReason? {
         let words = shape.words.span
         places.removeAll(keepingCapacity: true)
-        for index in words.indices {
-            places.append(Place(word: index, hash: words[index].hash, number: 0))
+        hashes.removeAll(keepingCapacity: true)
+        for index in words.indices.dropLast() {
+            places.append(index)
+            hashes.append(CleaningHash.joined(words[index].hash, words[index + 1].hash))
         }
         for length in 2...10 {
-            // Longer by a word; those that the text's end cuts off are none.
-            var kept = 0
-            for index in places.indices {
-                let place = places[index]
-                let last = place.word + length - 1
-                guard last < words.count else { continue }
-                let isCandidate = length == 2 || counter.counts[place.number] > 1
-                guard isCandidate else { continue }
-                places[kept] = Place(
-                    word: place.word, hash: CleaningHash.joined(place.hash, words[last].hash),
-                    number: 0)
-                kept += 1
-            }
-            places.removeLast(places.count - kept)
+            if length > 2 { lengthen(words, to: length) }
             if places.isEmpty { return nil }
-            counter.reset(expecting: places.count)
-            for index in places.indices {
-                places[index].number = counter.add(places[index].hash)
-            }
+            number()
             if length <= 4 {
                 let share = Double(topCharacters(words, length)) / characters
                 if share > options.topNGramCharacters[length - 2] {
@@ -124,6 +119,20 @@ struct GopherRepetition {
         return nil
     }
 
+    /// Leaves the places whose n-gram is repeated and does not end the text, and takes the next word in.
+    private mutating func lengthen(_ words: Span<TextShape.Word>, to length: Int) {
+        var kept = 0
+        for index in places.indices where counter.occurrences(numbers[index]) > 1 {
+            let last = places[index] + length - 1
+            guard last < words.count else { continue }
+            hashes[kept] = CleaningHash.joined(hashes[index], words[last].hash)
+            places[kept] = places[index]
+            kept += 1
+        }
+        places.removeLast(places.count - kept)
+        hashes.removeLast(hashes.count - kept)
+    }
+
     @inline(__always)
     private func characters(_ words: Span<TextShape.Word>, _ start: Int, _ length: Int) -> Int {
         var count = 0
@@ -135,23 +144,23 @@ struct GopherRepetition {
     /// words; none where it is there once.
     private func topCharacters(_ words: Span<TextShape.Word>, _ length: Int) -> Int {
         var (top, most) = (0, 1)
-        for number in counter.counts.indices where counter.counts[number] > most {
-            (top, most) = (number, counter.counts[number])
+        for number in 0..<counter.count where counter.occurrences(number) > most {
+            (top, most) = (number, counter.occurrences(number))
         }
-        guard most > 1, let place = places.first(where: { $0.number == top }) else { return 0 }
-        return most * (characters(words, place.word, length) + length - 1)
+        guard most > 1, let place = numbers.firstIndex(of: top) else { return 0 }
+        return most * (characters(words, places[place], length) + length - 1)
     }
 
     /// Characters of words in n-grams that were there before and do not overlap.
     private func repeatedCharacters(_ words: Span<TextShape.Word>, _ length: Int) -> Int {
-        var seen = [Bool](repeating: false, count: counter.keys.count)
+        var seen = [Bool](repeating: false, count: counter.count)
         var (count, next) = (0, 0)
-        for place in places where place.word >= next {
-            if seen[place.number] {
-                count += characters(words, place.word, length)
-                next = place.word + length
+        for (place, number) in zip(places, numbers) where place >= next {
+            if seen[number] {
+                count += characters(words, place, length)
+                next = place + length
             } else {
-                seen[place.number] = true
+                seen[number] = true
             }
         }
         return count

@@ -148,7 +148,8 @@ enum IPAddress {
     private enum Kind { case common, reserved, none }
 
     /// Global unicast is 2000::/3 without IETF's 2001::/23, the documentation's 2001:db8::/32 and 3fff::/20. Reserved are
-    /// those, ::1, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10 and ff00::/8. The rest is assigned to nobody.
+    /// those, ::1, fc00::/7, fe80::/10 and ff00::/8. An IPv4 address in ::ffff:0:0/96 or 64:ff9b::/96 is what it is by
+    /// itself. The rest is assigned to nobody.
     private static func kind(_ groups: [UInt32]) -> Kind {
         let (first, second) = (groups[0], groups[1])
         if first >> 13 == 1 {
@@ -158,9 +159,11 @@ enum IPAddress {
             return isReserved ? .reserved : .common
         }
         if first >> 9 == 0x7E || first >> 6 == 0x3FA || first >> 8 == 0xFF { return .reserved }
-        if first == 0x64, second == 0xFF9B { return .reserved }
-        guard groups[..<5].allSatisfy({ $0 == 0 }) else { return .none }
-        let isLoopback = groups[5] == 0 && groups[6] == 0 && groups[7] == 1
-        return groups[5] == 0xFFFF || isLoopback ? .reserved : .none
+        let isTranslated = first == 0x64 && second == 0xFF9B
+        let isMapped = groups[..<5].allSatisfy { $0 == 0 } && groups[5] == 0xFFFF
+        if isTranslated && groups[2..<6].allSatisfy({ $0 == 0 }) || isMapped {
+            return isReserved(groups[6] << 16 | groups[7]) ? .reserved : .common
+        }
+        return groups[..<7].allSatisfy { $0 == 0 } && groups[7] == 1 ? .reserved : .none
     }
 }

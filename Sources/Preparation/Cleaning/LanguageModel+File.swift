@@ -28,11 +28,14 @@ extension LanguageModel {
         precondition(
             bucketBitsRange.contains(bucketBits),
             "LanguageModel: expected 2^10 to 2^18 buckets, got 2^\(bucketBits)")
-        let languages = Set(samples.map(\.language)).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let languages = Set(samples.map(\.language)).sorted {
+            $0.utf8.lexicographicallyPrecedes($1.utf8)
+        }
         guard 1...mostLanguages ~= languages.count else {
             throw DatasetError(
                 .tooSmall,
-                "language model: expected texts in 1 to \(mostLanguages) languages, found \(languages.count)")
+                "language model: expected texts in 1 to \(mostLanguages) languages, found \(languages.count)"
+            )
         }
         var costs = [UInt8](
             repeating: emptyCost(bucketBits: bucketBits), count: languages.count << bucketBits)

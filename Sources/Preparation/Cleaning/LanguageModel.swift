@@ -54,28 +54,33 @@ package struct LanguageModel: Sendable, Equatable {
     package func identify(_ text: [UInt8]) -> Guess? { identify(text.span) }
 
     /// Bytes that are looked at: all, or four pieces of long texts.
-    private static let (pieceCount, pieceBytes) = (4, 1_024)
+    private static let (pieceCount, pieceBytes) = (4, 256)
 
     func identify(_ text: Span<UInt8>) -> Guess? {
-        var sums = [Int](repeating: 0, count: languages.count)
+        let count = languages.count
+        // A text's pieces have few n-grams, so 32 bits hold their sums.
+        var sums = [Int32](repeating: 0, count: count)
         /// N-grams of two, and those of them that a language has.
         var pairs = 0
-        var known = [Int](repeating: 0, count: languages.count)
+        var known = [Int32](repeating: 0, count: count)
         let empty = LanguageModel.emptyCost(bucketBits: bucketBits)
-        let count = languages.count
-        for range in LanguageModel.pieces(text) {
-            LanguageFeatures.forEach(in: text, range, bits: bucketBits) { bucket, length in
-                let start = bucket * count
-                let costs = costs.span
-                if length == 2 {
-                    pairs += 1
-                    for language in 0..<count {
-                        let cost = costs[start + language]
-                        sums[language] += Int(cost)
-                        if cost < empty { known[language] += 1 }
+        costs.withUnsafeBufferPointer { costs in
+            sums.withUnsafeMutableBufferPointer { sums in
+                known.withUnsafeMutableBufferPointer { known in
+                    for range in LanguageModel.pieces(text) {
+                        LanguageFeatures.forEach(in: text, range, bits: bucketBits) {
+                            bucket, length in
+                            let start = bucket * count
+                            for language in 0..<count {
+                                sums[language] &+= Int32(costs[start + language])
+                            }
+                            guard length == 2 else { return }
+                            pairs += 1
+                            for language in 0..<count {
+                                known[language] &+= costs[start + language] < empty ? 1 : 0
+                            }
+                        }
                     }
-                } else {
-                    for language in 0..<count { sums[language] += Int(costs[start + language]) }
                 }
             }
         }

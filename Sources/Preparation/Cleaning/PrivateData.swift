@@ -185,8 +185,9 @@ enum EmailAddress {
         /// Where the last label begins.
         var top = place + 1
         while index < text.count, index - place <= 254 {
-            while index < text.count, TextCharacters.isAlphanumeric(text[index])
-                || text[index] == 0x2D && index > label
+            while index < text.count,
+                TextCharacters.isAlphanumeric(text[index])
+                    || text[index] == 0x2D && index > label
             {
                 index += 1
             }
@@ -212,7 +213,8 @@ enum EmailAddress {
         for index in range where !TextCharacters.isLetter(text[index]) { return false }
         return !fileNames.contains {
             $0.count == range.count
-                && TextCharacters.hasFolded(text, $0, at: range.lowerBound, before: range.upperBound)
+                && TextCharacters.hasFolded(
+                    text, $0, at: range.lowerBound, before: range.upperBound)
         }
     }
 

@@ -169,8 +169,9 @@ enum Secrets {
             if text[index] == 0x2D {
                 return isPrivate && has(text, dashes, at: index) ? index + dashes.count : nil
             }
-            guard text[index] == 0x20 || 0x41...0x5A ~= text[index]
-                || TextCharacters.isDigit(text[index])
+            guard
+                text[index] == 0x20 || 0x41...0x5A ~= text[index]
+                    || TextCharacters.isDigit(text[index])
             else { return nil }
             index += 1
         }

@@ -148,7 +148,8 @@ enum TextCharacters {
 
 /// 64 bits that stand for bytes: two texts of a document have the same with a chance of 2⁻⁶⁴ a pair.
 enum CleaningHash {
-    private static let (first, second) = (UInt64(0x9E37_79B9_7F4A_7C15), UInt64(0xD6E8_FEB8_6659_FD93))
+    private static let first: UInt64 = 0x9E37_79B9_7F4A_7C15
+    private static let second: UInt64 = 0xD6E8_FEB8_6659_FD93
 
     @inline(__always)
     static func mixed(_ left: UInt64, _ right: UInt64) -> UInt64 {

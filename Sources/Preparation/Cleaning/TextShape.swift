@@ -73,43 +73,51 @@ struct TextShape {
 
 /// How often keys occur, numbered in the order in which they first do.
 struct KeyCounter {
+    private struct Entry {
+        var key: UInt64 = 0
+        var count = 0
+    }
+
     /// The number of a key plus 1, where its hash leads (open addressing, one after another); 0: nothing.
     private var slots: [UInt32] = []
-    private var mask = 0
-    private(set) var keys: [UInt64] = []
-    private(set) var counts: [Int] = []
+    private var entries: [Entry] = []
+    /// Different keys.
+    private(set) var count = 0
 
-    /// Forgets everything, and makes room for `count` keys.
-    mutating func reset(expecting count: Int) {
-        keys.removeAll(keepingCapacity: true)
-        counts.removeAll(keepingCapacity: true)
+    /// Forgets what was counted, counts `keys`, and writes each one's number into `numbers`, which is as long.
+    mutating func count(_ keys: [UInt64], numbers: inout [Int]) {
+        precondition(keys.count == numbers.count, "KeyCounter: expected a number for each key")
         var size = 16
-        while size < 2 * count { size *= 2 }
-        if size <= slots.count {
-            for index in 0..<size { slots[index] = 0 }
-        } else {
-            slots = [UInt32](repeating: 0, count: size)
+        while size < 2 * keys.count { size *= 2 }
+        if size > slots.count { slots = [UInt32](repeating: 0, count: size) }
+        if keys.count > entries.count {
+            entries = [Entry](repeating: Entry(), count: max(keys.count, 2 * entries.count))
         }
-        mask = size - 1
+        let mask = size - 1
+        var count = 0
+        slots.withUnsafeMutableBufferPointer { slots in
+            entries.withUnsafeMutableBufferPointer { entries in
+                slots[..<size].update(repeating: 0)
+                for (place, key) in keys.enumerated() {
+                    var slot = Int(truncatingIfNeeded: key) & mask
+                    while slots[slot] != 0, entries[Int(slots[slot]) - 1].key != key {
+                        slot = (slot + 1) & mask
+                    }
+                    if slots[slot] == 0 {
+                        entries[count] = Entry(key: key, count: 0)
+                        count += 1
+                        slots[slot] = UInt32(count)
+                    }
+                    let number = Int(slots[slot]) - 1
+                    entries[number].count += 1
+                    numbers[place] = number
+                }
+            }
+        }
+        self.count = count
     }
 
-    /// Counts `key`, and gives its number.
+    /// How often the key of this number occurs.
     @inline(__always)
-    mutating func add(_ key: UInt64) -> Int {
-        var slot = Int(truncatingIfNeeded: key) & mask
-        while true {
-            let number = Int(slots[slot])
-            if number == 0 {
-                keys.append(key)
-                counts.append(1)
-                slots[slot] = UInt32(keys.count)
-                return keys.count - 1
-            }
-            if keys[number - 1] == key {
-                counts[number - 1] += 1
-                return number - 1
-            }
-            slot = (slot + 1) & mask
-        }
-    }
+    func occurrences(_ number: Int) -> Int { entries[number].count }
 }
