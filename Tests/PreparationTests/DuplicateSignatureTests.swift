@@ -18,6 +18,22 @@ import Testing
         #expect((rows + 1...permutations + 1).allSatisfy { $0 > permutations || found($0) < 0.99 })
     }
 
+    /// What mmh3.hash64 of PyPI gives.
+    @Test(
+        arguments: [
+            ([], 0, 0, 0), ([97], 0, 0x8555_5565_F659_7889, 0xE6B5_3A48_510E_895A),
+            (
+                Array("The quick brown fox jumps over the lazy dog".utf8), 0, 0xE34B_BC7B_BC07_1B6C,
+                0x7A43_3CA9_C49A_9347
+            ),
+            (Array(0..<31), 7, 0x0436_5954_BE67_F77E, 0x5A9E_408D_5359_E11C),
+            (Array(0..<48), 7, 0x2345_BD04_A72F_3DA8, 0x801D_F059_A67E_DD11),
+        ] as [([UInt8], UInt64, UInt64, UInt64)])
+    func hashesAreThePublishedOnes(bytes: [UInt8], seed: UInt64, low: UInt64, high: UInt64) {
+        let hash = Hash128(bytes, seed: seed)
+        #expect(hash.low == low && hash.high == high)
+    }
+
     @Test func theSameDocumentsGiveTheSameBytes() throws {
         let folder = try TemporaryFolder()
         let corpus = PlantedCorpus(count: 50, similarities: 0.5...1, seed: 9)
@@ -52,6 +68,10 @@ import Testing
             }
         }
         #expect(try error(sound) == nil)
+        #expect(DuplicateSearch.documentCount(ofSignatures: path, options: options) == 3)
+        var others = options
+        others.shingle = 3
+        #expect(DuplicateSearch.documentCount(ofSignatures: path, options: others) == nil)
         for index in sound.indices {
             var bytes = sound
             bytes[index] ^= UInt8(1 << (index % 8))
@@ -63,6 +83,7 @@ import Testing
             #expect(try error(Array(sound[..<count]))?.kind == .corrupt, "\(count) bytes")
         }
         #expect(try error(sound + [0])?.kind == .corrupt)
+        #expect(DuplicateSearch.documentCount(ofSignatures: path, options: options) == nil)
         try FileManager.default.removeItem(atPath: path)
         #expect(throws: DatasetError.self) {
             try DuplicateSearch.forest(signatures: [path], options: options)

@@ -31,7 +31,7 @@ struct DocumentSignature: Sendable {
         bands = [UInt32](repeating: 0, count: shape.count)
         minima = [UInt32](repeating: 0, count: shape.count * shape.rows)
         filled = [Bool](repeating: false, count: shape.count * shape.rows)
-        hash = [UInt8]().withUnsafeBytes { Hash128($0) }
+        hash = Hash128([UInt8]())
     }
 
     /// Takes the signature of a document.
@@ -64,7 +64,7 @@ struct DocumentSignature: Sendable {
     }
 
     private static func hash(of part: Document.Part) -> Hash128 {
-        part.text.withUnsafeBytes { Hash128($0, seed: UInt64(part.role.rawValue)) }
+        Hash128(part.text, seed: UInt64(part.role.rawValue))
     }
 
     /// A text of fewer words than a shingle has is one shingle.

@@ -15,6 +15,16 @@ package enum DuplicateSearch {
         package var confirmed = 0
     }
 
+    /// The number of documents of a file of signatures that was made with `options`; nil where there is none, where it
+    /// was made otherwise or is damaged at its ends, so that it must be made anew. What lies between is checked when it is read.
+    package static func documentCount(
+        ofSignatures path: String, options: DuplicateOptions
+    ) -> Int? {
+        guard let layout = try? SignatureFile(path).layout, layout.fits(SignatureLayout(options))
+        else { return nil }
+        return layout.documentCount
+    }
+
     /// The duplicates: of documents with the same bytes the first stays, in the order of `signatures` and of the
     /// documents in each; then of each cluster of near duplicates, which are the components of the graph whose edges
     /// are pairs that share a band, stand within 64 documents of each other among those that do, and have a

@@ -2,12 +2,16 @@
 ///
 /// Among n texts two different ones share a hash with a probability of n²/2¹²⁹: 10⁻²⁰ for ten thousand million. It is no defence
 /// against somebody who makes texts for it.
-struct Hash128: Equatable, Sendable {
-    var low: UInt64
-    var high: UInt64
+package struct Hash128: Equatable, Sendable {
+    package private(set) var low: UInt64
+    package private(set) var high: UInt64
 
     private static let first: UInt64 = 0x87C3_7B91_1142_53D5
     private static let second: UInt64 = 0x4CF5_AD43_2745_937F
+
+    package init(_ bytes: [UInt8], seed: UInt64 = 0) {
+        self = bytes.withUnsafeBytes { Hash128($0, seed: seed) }
+    }
 
     init(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0) {
         (low, high) = (seed, seed)

@@ -62,10 +62,6 @@ struct WordCharacters: @unchecked Sendable {
 }
 
 enum WordHashes {
-    /// An upper bound for the words of `byteCount` bytes: one in two, as one character at least separates two words
-    /// and those that need no separator take three bytes.
-    static func bound(_ byteCount: Int) -> Int { byteCount / 2 + 1 }
-
     /// Calls `body` with hash, first byte and end of each word of `text`, which is valid UTF-8.
     @inline(__always)
     static func each(
