@@ -1,0 +1,305 @@
+import Datasets
+import Files
+import Foundation
+import Preparation
+import Synchronization
+import TestSupport
+import Testing
+
+/// A corpus of small files in several units, with duplicates and a text that is no text.
+private struct Corpus {
+    let folder: TemporaryFolder
+    private(set) var configuration = PreparationConfiguration()
+
+    init() throws {
+        folder = try TemporaryFolder()
+        for number in 0..<30 { try write(number, Corpus.text(number)) }
+        try write(30, Corpus.text(3))
+        try write(31, Corpus.text(4) + "One sentence more at the end of a long text.\n")
+        // A path whose digest begins with a zero byte ends a unit.
+        for number in 0..<3 {
+            let name = (0...).lazy.map { "text-\(number)0-end\($0).txt" }.first {
+                SHA256.digest(of: Array(folder.file($0).utf8))[0] == 0
+            }
+            try Data(Corpus.text(100 + number).utf8).write(
+                to: URL(fileURLWithPath: folder.file(name ?? "")))
+        }
+        configuration.input.files = [folder.file("text-*.txt")]
+        configuration.output.directory = folder.file("out")
+        configuration.output.validationFraction = 0.2
+        configuration.output.testFraction = 0.1
+        configuration.duplicates.near = true
+        configuration.output.shardTokens = 5000
+    }
+
+    func write(_ number: Int, _ text: String) throws {
+        let name = "text-\(number / 10)\(number % 10).txt"
+        try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file(name)))
+    }
+
+    /// Some hundred words that no other number has.
+    static func text(_ number: Int) -> String {
+        var state = UInt64(number) &* 0x9E37_79B9_7F4A_7C15 | 1
+        return (0..<200).map { index in
+            state ^= state << 13
+            state ^= state >> 7
+            state ^= state << 17
+            return "w\(state % 100_000)" + (index % 12 == 11 ? ".\n" : "")
+        }.joined(separator: " ") + "\n"
+    }
+
+    /// The files of the output by name, and what was said on the way.
+    func prepare(
+        threads: Int = 1, replaces: Bool = false, workers: any Workers = Alone(),
+        _ configuration: PreparationConfiguration? = nil
+    ) throws -> (report: PreparationReport, said: [String]) {
+        var options = PreparationRun.Options()
+        (options.threads, options.replaces) = (threads, replaces)
+        let said = Mutex<[String]>([])
+        let run = PreparationRun(
+            configuration ?? self.configuration, options: options, workers: workers
+        ) { line in said.withLock { $0.append(line) } }
+        let report = try run.run()
+        return (report, said.withLock { $0 })
+    }
+
+    func output() throws -> [String: [UInt8]] {
+        var files: [String: [UInt8]] = [:]
+        for name in try FileManager.default.contentsOfDirectory(atPath: folder.file("out"))
+        where !name.hasPrefix("report") {
+            let url = URL(fileURLWithPath: folder.file("out/\(name)"))
+            files[name] = Array(try Data(contentsOf: url))
+        }
+        return files
+    }
+
+    func remove(_ name: String) throws {
+        try FileManager.default.removeItem(atPath: folder.file(name))
+    }
+
+    /// The documents of a split, decoded.
+    func texts(_ split: String) throws -> [String] {
+        let paths = try output().keys.filter { $0.hasPrefix(split) && $0.hasSuffix(".tokens") }
+            .sorted().map { folder.file("out/\($0)") }
+        if paths.isEmpty { return [] }
+        let stream = try TokenStream(paths: paths)
+        let bounds = try stream.documentBounds(of: 0..<(stream.documentCount ?? 0))
+        return try zip(bounds, bounds.dropFirst()).map { start, end in
+            var tokens = [Int32](repeating: 0, count: end - start)
+            try stream.copy(start..<end, into: &tokens)
+            return Tokenizer.byte(ByteTokenizer()).decode(tokens.dropFirst())
+        }
+    }
+}
+
+/// Processes that prepare together, as threads of one.
+private final class ThreadWorkers: Workers {
+    private final class Meeting: Sendable {
+        struct State {
+            var given: [Result<[UInt8], DatasetError>?]
+            var turn = 0
+            var results: [Result<[UInt8], DatasetError>] = []
+        }
+        let state: Mutex<State>
+        init(_ count: Int) { state = Mutex(State(given: Array(repeating: nil, count: count))) }
+    }
+
+    let number: Int
+    let count: Int
+    private let meeting: Meeting
+
+    private init(_ number: Int, _ count: Int, _ meeting: Meeting) {
+        (self.number, self.count, self.meeting) = (number, count, meeting)
+    }
+
+    static func all(_ count: Int) -> [ThreadWorkers] {
+        let meeting = Meeting(count)
+        return (0..<count).map { ThreadWorkers($0, count, meeting) }
+    }
+
+    func together(
+        on what: String, _ body: () throws(DatasetError) -> [UInt8]
+    ) throws(DatasetError) -> [[UInt8]] {
+        let own: Result<[UInt8], DatasetError>
+        do throws(DatasetError) { own = .success(try body()) } catch { own = .failure(error) }
+        let turn = meeting.state.withLock { state in
+            state.given[number] = own
+            let turn = state.turn
+            if state.given.allSatisfy({ $0 != nil }) {
+                state.results = state.given.compactMap { $0 }
+                state.given = Array(repeating: nil, count: count)
+                state.turn += 1
+            }
+            return turn
+        }
+        while meeting.state.withLock({ $0.turn }) == turn { usleep(200) }
+        let results = meeting.state.withLock { $0.results }
+        var values: [[UInt8]] = []
+        for result in results { values.append(try result.get()) }
+        return values
+    }
+}
+
+@Suite struct PreparationRunTests {
+    @Test func textsAreSplitAndDuplicatesLeftOut() throws {
+        let corpus = try Corpus()
+        let (report, _) = try corpus.prepare()
+        #expect(report.losses.map(\.name) == ["duplicate", "near_duplicate"])
+        #expect(report.losses.map(\.count) == [1, 1])
+        let splits = try ["train", "validation", "test"].map { try corpus.texts($0) }
+        let expected = (0..<30).map { Corpus.text($0) } + (100..<103).map { Corpus.text($0) }
+        #expect(splits.flatMap { $0 }.sorted() == expected.sorted())
+        #expect(splits.allSatisfy { !$0.isEmpty })
+        let dataset = try PreparedDataset(folder: corpus.folder.file("out"))
+        #expect(dataset.validation?.documentCount == splits[1].count)
+        // More than one shard, as each holds 5,000 tokens at most.
+        #expect(dataset.train.paths.count > 2)
+        let page = try String(contentsOfFile: corpus.folder.file("out/report.html"), encoding: .utf8)
+        #expect(page.contains("near_duplicate") && page.contains("text-3"))
+    }
+
+    /// The same bytes with any number of threads and of processes.
+    @Test func whoPreparesChangesNoByte() async throws {
+        let corpus = try Corpus()
+        _ = try corpus.prepare()
+        let alone = try corpus.output()
+        for threads in [2, 5] {
+            try corpus.remove("out")
+            try corpus.remove("out.work")
+            _ = try corpus.prepare(threads: threads)
+            #expect(try corpus.output() == alone)
+        }
+        for count in [2, 3] {
+            try corpus.remove("out")
+            try corpus.remove("out.work")
+            let errors = Mutex(0)
+            DispatchQueue.concurrentPerform(iterations: count) { number in
+                do {
+                    _ = try corpus.prepare(workers: ThreadWorkers.shared(count)[number])
+                } catch {
+                    errors.withLock { $0 += 1 }
+                }
+            }
+            #expect(errors.withLock { $0 } == 0)
+            #expect(try corpus.output() == alone)
+        }
+    }
+
+    /// What is there is not made again; a changed file costs its unit, and no other.
+    @Test func onlyWhatChangedIsDoneAgain() throws {
+        let corpus = try Corpus()
+        let (first, said) = try corpus.prepare()
+        #expect(said.first == "cleaning: 4 of 4 units")
+        let before = try corpus.output()
+        let (again, nothing) = try corpus.prepare()
+        #expect(again == first && nothing.isEmpty)
+        #expect(try corpus.output() == before)
+
+        try corpus.write(15, Corpus.text(1000))
+        #expect(throws: DatasetError.self) { try corpus.prepare() }
+        #expect(try corpus.output() == before)
+        let (_, changed) = try corpus.prepare(replaces: true)
+        #expect(changed.first == "cleaning: 1 of 4 units, the others are there")
+        #expect(changed.last == "tokenising: 1 of 4 units, the others are there")
+        let after = try corpus.output()
+        #expect(after != before)
+        try corpus.remove("out")
+        try corpus.remove("out.work")
+        _ = try corpus.prepare()
+        #expect(try corpus.output() == after)
+    }
+
+    /// Work that was cut short, or lost, is done again and leaves the same bytes.
+    @Test(arguments: ["cleaned-", "tokens-", "duplicates-"]) func lostWorkIsDoneAgain(
+        prefix: String
+    ) throws {
+        let corpus = try Corpus()
+        _ = try corpus.prepare()
+        let before = try corpus.output()
+        let names = try FileManager.default.contentsOfDirectory(
+            atPath: corpus.folder.file("out.work")
+        ).filter { $0.hasPrefix(prefix) }.sorted()
+        #expect(!names.isEmpty)
+        for name in names.prefix(2) { try corpus.remove("out.work/\(name)") }
+        try corpus.remove("out")
+        _ = try corpus.prepare()
+        #expect(try corpus.output() == before)
+    }
+
+    @Test func whatIsNotOursIsLeftAlone() throws {
+        let corpus = try Corpus()
+        try FileManager.default.createDirectory(
+            atPath: corpus.folder.file("out"), withIntermediateDirectories: false)
+        try Data("mine".utf8).write(to: URL(fileURLWithPath: corpus.folder.file("out/notes")))
+        for replaces in [false, true] {
+            let error = #expect(throws: DatasetError.self) {
+                try corpus.prepare(replaces: replaces)
+            }
+            #expect(error?.kind == .outputExists)
+        }
+        #expect(try corpus.output() == ["notes": Array("mine".utf8)])
+    }
+
+    @Test func whereNothingIsLeftTheRulesAreNamed() throws {
+        let corpus = try Corpus()
+        var configuration = corpus.configuration
+        configuration.cleaning.rules = [.gopherQuality]
+        configuration.cleaning.gopherQuality.fewestWords = 100_000
+        let error = #expect(throws: DatasetError.self) {
+            try corpus.prepare(configuration)
+        }
+        #expect(error?.kind == .tooSmall)
+        #expect(error?.message.contains("gopher_few_words") == true)
+    }
+
+    /// Every broken file is named, and the others' work is kept.
+    @Test func everyBrokenFileIsNamed() throws {
+        let corpus = try Corpus()
+        for number in [5, 25] {
+            let url = URL(fileURLWithPath: corpus.folder.file("text-\(number / 10)\(number % 10).txt"))
+            try Data([0x41, 0xC3, 0x28, 0x41]).write(to: url)
+        }
+        let error = #expect(throws: DatasetError.self) { try corpus.prepare() }
+        #expect(error?.problems.count == 2)
+        for number in [5, 25] { try corpus.write(number, Corpus.text(number)) }
+        let (_, said) = try corpus.prepare()
+        #expect(said.first?.hasSuffix("of 4 units, the others are there") == true)
+    }
+
+    @Test func labelledTextsBecomeRecords() throws {
+        let folder = try TemporaryFolder()
+        let lines = (0..<40).map { "{\"text\": \"text \($0)\", \"label\": \($0 % 3)}\n" }
+        try Data(lines.joined().utf8).write(to: URL(fileURLWithPath: folder.file("a.jsonl")))
+        var configuration = PreparationConfiguration()
+        configuration.input.files = [folder.file("a.jsonl")]
+        configuration.input.kind = .labelled
+        configuration.output.directory = folder.file("out")
+        configuration.output.validationFraction = 0.3
+        _ = try PreparationRun(
+            configuration, options: .init(), workers: Alone(), note: { _ in }
+        ).run()
+        let dataset = try PreparedDataset(folder: folder.file("out"))
+        let records = try RecordShards(dataset.train, kind: .labelled)
+        #expect(records.count > 10)
+        for index in 0..<records.count {
+            let record = try records.record(index)
+            let text = Tokenizer.byte(ByteTokenizer()).decode(record.parts[0].tokens)
+            let number = try #require(Int32(text.dropFirst(5)))
+            #expect(record.label == number % 3)
+        }
+    }
+}
+
+extension ThreadWorkers {
+    private static let groups = Mutex<[Int: [ThreadWorkers]]>([:])
+
+    /// The same group for all who ask for one of this size.
+    fileprivate static func shared(_ count: Int) -> [ThreadWorkers] {
+        groups.withLock { groups in
+            if let group = groups[count] { return group }
+            let group = all(count)
+            groups[count] = group
+            return group
+        }
+    }
+}
