@@ -12,6 +12,11 @@ extension RunConfiguration {
         case (.nextTokens(let length), .text(let dataset)):
             try TokenBatches(
                 stream: dataset.train, sampleLength: length, layout: batchLayout, seed: run.seed)
+        case (.packedTokens(let length), .text(let dataset)):
+            try PackedBatches(
+                stream: dataset.train,
+                rows: packedRows(of: dataset.train, length, dataset.tokenizer),
+                layout: batchLayout, seed: run.seed)
         case (.maskedTokens(let length), .text(let dataset)):
             try MaskedBatches(
                 stream: dataset.train, sampleLength: length, layout: batchLayout,
@@ -30,6 +35,11 @@ extension RunConfiguration {
             guard let stream = dataset.validation else { return nil }
             return try EvaluationBatches(
                 stream: stream, sampleLength: length, microBatch: evaluation.microBatch)
+        case (.packedTokens(let length), .text(let dataset)):
+            guard let stream = dataset.validation else { return nil }
+            return try PackedEvaluationBatches(
+                stream: stream, rows: packedRows(of: stream, length, dataset.tokenizer),
+                microBatch: evaluation.microBatch)
         case (.maskedTokens(let length), .text(let dataset)):
             guard let stream = dataset.validation else { return nil }
             return try MaskedEvaluationBatches(
@@ -50,6 +60,22 @@ extension RunConfiguration {
                 + "imports, exports and measures such a model, and trains others")
     }
 
+    /// The documents of `stream` in rows of `length` tokens. What ends a text stands before each document, and is
+    /// what the last token of one predicts.
+    private func packedRows(
+        of stream: TokenStream, _ length: Int, _ tokenizer: Tokenizer
+    ) throws(DatasetError) -> PackedRows {
+        guard let documents = stream as? any DocumentLengths else {
+            throw DatasetError(
+                .mismatch,
+                "data.packing: expected shards that tell where documents begin, found "
+                    + "\(stream.paths[0]); prepare the data again, or use windows")
+        }
+        return try PackedRows(
+            documents: documents, rowLength: length,
+            endToken: tokenizer.endOfText.map { Int32($0) })
+    }
+
     /// Batches without data, for measuring.
     ///
     /// - Parameter symbols: of the model.
@@ -58,6 +84,9 @@ extension RunConfiguration {
         case .nextTokens(let length):
             SyntheticBatches(
                 sampleLength: length, vocabularySize: symbols, layout: batchLayout, seed: run.seed)
+        case .packedTokens(let length):
+            SyntheticPackedBatches(
+                rowLength: length, vocabularySize: symbols, layout: batchLayout, seed: run.seed)
         case .maskedTokens(let length):
             SyntheticMaskedBatches(
                 sampleLength: length, layout: batchLayout,
@@ -87,6 +116,13 @@ extension RunConfiguration {
             return ModelInput(
                 fields: [Name.tokens: integers(shape), Name.targets: integers(shape)],
                 weights: Tensor(uninitialized: [sequences * length]))
+        case .packedTokens(let length):
+            let shape: Shape = [sequences, length]
+            return ModelInput(
+                fields: [
+                    Name.tokens: integers(shape), Name.targets: integers(shape),
+                    Name.segments: integers(shape), Name.positions: integers(shape),
+                ], weights: Tensor(uninitialized: [sequences * length]))
         case .maskedTokens(let length):
             let chosen = Masking.chosen(of: length, rate: objective.maskingRate)
             return ModelInput(
@@ -118,7 +154,8 @@ extension RunConfiguration {
     /// What the model's samples and its objective make of the data.
     private var view: View {
         switch (model.shape.sample, model.shape.objective) {
-        case (.tokens(let length), .causalLanguageModelling): .nextTokens(length)
+        case (.tokens(let length), .causalLanguageModelling):
+            data.packing == .documents ? .packedTokens(length) : .nextTokens(length)
         case (.tokens(let length), .maskedLanguageModelling): .maskedTokens(length)
         case (.tokens(let length), .sequenceClassification(let classes)):
             .labelledSequences(length, classes: classes)
@@ -134,6 +171,7 @@ extension RunConfiguration {
     /// With the tokens of a sample.
     private enum View {
         case nextTokens(Int)
+        case packedTokens(Int)
         case maskedTokens(Int)
         case labelledSequences(Int, classes: Int)
         case labelledTokens(Int, classes: Int)
