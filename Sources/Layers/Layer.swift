@@ -23,15 +23,29 @@ public struct Pass {
     public let randomness: Randomness?
     /// Keys and values of tokens that came before, to which attention adds those of this pass; nil: none did.
     public let cache: KeyValueCache?
+    /// Where documents begin in sequences that hold several; nil: each sequence is one.
+    public let documents: PackedDocuments?
     /// Where the tokens between layers are scattered over a group of ranks; nil: they are all here.
     private let scatteredTokens: TokenSlices?
 
     public init(
         tape: Tape? = nil, randomness: Randomness? = nil, cache: KeyValueCache? = nil,
-        scatteredTokens: TokenSlices? = nil
+        documents: PackedDocuments? = nil, scatteredTokens: TokenSlices? = nil
     ) {
+        precondition(
+            cache == nil || documents == nil,
+            "Pass: expected a cache or packed documents, got both")
         (self.tape, self.randomness) = (tape, randomness)
-        (self.cache, self.scatteredTokens) = (cache, scatteredTokens)
+        (self.cache, self.documents) = (cache, documents)
+        self.scatteredTokens = scatteredTokens
+    }
+
+    /// The same pass over sequences that hold several documents, where they do.
+    public func within(_ documents: PackedDocuments?) -> Pass {
+        guard let documents else { return self }
+        return Pass(
+            tape: tape, randomness: randomness, cache: cache, documents: documents,
+            scatteredTokens: scatteredTokens)
     }
 
     /// Whether the pass belongs to a training step, also where it looks for a fault without a tape.
@@ -42,17 +56,20 @@ public struct Pass {
         scatteredTokens ?? TokenSlices(numerics.slices)
     }
 
-    /// The place of each token in its sequence, Int32 [sequences, tokens]: from 0, or on from what is cached.
+    /// The place of each token in its text, Int32 [sequences, tokens]: from 0, or on from what is cached.
     public func positions(sequences: Int, tokens: Int) -> Tensor {
-        Tensor(
-            integers: (0..<sequences).flatMap { sequence in
-                let first = Int32(cache?.lengths[sequence] ?? 0)
-                return first..<first + Int32(tokens)
-            }, shape: [sequences, tokens])
+        documents?.positions
+            ?? Tensor(
+                integers: (0..<sequences).flatMap { sequence in
+                    let first = Int32(cache?.lengths[sequence] ?? 0)
+                    return first..<first + Int32(tokens)
+                }, shape: [sequences, tokens])
     }
 
     /// The same pass where every rank has every token, as beyond `select` and `gather`.
-    public var withAllTokens: Pass { Pass(tape: tape, randomness: randomness, cache: cache) }
+    public var withAllTokens: Pass {
+        Pass(tape: tape, randomness: randomness, cache: cache, documents: documents)
+    }
 
     /// x [sequences, tokens, width] → [sequences, K, width]: the tokens at `places` [sequences, K], with which the
     /// pass goes on as `withAllTokens`.
@@ -85,9 +102,12 @@ public struct Pass {
         _ body: @escaping (Pass) -> Tensor
     ) -> Tensor {
         guard isMadeAgain, tape != nil else { return body(self) }
-        let (randomness, scattered) = (randomness, scatteredTokens)
+        let (randomness, documents, scattered) = (randomness, documents, scatteredTokens)
         return Tensors.recompute(inputs: [input], leaves: parameters.map(\.leaf), tape: tape) {
-            body(Pass(tape: $0, randomness: randomness, scatteredTokens: scattered))
+            body(
+                Pass(
+                    tape: $0, randomness: randomness, documents: documents,
+                    scatteredTokens: scattered))
         }
     }
 

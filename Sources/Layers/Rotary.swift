@@ -13,6 +13,8 @@ public final class Rotary {
 
     /// Turns heads of a fused projection in place: see the primitive `rotary` for what `x` must be.
     func callAsFunction(_ x: Tensor, headOffsets: [Int], starts: [Int]?, _ pass: Pass) -> Tensor {
-        rotary(x, headOffsets: headOffsets, table: table, starts: starts, tape: pass.tape)
+        rotary(
+            x, headOffsets: headOffsets, table: table, starts: starts,
+            positions: pass.documents?.positions, tape: pass.tape)
     }
 }

@@ -105,8 +105,10 @@ public struct SelfAttention: Layer {
         let mixed = attention(
             query: AttentionOperand(fused, headOffsets: offsets[0]), key: key, value: value,
             headDimension: headDimension, scale: 1 / Float(headDimension).squareRoot(),
-            visibility: visibility, dropout: scoreDropout(heads: heads.queries, pass),
-            tape: pass.tape)
+            visibility: visibility,
+            segments: pass.documents.map {
+                AttentionSegments(queries: $0.segments, keys: $0.segments)
+            }, dropout: scoreDropout(heads: heads.queries, pass), tape: pass.tape)
         return output(mixed, pass, dropout: outputDropout, residual: residual)
     }
 

@@ -90,7 +90,16 @@ extension TransformerStack {
     public func block(
         _ index: Int, _ value: Tensor, _ input: ModelInput, _ pass: Pass
     ) -> Tensor {
-        blocks[index](value, visibility(of: input), pass)
+        blocks[index](value, visibility(of: input), pass.within(input.documents))
+    }
+}
+
+// MARK: Several documents in a sequence
+
+extension ModelInput {
+    /// Of rows that hold several documents: `segments` and `positions` [sequences, tokens]; nil where there are none.
+    public var documents: PackedDocuments? {
+        fields["segments"].map { PackedDocuments(segments: $0, positions: self["positions"]) }
     }
 }
 

@@ -94,6 +94,38 @@ private struct Turns {
         }
     }
 
+    /// A position for each token turns it as it is turned where its sequence begins accordingly.
+    @Test(arguments: RotaryPairs.allCases)
+    func positionsOfTokensAreTakenAsTheyAre(arrangement: RotaryPairs) {
+        let turns = Turns(positions: 13, pairs: 4, arrangement: arrangement)
+        var noise = Noise(seed: 12)
+        let x = noise.floats(shape.count)
+        func run(_ positions: [Int32]) -> (value: [Float], gradient: [Float]) {
+            let tape = Tape()
+            let input = tape.watch(tensor(x, shape, .float32))
+            let output = rotary(
+                input, headOffsets: heads, table: turns.table,
+                positions: Tensor(integers: positions, shape: [2, 9]), tape: tape)
+            let upstream = (output, tensor(x, shape, .float32))
+            let gradient = tape.backward(from: [upstream], wanted: [input])[0]
+            return (output.array, gradient.array)
+        }
+        let plain = self.run(x, x, turns, .float32, starts: starts)
+        let positions = starts.flatMap { start in (0..<9).map { Int32(max(0, start + $0)) } }
+        #expect(run(positions) == plain)
+        // Two texts in the first sequence: the second begins anew.
+        let both = (0..<4).map { Int32($0) } + (0..<5).map { Int32($0) }
+        let found = run(both + positions[9...])
+        let (first, second) = (
+            self.run(x, x, turns, .float32, starts: [0, 4]),
+            self.run(x, x, turns, .float32, starts: [-4, 4])
+        )
+        #expect(found.value[..<(4 * 35)] == first.value[..<(4 * 35)])
+        #expect(found.value[(4 * 35)...] == second.value[(4 * 35)...])
+        #expect(found.gradient[(4 * 35)...] == second.gradient[(4 * 35)...])
+        #expect(found.value != first.value, "control")
+    }
+
     /// A turn keeps lengths, so its gradient is its inverse.
     @Test(arguments: RotaryPairs.allCases)
     func theGradientIsTurnedBack(arrangement: RotaryPairs) {

@@ -18,12 +18,25 @@ import Training
         var scattersTokens = false
         var storage = "float32"
         var recompute = "none"
+        var packing = "windows"
 
         var testDescription: String {
-            "\(family.rawValue), 1 x \(tensor)\(scattersTokens ? ", scattered" : ""), \(storage), \(recompute)"
+            "\(family.rawValue), 1 x \(tensor)\(scattersTokens ? ", scattered" : ""),  \(storage), \(recompute), \(packing)"
         }
 
-        static let all = Family.allCases.flatMap { family in
+        /// Rows of several documents too, where there are such.
+        static let all =
+            windows
+            + windows.filter {
+                [.gpt, .llama, .neox].contains($0.family) && $0.storage == "float32"
+            }
+            .map {
+                var run = $0
+                run.packing = "documents"
+                return run
+            }
+
+        private static let windows = Family.allCases.flatMap { family in
             [(1, false), (2, false), (2, true)].flatMap { tensor, scattersTokens in
                 ["float32", "float16", "bfloat16"].flatMap { storage in
                     ["none", "attention", "block"].map {
@@ -49,6 +62,7 @@ import Training
                         "memory.recompute=\(recompute)",
                         "parallelism.tensor=\(tensor)",
                         "parallelism.sequence=\(scattersTokens)",
+                        "data.packing=\(packing)",
                     ])
             }
         }

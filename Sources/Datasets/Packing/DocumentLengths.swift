@@ -16,3 +16,20 @@ extension DocumentLengths {
         return last[1] - first[0]
     }
 }
+
+extension TokenStream {
+    /// Where the documents of the stream begin; nil where its files do not tell.
+    public var documents: (any DocumentLengths)? {
+        guard let count = documentCount, count > 0 else { return nil }
+        return StreamDocuments(documentCount: count, stream: self)
+    }
+}
+
+private struct StreamDocuments: DocumentLengths {
+    let documentCount: Int
+    let stream: TokenStream
+
+    func starts(of range: Range<Int>) throws(DatasetError) -> [Int] {
+        try stream.documentBounds(of: range)
+    }
+}

@@ -57,7 +57,7 @@ public final class GPT: Generative, TransformerStack {
     public func begin(_ input: ModelInput, _ pass: Pass) -> Tensor {
         let ids = input["tokens"]  // [B, T]
         let (sequences, length) = (ids.shape[0], ids.shape[1])
-        let places = pass.positions(sequences: sequences, tokens: length)
+        let places = pass.within(input.documents).positions(sequences: sequences, tokens: length)
         let x = add(tokens(ids, pass), positions(places, pass), tape: pass.tape)  // [B, T, width]
         return dropout(x, pass)
     }

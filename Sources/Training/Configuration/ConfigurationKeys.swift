@@ -110,6 +110,10 @@ extension Key<RunConfiguration> {
             "data.cache", \.data.cache, .path, resume: .free,
             "Folder that keeps the shards made from `data.text`."),
         ConfigurationKey(
+            "data.packing", \.data.packing, .choice, resume: .override,
+            "What a sequence of next-token prediction holds: `windows` of the text, whatever begins or ends in them; or whole `documents`, as many as fit, none of which sees another."
+        ),
+        ConfigurationKey(
             "data.images", \.data.images, .automatic(.path), resume: .override,
             "Images to train on: a folder with a folder of PNG or JPEG files for each class, or an array (`.npy`, IDX) beside `data.labels`; `auto`: none."
         ),

@@ -96,6 +96,7 @@ extension ObjectiveKind {
         switch key {
         case "objective.masking_rate", "objective.mask_token", "objective.whole_words":
             self == .maskedLanguageModelling
+        case "data.packing": self == .causalLanguageModelling
         case _ where ObjectiveKind.imageKeys.contains(key): self == .imageClassification
         case "data.text", "data.tokenizer", "data.train", "data.validation", "data.cache",
             "data.sources", "data.weights", "data.curriculum":

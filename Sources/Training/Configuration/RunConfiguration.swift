@@ -74,6 +74,8 @@ public struct RunConfiguration: Sendable, Equatable {
 
     /// Text that is tokenised on first use, or the shards that `murmur prepare` made of it.
     public struct DataSource: Sendable, Equatable {
+        public enum Packing: String, Sendable, CaseIterable { case windows, documents }
+
         public var text: [String] = []
         public var tokenizer = TokenizerChoice.byte
         /// Part of the text, at its end, that is kept for validation.
@@ -88,6 +90,8 @@ public struct RunConfiguration: Sendable, Equatable {
         public var curriculum: [MixtureChange] = []
         /// Folder of the shards made from `text`.
         public var cache = DatasetCache.defaultFolder
+        /// What a sequence of next-token prediction holds.
+        public var packing = Packing.windows
         /// Images to train on: a folder with a folder for each class, or an array beside `labels`.
         public var images: String?
         public var labels: String?

@@ -49,6 +49,11 @@ extension RunConfiguration {
         case .nextTokens(let length):
             return try TokenBatches(
                 stream: dataset.texts(), sampleLength: length, layout: layout, seed: seed)
+        case .packedTokens(let length):
+            return try PackedBatches(
+                stream: dataset.texts(),
+                rows: packedRows(of: dataset.texts(), length, dataset.tokenizer),
+                layout: layout, seed: seed)
         case .maskedTokens(let length):
             return try MaskedBatches(
                 stream: dataset.texts(), sampleLength: length, layout: layout,
@@ -84,7 +89,8 @@ extension RunConfiguration {
     ) throws(DatasetError) -> (source: RecordShards, view: any RecordView)? {
         switch (view, stream.kind) {
         case (_, .text): return nil
-        case (.nextTokens(let length), .conversations):
+        case (.nextTokens(let length), .conversations),
+            (.packedTokens(let length), .conversations):
             let view = InstructionView(length: length, tokenizer: tokenizer)
             return (try RecordShards(stream, kind: .conversations), view)
         case (.labelledSequences(let length, let classes), .labelled):
@@ -107,6 +113,8 @@ extension RunConfiguration {
             return try SampleOrder(
                 tokenCount: stream.count, sampleLength: length, seed: run.seed
             ).samplesPerEpoch
+        case .packedTokens(let length):
+            return try packedRows(of: stream, length, dataset.tokenizer).count
         case .labelledSequences, .labelledTokens, .images: return 1
         }
     }
@@ -123,6 +131,10 @@ extension RunConfiguration {
         case .nextTokens(let length):
             return try EvaluationBatches(
                 stream: stream, sampleLength: length, microBatch: evaluation.microBatch)
+        case .packedTokens(let length):
+            return try PackedEvaluationBatches(
+                stream: stream, rows: packedRows(of: stream, length, dataset.tokenizer),
+                microBatch: evaluation.microBatch)
         case .maskedTokens(let length):
             return try MaskedEvaluationBatches(
                 stream: stream, sampleLength: length, microBatch: evaluation.microBatch,
@@ -139,6 +151,22 @@ extension RunConfiguration {
                 + "texts (input.kind: labelled) where each text has one")
     }
 
+    /// The documents of `stream` in rows of `length` tokens. What ends a text stands before each document, and is
+    /// what the last token of one predicts.
+    private func packedRows(
+        of stream: TokenStream, _ length: Int, _ tokenizer: Tokenizer
+    ) throws(DatasetError) -> PackedRows {
+        guard let documents = stream.documents else {
+            throw DatasetError(
+                .mismatch,
+                "data.packing: expected shards that tell where documents begin, found "
+                    + "\(stream.paths[0]); prepare the data again, or use windows")
+        }
+        return try PackedRows(
+            documents: documents, rowLength: length,
+            endToken: tokenizer.endOfText.map { Int32($0) })
+    }
+
     /// Batches without data, for measuring.
     ///
     /// - Parameter symbols: of the model.
@@ -147,6 +175,9 @@ extension RunConfiguration {
         case .nextTokens(let length):
             SyntheticBatches(
                 sampleLength: length, vocabularySize: symbols, layout: batchLayout, seed: run.seed)
+        case .packedTokens(let length):
+            SyntheticPackedBatches(
+                rowLength: length, vocabularySize: symbols, layout: batchLayout, seed: run.seed)
         case .maskedTokens(let length):
             SyntheticMaskedBatches(
                 sampleLength: length, layout: batchLayout,
@@ -176,6 +207,13 @@ extension RunConfiguration {
             return ModelInput(
                 fields: [Name.tokens: integers(shape), Name.targets: integers(shape)],
                 weights: Tensor(uninitialized: [sequences * length]))
+        case .packedTokens(let length):
+            let shape: Shape = [sequences, length]
+            return ModelInput(
+                fields: [
+                    Name.tokens: integers(shape), Name.targets: integers(shape),
+                    Name.segments: integers(shape), Name.positions: integers(shape),
+                ], weights: Tensor(uninitialized: [sequences * length]))
         case .maskedTokens(let length):
             let chosen = Masking.chosen(of: length, rate: objective.maskingRate)
             return ModelInput(
@@ -207,7 +245,8 @@ extension RunConfiguration {
     /// What the model's samples and its objective make of the data.
     private var view: View {
         switch (model.shape.sample, model.shape.objective) {
-        case (.tokens(let length), .causalLanguageModelling): .nextTokens(length)
+        case (.tokens(let length), .causalLanguageModelling):
+            data.packing == .documents ? .packedTokens(length) : .nextTokens(length)
         case (.tokens(let length), .maskedLanguageModelling): .maskedTokens(length)
         case (.tokens(let length), .sequenceClassification(let classes)):
             .labelledSequences(length, classes: classes)
@@ -223,6 +262,7 @@ extension RunConfiguration {
     /// With the tokens of a sample.
     private enum View {
         case nextTokens(Int)
+        case packedTokens(Int)
         case maskedTokens(Int)
         case labelledSequences(Int, classes: Int)
         case labelledTokens(Int, classes: Int)
