@@ -154,7 +154,8 @@ private final class ThreadWorkers: Workers {
         #expect(dataset.validation?.documentCount == splits[1].count)
         // More than one shard, as each holds 5,000 tokens at most.
         #expect(dataset.train.paths.count > 2)
-        let page = try String(contentsOfFile: corpus.folder.file("out/report.html"), encoding: .utf8)
+        let page = try String(
+            contentsOfFile: corpus.folder.file("out/report.html"), encoding: .utf8)
         #expect(page.contains("near_duplicate") && page.contains("text-3"))
     }
 
@@ -256,7 +257,8 @@ private final class ThreadWorkers: Workers {
     @Test func everyBrokenFileIsNamed() throws {
         let corpus = try Corpus()
         for number in [5, 25] {
-            let url = URL(fileURLWithPath: corpus.folder.file("text-\(number / 10)\(number % 10).txt"))
+            let url = URL(
+                fileURLWithPath: corpus.folder.file("text-\(number / 10)\(number % 10).txt"))
             try Data([0x41, 0xC3, 0x28, 0x41]).write(to: url)
         }
         let error = #expect(throws: DatasetError.self) { try corpus.prepare() }
