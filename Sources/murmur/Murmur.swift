@@ -21,7 +21,8 @@ struct Murmur: ParsableCommand {
             """,
         version: "murmur \(Training.version)",
         subcommands: [
-            TrainCommand.self, PrepareCommand.self, DataCommand.self, TokenizerCommand.self,
+            TrainCommand.self, PrepareCommand.self, DataCommand.self, LanguageCommand.self,
+            TokenizerCommand.self,
             EvaluateCommand.self,
             GenerateCommand.self,
             EmbedCommand.self, CheckpointCommand.self, BenchCommand.self, PlanCommand.self,

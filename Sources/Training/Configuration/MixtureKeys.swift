@@ -16,7 +16,7 @@ extension RunConfiguration.DataSource {
     /// The weights from the beginning on, and every change of them; nil where there are no sources.
     ///
     /// - Parameter tokens: of each source: the weights where the configuration gives none.
-    func mixture(tokens: [Int], sequences: Int) -> MixtureOrder {
+    package func mixture(tokens: [Int], sequences: Int) -> MixtureOrder {
         var segments = [
             MixtureOrder.Segment(
                 start: 0, weights: weights.isEmpty ? tokens : weights.map(\.billionths))
@@ -46,7 +46,7 @@ extension Double {
 extension RunConfiguration {
     /// This configuration with the history of `saved`, where it asks for the weights that hold there after `step`
     /// steps: a file that named them for an earlier resume need not be changed again.
-    func adoptingMixture(of saved: RunConfiguration, step: Int) -> RunConfiguration {
+    package func adoptingMixture(of saved: RunConfiguration, step: Int) -> RunConfiguration {
         guard !data.weights.isEmpty, data.curriculum.isEmpty, data.sources == saved.data.sources,
             saved.data.weights(after: step) == data.weights
         else { return self }
@@ -58,11 +58,17 @@ extension RunConfiguration {
 
     /// This configuration as it goes on after `step` steps of `saved`, where an override was allowed: other
     /// `data.weights` begin to hold now, and what was used before stays in `data.curriculum`.
-    func changingMixture(
+    package func changingMixture(
         of saved: RunConfiguration, step: Int
     ) throws(ConfigurationError) -> RunConfiguration {
         guard !saved.data.sources.isEmpty, data.sources == saved.data.sources, step > 0 else {
             return self
+        }
+        guard saved.data.curriculum.isEmpty || batch.sequences == saved.batch.sequences else {
+            throw mixtureError(
+                "batch.sequences",
+                "expected \(saved.batch.sequences) as the changes of data.curriculum were counted with, found "
+                    + "\(batch.sequences): samples would be lost or repeated")
         }
         guard data.weights != saved.data.weights else {
             guard data.past(step) == saved.data.past(step) else {
