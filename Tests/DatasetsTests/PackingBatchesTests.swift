@@ -119,6 +119,33 @@ import Testing
         #expect(blank[Name.positions].integers.max() == 15)
     }
 
+    /// The tokens of windows, cut into documents that fill a row.
+    @Test func syntheticRowsAreFullOfDocuments() throws {
+        let layout = BatchLayout(sequences: 8, microBatch: 4)
+        let source = SyntheticPackedBatches(
+            rowLength: 64, vocabularySize: 100, layout: layout, seed: 1)
+        let windows = SyntheticBatches(
+            sampleLength: 64, vocabularySize: 100, layout: layout, seed: 1)
+        let batch = try source.trainingBatch(position: 8, microBatch: 1)
+        let plain = try windows.trainingBatch(position: 8, microBatch: 1)
+        #expect(batch[Name.tokens] == plain[Name.tokens] && batch.weights == plain.weights)
+        #expect(batch[Name.targets] == plain[Name.targets])
+        #expect(batch.firstSequence == 4 && source.targetWeight(position: 8) == 512)
+        let (segments, positions) = (
+            batch[Name.segments].integers, batch[Name.positions].integers
+        )
+        for place in segments.indices {
+            let begins = place % 64 == 0 || segments[place] != segments[place - 1]
+            #expect(positions[place] == (begins ? 0 : positions[place - 1] + 1))
+            #expect(
+                segments[place] == (place % 64 == 0 ? 0 : segments[place - 1] + (begins ? 1 : 0)))
+        }
+        #expect(Set(segments).count > 2)
+        #expect(try source.trainingBatch(position: 8, microBatch: 1) == batch)
+        #expect(try source.trainingBatch(position: 0, microBatch: 1) != batch, "control")
+        #expect(source.blank(rows: 4).fields.map(\.extents) == batch.fields.map(\.extents))
+    }
+
     @Test func lessThanAStepIsAnError() throws {
         let folder = try TestFolder()
         let documents = ListedDocuments(lengths: [5, 5, 5])

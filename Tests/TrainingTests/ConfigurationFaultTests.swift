@@ -35,6 +35,7 @@ private let outOfBounds: [String: [String]] = [
     "data.train": ["[~]", "[{a: b}]"],
     "data.validation": ["[~]", "\"\""],
     "data.cache": ["~", "\"\""],
+    "data.packing": ["~", "document", "[windows]"],
     "batch.sequences": ["0", "-12", "1e300", "12.5"],
     "batch.micro_batch": ["0", "-3", "1e300"],
     "numerics.slices": ["0", "3", "-4", "512"],

@@ -62,8 +62,7 @@ import Training
                         "memory.recompute=\(recompute)",
                         "parallelism.tensor=\(tensor)",
                         "parallelism.sequence=\(scattersTokens)",
-                        "data.packing=\(packing)",
-                    ])
+                    ] + (packing == "windows" ? [] : ["data.packing=\(packing)"]))
             }
         }
 
