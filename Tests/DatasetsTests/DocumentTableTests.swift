@@ -11,7 +11,8 @@ import Testing
             let path = folder.file("d\(start)")
             var writer = try TokenShardWriter(
                 path: path, vocabularySize: 300,
-                tokenizerDigest: [UInt8](repeating: 7, count: 32), blockByteCount: 16)
+                tokenizerDigest: [UInt8](repeating: 7, count: 32), tellsOfDocuments: true,
+                blockByteCount: 16)
             for token in start..<end {
                 if starts.contains(token) { writer.beginDocument() }
                 try writer.append([Int32(token % 300)])
@@ -82,7 +83,8 @@ import Testing
         }
         var writer = try TokenShardWriter(
             path: path, vocabularySize: 10, tokenizerDigest: [UInt8](repeating: 7, count: 32),
-            kind: .pairs, markCount: Record.markCount(of: .pairs, classes: 0))
+            tellsOfDocuments: true, kind: .pairs,
+            markCount: Record.markCount(of: .pairs, classes: 0))
         for record in records[..<2] {
             writer.beginDocument()
             try writer.append(record.ids(vocabularySize: 10)[...])

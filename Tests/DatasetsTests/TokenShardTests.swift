@@ -82,7 +82,10 @@ import Testing
                 make(tokens, 300, 64, "MURMTOK\r", 1, 2, 0, nil),
                 "first bytes: expected a token shard"
             ),
-            (make(tokens, 300, 64, "MURMTOK\n", 2, 2, 0, nil), "version: expected 1, found 2"),
+            (
+                make(tokens, 300, 64, "MURMTOK\n", 3, 2, 0, nil),
+                "version: expected 1 to 2, found 3"
+            ),
             (make(tokens, 300, 64, "MURMTOK\n", 1, 4, 0, nil), "token width: expected 2, found 4"),
             (make(tokens, 300, 64, "MURMTOK\n", 1, 2, 1, nil), "reserved bytes: expected zeros"),
             (make(tokens, 0, 64, "MURMTOK\n", 1, 2, 0, nil), "vocabulary: expected"),

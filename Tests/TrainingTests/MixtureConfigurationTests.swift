@@ -59,9 +59,13 @@ import Training
         let again = given.adoptingMixture(of: changed, step: 50)
         #expect(again == changed)
         #expect(try again.checkResume(from: changed, overrides: []).isEmpty)
-        // And back: from step 60 on as in the beginning.
+        // And back: from step 60 on as in the beginning, where somebody says so.
+        #expect(throws: ConfigurationError.self) {
+            try saved.checkResume(from: changed, overrides: [])
+        }
         let back = try saved.changingMixture(of: changed, step: 60)
-        #expect(back.data.curriculum == changed.data.curriculum)
+        #expect(back.data.curriculum.map(\.step) == [30, 60])
+        #expect(back.data.weights(after: 70) == [1, 1] && back.data.weights == [1, 1])
         let third = try configuration("weights: [5, 3]").changingMixture(of: changed, step: 60)
         #expect(third.data.curriculum.map(\.step) == [30, 60])
     }

@@ -164,7 +164,7 @@ private struct SplitWriter: ~Copyable {
         }
         shard = try TokenShardWriter(
             path: Folder.join(layout.folder, name), vocabularySize: tokenizer.vocabularySize,
-            tokenizerDigest: tokenizer.digestBytes)
+            tokenizerDigest: tokenizer.digestBytes, tellsOfDocuments: true)
     }
 
     private mutating func endShard() throws(DatasetError) {

@@ -15,14 +15,17 @@ package struct TokenShardWriter: ~Copyable {
     private var block: [UInt8] = []
     private var checksums: [UInt8] = []
     private var documentStarts: [UInt8] = []
+    /// Whether the file says where documents start, if none does in it.
+    private let tellsOfDocuments: Bool
     private let kind: SampleKind
     private let markCount: Int
     /// Tokens appended so far.
     package private(set) var tokenCount = 0
 
     package init(
-        path: String, vocabularySize: Int, tokenizerDigest: [UInt8], kind: SampleKind = .text,
-        markCount: Int = 0, blockByteCount: Int = defaultBlockByteCount
+        path: String, vocabularySize: Int, tokenizerDigest: [UInt8],
+        tellsOfDocuments: Bool = false, kind: SampleKind = .text, markCount: Int = 0,
+        blockByteCount: Int = defaultBlockByteCount
     ) throws(DatasetError) {
         precondition(
             TokenShardHeader.isValid(blockByteCount: blockByteCount),
@@ -36,12 +39,14 @@ package struct TokenShardWriter: ~Copyable {
         self.tokenizerDigest = tokenizerDigest
         self.blockByteCount = blockByteCount
         (self.kind, self.markCount) = (kind, markCount)
+        self.tellsOfDocuments = tellsOfDocuments
         width = TokenShardHeader.tokenWidth(vocabularySize: vocabularySize + markCount)
         block.reserveCapacity(blockByteCount)
     }
 
     /// The next token starts a document.
     package mutating func beginDocument() {
+        precondition(tellsOfDocuments, "TokenShardWriter: a document of a shard that tells of none")
         documentStarts.append(littleEndian: UInt64(tokenCount))
     }
 
@@ -81,11 +86,12 @@ package struct TokenShardWriter: ~Copyable {
         if !block.isEmpty { try endBlock() }
         checksums.append(littleEndian: CRC32C.checksum(of: checksums))
         try file.append(checksums)
-        try appendDocuments()
+        let count = documentStarts.count / TokenShardHeader.documentByteCount
+        if tellsOfDocuments { try appendDocuments() }
         let header = TokenShardHeader(
             tokenCount: tokenCount, vocabularySize: vocabularySize, blockByteCount: blockByteCount,
             tokenizerDigest: tokenizerDigest,
-            documentCount: documentStarts.count / TokenShardHeader.documentByteCount, kind: kind,
+            documentCount: tellsOfDocuments ? count : nil, kind: kind,
             markCount: markCount)
         try file.overwriteStart(header.encoded())
         try file.synchronize()

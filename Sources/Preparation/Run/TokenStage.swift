@@ -185,7 +185,8 @@ private struct SplitShards: ~Copyable {
             names[split, default: []].append(name)
             shard = try TokenShardWriter(
                 path: Folder.join(folder, name), vocabularySize: tokenizer.vocabularySize,
-                tokenizerDigest: tokenizer.digestBytes, kind: kind, markCount: markCount)
+                tokenizerDigest: tokenizer.digestBytes, tellsOfDocuments: true, kind: kind,
+                markCount: markCount)
         }
         shard?.beginDocument()
         try shard?.append(ids[...])

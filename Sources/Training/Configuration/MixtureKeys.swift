@@ -30,7 +30,7 @@ extension RunConfiguration.DataSource {
     }
 
     /// The weights that hold after so many steps; empty where they follow from the sources' sizes.
-    func weights(after step: Int) -> [Double] {
+    package func weights(after step: Int) -> [Double] {
         curriculum.last { $0.step <= step }?.weights ?? weights
     }
 
@@ -70,33 +70,32 @@ extension RunConfiguration {
                 "expected \(saved.batch.sequences) as the changes of data.curriculum were counted with, found "
                     + "\(batch.sequences): samples would be lost or repeated")
         }
-        guard data.weights != saved.data.weights else {
-            guard data.past(step) == saved.data.past(step) else {
+        let (given, before) = (data, saved.data)
+        if given.weights == before.weights, given.curriculum == before.curriculum { return self }
+        guard given.curriculum.isEmpty || given.curriculum == before.curriculum else {
+            // Changes by themselves: those that steps were taken with must stay.
+            guard given.weights == before.weights, given.past(step) == before.past(step) else {
                 throw mixtureError(
                     "data.curriculum",
-                    "expected \(MixtureChange.format.text(saved.data.past(step))), which the first "
-                        + "\(step) steps were taken with, found "
-                        + "\(MixtureChange.format.text(data.past(step))): samples would be lost or "
-                        + "repeated; change what follows")
+                    "expected weights \(Self.list(before.weights)) and changes "
+                        + "\(MixtureChange.format.text(before.past(step))), which the first \(step) steps "
+                        + "were taken with, found others: samples would be lost or repeated; change what "
+                        + "follows, or data.weights alone")
             }
             return self
         }
-        guard data.curriculum.isEmpty || data.curriculum == saved.data.curriculum else {
+        guard !given.weights.isEmpty else {
             throw mixtureError(
                 "data.weights",
-                "expected \(Self.list(saved.data.weights)) as the run began, or a change of them alone, "
-                    + "found another data.curriculum too; name what changes in one of them")
-        }
-        guard !data.weights.isEmpty else {
-            throw mixtureError(
-                "data.weights",
-                "expected a weight for each source, as \(Self.list(saved.data.weights)) held before, "
+                "expected a weight for each source, as \(Self.list(before.weights(after: step))) hold now, "
                     + "found none")
         }
         var changed = self
-        changed.data.weights = saved.data.weights
-        changed.data.curriculum =
-            saved.data.past(step) + [MixtureChange(step: step, weights: data.weights)]
+        changed.data.weights = before.weights
+        changed.data.curriculum = before.past(step)
+        if before.weights(after: step) != given.weights {
+            changed.data.curriculum.append(MixtureChange(step: step, weights: given.weights))
+        }
         return changed
     }
 
