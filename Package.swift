@@ -121,7 +121,7 @@ let package = Package(
         .testTarget(name: "CheckpointingTests", dependencies: ["Checkpointing", "TestSupport"]),
         .testTarget(
             name: "TrainingTests",
-            dependencies: ["murmur", "Training", "Datasets", "TestSupport"]),
+            dependencies: ["murmur", "Training", "Preparation", "Datasets", "TestSupport"]),
         // Runs a program and kills it at a call that changes files.
         .executableTarget(name: "FileCalls", path: "Tests/FileCalls"),
         // Faults of disks and processes, by the thousand: launch/chaos; a few of each with all tests.

@@ -1,5 +1,6 @@
 import Configuration
 import Foundation
+import Preparation
 import Testing
 import Training
 
@@ -28,6 +29,10 @@ private let root = URL(filePath: #filePath)
 
     @Test(arguments: names) func configurationsOfTheRepositoryLoad(name: String) throws {
         let path = root.appending(path: "configs/\(name)").path
+        guard try !PreparationConfiguration.describes(file: path) else {
+            _ = try PreparationConfiguration.load(file: path)
+            return
+        }
         let configuration = try RunConfiguration.load(file: path)
         #expect(try RunConfiguration.parse(yaml: configuration.yaml) == configuration)
         // A configuration without data is there to be measured, on one rank at first.
