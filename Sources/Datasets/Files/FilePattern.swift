@@ -56,7 +56,10 @@ private struct PatternSearch {
     private(set) var errors: [DatasetError] = []
 
     mutating func run(_ pattern: String) {
-        let parts = pattern.split(separator: "/").map(String.init)
+        // Neighbouring `**` name what one does.
+        let parts = pattern.split(separator: "/").map(String.init).reduce(into: [String]()) {
+            if $1 != "**" || $0.last != "**" { $0.append($1) }
+        }
         collect(parts[...], below: pattern.hasPrefix("/") ? "/" : "")
     }
 

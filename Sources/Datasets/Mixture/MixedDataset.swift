@@ -10,6 +10,8 @@ public struct MixedDataset: Sendable {
     }
 
     public let sources: [Source]
+    /// So many weights add up within 60 bits.
+    private static let most = 1000
 
     public var tokenizer: Tokenizer { sources[0].dataset.tokenizer }
 
@@ -25,6 +27,12 @@ public struct MixedDataset: Sendable {
     /// Opens folders that were prepared; the problems of all are reported at once.
     public init(folders: [String]) throws(DatasetError) {
         precondition(!folders.isEmpty, "MixedDataset: expected folders, got none")
+        guard folders.count <= MixedDataset.most else {
+            throw DatasetError(
+                .tooLarge,
+                "data.sources: expected at most \(MixedDataset.most) folders, found \(folders.count)"
+            )
+        }
         var (sources, errors): ([Source], [DatasetError]) = ([], [])
         for folder in folders {
             do throws(DatasetError) {

@@ -54,7 +54,9 @@ package struct PreparationConfiguration: Sendable, Equatable {
         return options
     }
 
-    package var workFolder: String { output.work ?? output.directory + ".work" }
+    package var workFolder: String {
+        output.work ?? output.directory.withoutSlashes + ".work"
+    }
 
     package var readingOptions: ReadingOptions {
         var options = ReadingOptions()
@@ -85,6 +87,15 @@ package struct PreparationConfiguration: Sendable, Equatable {
     /// Each key with its value: a digest of it stands for the configuration.
     package var text: String {
         Key<PreparationConfiguration>.all.map { "\($0.path): \($0.text(self))\n" }.joined()
+    }
+}
+
+extension String {
+    /// This path without slashes at its end.
+    var withoutSlashes: String {
+        var path = self
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        return path
     }
 }
 

@@ -200,6 +200,12 @@ extension KeyCheck<PreparationConfiguration> {
             return "expected less than 1 together with output.validation_fraction "
                 + "(\(output.validationFraction)), found \(output.testFraction)"
         },
+        KeyCheck(["output.work", "output.directory"]) { configuration in
+            let folder = configuration.output.directory.withoutSlashes
+            let work = configuration.workFolder.withoutSlashes
+            guard work == folder || work.hasPrefix(folder + "/") else { return nil }
+            return "expected a folder beside output.directory (\(folder)), found \(work)"
+        },
         KeyCheck(["input.targets", "input.kind"]) { configuration in
             guard !configuration.input.targets.isEmpty, configuration.input.kind != .pairs else {
                 return nil

@@ -13,6 +13,7 @@ struct CleaningStage {
 
     /// Bytes of documents that a thread is given at a time.
     private static let shareByteCount = 4 << 20
+    private static let mostClasses = 1 << 20
 
     private let configuration: PreparationConfiguration
     private let reading: ReadingOptions
@@ -87,7 +88,17 @@ struct CleaningStage {
             } else {
                 try DocumentReader(path: file.path, options: reading)
             }
+        if file.target == nil, reading.fields.kind != .text,
+            reading.format.resolved(for: file.path) == .text
+        {
+            throw DatasetError(
+                .mismatch,
+                "\(file.path): expected JSON Lines, a table or a catalogue for input.kind: "
+                    + "\(reading.fields.kind.rawValue), found plain text; name input.format where the name does "
+                    + "not tell")
+        }
         var isAtEnd = false
+        var total = 0
         while !isAtEnd {
             var (documents, byteCount): ([Document], Int) = ([], 0)
             let wanted = Self.shareByteCount * cleaners.count
@@ -96,8 +107,23 @@ struct CleaningStage {
                     isAtEnd = true
                     break
                 }
-                byteCount += document.parts.reduce(64) { $0 + $1.text.count }
+                let size = document.parts.reduce(64) { $0 + $1.text.count }
+                byteCount += size
+                total += size
+                guard document.label ?? 0 < Self.mostClasses else {
+                    throw DatasetError(
+                        .mismatch,
+                        "\(file.path): document \(document.number): expected a class below "
+                            + "\(Self.mostClasses), found \(document.label ?? 0)")
+                }
                 documents.append(document)
+            }
+            // Entries of a catalogue may lie over one another.
+            guard total <= 64 << 20 + 64 * reader.counts.unpackedBytes else {
+                throw DatasetError(
+                    .corrupt,
+                    "\(file.path): expected documents of the size of their file, found \(total) bytes in one "
+                        + "of \(reader.counts.unpackedBytes)")
             }
             for (document, outcome) in judged(documents) {
                 switch outcome {

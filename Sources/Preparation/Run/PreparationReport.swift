@@ -93,7 +93,7 @@ package struct PreparationReport: Codable, Sendable, Equatable {
     func write(
         to folder: String, configuration: PreparationConfiguration
     ) throws(DatasetError) {
-        try StageFile.write(self, to: Folder.join(folder, Self.jsonName))
+        try StageFile.write(self, to: Folder.join(folder, Self.jsonName), isSealed: false)
         try Folder.write(
             Array(ReportPage(self, configuration: configuration).html.utf8),
             to: Folder.join(folder, Self.pageName))
@@ -101,7 +101,8 @@ package struct PreparationReport: Codable, Sendable, Equatable {
 
     static func read(from folder: String) throws(DatasetError) -> PreparationReport {
         let path = Folder.join(folder, jsonName)
-        guard let report = StageFile.read(PreparationReport.self, from: path) else {
+        guard let report = StageFile.read(PreparationReport.self, from: path, isSealed: false)
+        else {
             throw DatasetError(
                 .corrupt,
                 "\(path): expected the report of a preparation, found it missing or damaged; remove the "

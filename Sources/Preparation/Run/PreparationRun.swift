@@ -41,7 +41,9 @@ package struct PreparationRun {
         var lock: FileLock?
         try workers.first(on: "waiting for another preparation") { () throws(DatasetError) in
             try Folder.create(work)
-            lock = try FileLock(Folder.join(work, "lock"))
+            lock = try FileLock(Folder.join(work, "lock")) {
+                note("waiting for another preparation that uses \(work)")
+            }
         }
         defer { withExtendedLifetime(lock) {} }
 
@@ -131,6 +133,13 @@ package struct PreparationRun {
                     + (index == nil ? "something else" : "a dataset that no preparation made")
                     + "; name another output.directory")
         }
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: output)) ?? []
+        if let other = names.sorted().first(where: { !PreparedFolder.isOurs($0) }) {
+            throw DatasetError(
+                .outputExists,
+                "\(output): expected what a preparation leaves, found \(other) too; move it away, or name "
+                    + "another output.directory")
+        }
         guard options.replaces else {
             throw DatasetError(
                 .outputExists,
@@ -146,7 +155,8 @@ package struct PreparationRun {
     private func clean(_ units: [PreparationUnit]) throws(DatasetError) {
         try workers.all(on: "cleaning") { () throws(DatasetError) in
             let missing = units.indices.filter { !isCleaned(units[$0]) }
-            var contamination = ContaminationIndex(words: configuration.contamination.words)
+            let words = configuration.contamination.words
+            var contamination = ContaminationIndex(words: words, shortest: min(8, words))
             if !missing.isEmpty, !configuration.contamination.texts.isEmpty {
                 try addTests(to: &contamination)
             }
@@ -184,14 +194,12 @@ package struct PreparationRun {
         let signatures = units.map {
             Folder.join(cleanedFolder($0), CleaningStage.signaturesName)
         }
-        let keys = units.map(\.cleaningKey).joined(separator: "\n")
-        let digest = SHA256.digest(
-            of: Array("\(keys) \(configuration.duplicates.threshold.bitPattern)".utf8)
-        ).hexadecimal
-        let path = Folder.join(
-            configuration.workFolder, "duplicates-\(digest.prefix(32))")
+        let path = Folder.join(configuration.workFolder, duplicatesName(units))
         try workers.first(on: "looking for duplicates") { () throws(DatasetError) in
-            guard !Folder.exists(path) else { return }
+            let isThere = try? DuplicateForest(
+                reading: path, signatures: signatures, options: configuration.duplicates)
+            if isThere != nil { return }
+            unlink(path)
             note("looking for duplicates")
             let (forest, _) = try DuplicateSearch.forest(
                 signatures: signatures, options: configuration.duplicates,
@@ -209,6 +217,14 @@ package struct PreparationRun {
         }
         guard let forest else { preconditionFailure("PreparationRun: no duplicates were read") }
         return forest
+    }
+
+    private func duplicatesName(_ units: [PreparationUnit]) -> String {
+        let keys = units.map(\.cleaningKey).joined(separator: "\n")
+        let digest = SHA256.digest(
+            of: Array("\(keys) \(configuration.duplicates.threshold.bitPattern)".utf8)
+        ).hexadecimal
+        return "duplicates-\(digest.prefix(32))"
     }
 
     /// Makes the shards of the units of this process that are not there yet. Collective.
@@ -240,7 +256,7 @@ package struct PreparationRun {
     private func classCount(_ units: [PreparationUnit]) throws(DatasetError) -> Int {
         guard configuration.input.kind == .labelled else { return 0 }
         if !configuration.input.classes.isEmpty { return configuration.input.classes.count }
-        return 1 + (try cleaningReports(units).map(\.highestLabel).max() ?? 0)
+        return 1 + (try cleaningReports(units).map(\.highestLabel).max() ?? -1)
     }
 
     /// Does the pieces `numbers`; an error in one does not keep the others from being done, and their work kept.
@@ -275,18 +291,15 @@ package struct PreparationRun {
         var shards: [PreparedFolder.Shard] = []
         for (number, unit) in units.enumerated() {
             let folder = tokenFolder(keys[number])
-            guard
-                let cleaned = StageFile.read(
-                    CleaningReport.self,
-                    from: Folder.join(cleanedFolder(unit), CleaningStage.reportName)),
-                let tokens = StageFile.read(
-                    TokenReport.self, from: Folder.join(folder, TokenStage.reportName))
-            else {
-                throw DatasetError(
-                    .corrupt,
-                    "\(folder): expected the report of a unit, found it missing or damaged; remove "
-                        + "\(configuration.workFolder) and prepare again")
+            let cleanedPath = Folder.join(cleanedFolder(unit), CleaningStage.reportName)
+            guard let cleaned = StageFile.read(CleaningReport.self, from: cleanedPath) else {
+                throw damaged(cleanedPath)
             }
+            let tokensPath = Folder.join(folder, TokenStage.reportName)
+            guard let tokens = StageFile.read(TokenReport.self, from: tokensPath) else {
+                throw damaged(tokensPath)
+            }
+            try verify(tokens, in: folder)
             report.add(cleaned, tokens)
             for split in PreparedSplit.allCases {
                 for shard in tokens[split].shards {
@@ -298,11 +311,19 @@ package struct PreparationRun {
             }
         }
         try addDuplicateExamples(to: &report, units, forest)
+        let others = report.tokens.validation.documents + report.tokens.test.documents
+        guard report.tokens.train.tokens > 0 || others == 0 else {
+            throw DatasetError(
+                .tooSmall,
+                "\(configuration.output.directory): expected texts to train on, found that all \(others) "
+                    + "documents fell to validation or test; lower output.validation_fraction, or cut texts into "
+                    + "more documents (input.documents)")
+        }
         guard report.tokens.train.tokens > 0 else {
             throw DatasetError(
                 .tooSmall,
                 "\(configuration.output.directory): expected texts to train on, found that of "
-                    + "\(report.cleaning.documents) documents none is left; the rules took: "
+                    + "\(report.cleaning.documents) documents none is left; what took them: "
                     + report.losses.prefix(4).map { "\($0.name) \($0.count)" }.joined(
                         separator: ", "))
         }
@@ -310,6 +331,31 @@ package struct PreparationRun {
             to: configuration.output.directory, shards: shards, configuration: configuration,
             report: report, replaces: options.replaces)
         return report
+    }
+
+    /// Reads the shards of a unit through: they may lie there since long, and others have their names too.
+    private func verify(_ tokens: TokenReport, in folder: String) throws(DatasetError) {
+        for split in PreparedSplit.allCases {
+            for shard in tokens[split].shards {
+                do throws(DatasetError) {
+                    let stream = try TokenStream(paths: [Folder.join(folder, shard.file)])
+                    try stream.verify()
+                    guard stream.shardFingerprints[0] == shard.fingerprint else {
+                        throw DatasetError(
+                            .corrupt,
+                            "\(Folder.join(folder, shard.file)): fingerprint: expected "
+                                + "\(shard.fingerprint), found \(stream.shardFingerprints[0])")
+                    }
+                } catch {
+                    // The next run makes the unit again.
+                    Folder.discard(folder)
+                    throw DatasetError(
+                        error.kind,
+                        error.message
+                            + "; the unit's folder is removed: prepare again, and it is made anew")
+                }
+            }
+        }
     }
 
     /// A few duplicates with what they are duplicates of.
@@ -337,29 +383,53 @@ package struct PreparationRun {
     private func sweep(_ units: [PreparationUnit], _ keys: [String]) throws(DatasetError) {
         let work = configuration.workFolder
         let needed = Set(
-            units.map { "cleaned-\($0.cleaningKey)" } + keys.map { "tokens-\($0)" })
+            units.map { "cleaned-\($0.cleaningKey)" } + keys.map { "tokens-\($0)" }
+                + [duplicatesName(units)])
         for name in (try? FileManager.default.contentsOfDirectory(atPath: work)) ?? []
-        where (name.hasPrefix("cleaned-") || name.hasPrefix("tokens-")) && !needed.contains(name) {
+        where isResult(name) && !needed.contains(name) {
             Folder.discard(Folder.join(work, name))
         }
+    }
+
+    /// Whether a preparation gives such names, to results and to what it is about to make one of.
+    private func isResult(_ name: String) -> Bool {
+        name.wholeMatch(of: /(cleaned|tokens|duplicates)-[0-9a-f]{32}/) != nil
+            || name.wholeMatch(of: /\.tmp-(cleaned|tokens|duplicates)-[0-9a-f]{32}-[0-9a-f-]{36}/)
+                != nil
     }
 
     private func cleaningReports(
         _ units: [PreparationUnit]
     ) throws(DatasetError) -> [CleaningReport] {
-        units.compactMap {
-            StageFile.read(
-                CleaningReport.self,
-                from: Folder.join(cleanedFolder($0), CleaningStage.reportName))
+        var reports: [CleaningReport] = []
+        for unit in units {
+            let path = Folder.join(cleanedFolder(unit), CleaningStage.reportName)
+            guard let report = StageFile.read(CleaningReport.self, from: path) else {
+                throw damaged(path)
+            }
+            reports.append(report)
         }
+        return reports
+    }
+
+    private func damaged(_ path: String) -> DatasetError {
+        DatasetError(
+            .corrupt,
+            "\(path): expected what a preparation wrote, found it missing or changed; remove its folder "
+                + "and prepare again")
     }
 
     private func isCleaned(_ unit: PreparationUnit) -> Bool {
-        Folder.exists(Folder.join(cleanedFolder(unit), CleaningStage.reportName))
+        let folder = cleanedFolder(unit)
+        let path = Folder.join(folder, CleaningStage.reportName)
+        return StageFile.read(CleaningReport.self, from: path) != nil
+            && Folder.exists(Folder.join(folder, CleaningStage.textsName))
+            && Folder.exists(Folder.join(folder, CleaningStage.signaturesName))
     }
 
     private func isTokenized(_ key: String) -> Bool {
-        Folder.exists(Folder.join(tokenFolder(key), TokenStage.reportName))
+        let path = Folder.join(tokenFolder(key), TokenStage.reportName)
+        return StageFile.read(TokenReport.self, from: path) != nil
     }
 
     private func cleanedFolder(_ unit: PreparationUnit) -> String {
@@ -375,9 +445,12 @@ package struct PreparationRun {
 private final class FileLock {
     private let number: Int32
 
-    init(_ path: String) throws(DatasetError) {
+    /// - Parameter waits: is told where somebody else holds it.
+    init(_ path: String, waits: () -> Void) throws(DatasetError) {
         number = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard number >= 0 else { throw FileDescriptor.error(path, "open") }
+        if flock(number, LOCK_EX | LOCK_NB) == 0 { return }
+        if errno == EWOULDBLOCK { waits() }
         // A file system without locks gives none.
         while flock(number, LOCK_EX) != 0 && errno == EINTR {}
     }

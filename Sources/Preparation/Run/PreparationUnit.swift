@@ -2,6 +2,7 @@
 
 import Datasets
 import Files
+import Foundation
 
 struct PreparationUnit: Sendable, Equatable {
     struct File: Sendable, Equatable {
@@ -17,7 +18,15 @@ struct PreparationUnit: Sendable, Equatable {
 
     /// The units of a configuration's files, in order; throws where there are none.
     static func all(of configuration: PreparationConfiguration) throws(DatasetError) -> [Self] {
-        let files = try InputFiles.files(configuration.input.files)
+        let files = try InputFiles.files(configuration.input.files).filter {
+            !configuration.makes($0.path)
+        }
+        guard !files.isEmpty else {
+            throw DatasetError(
+                .missing,
+                "input.files: expected files to prepare, found none beside those that preparations made"
+            )
+        }
         let about = try cleaningDigest(of: configuration)
         guard !configuration.input.targets.isEmpty else {
             return InputFiles.units(of: files).map { unit in
@@ -93,5 +102,15 @@ struct PreparationUnit: Sendable, Equatable {
             hash.update(Array("\(document.number) \(document.reason == .exact ? "=" : "~")\n".utf8))
         }
         return String(hash.digest().hexadecimal.prefix(32))
+    }
+}
+
+extension PreparationConfiguration {
+    /// Whether a file lies in a folder that this preparation writes: its own results are no texts.
+    fileprivate func makes(_ path: String) -> Bool {
+        let file = URL(fileURLWithPath: path).standardizedFileURL.path
+        return [output.directory, workFolder].contains { folder in
+            file.hasPrefix(URL(fileURLWithPath: folder).standardizedFileURL.path + "/")
+        }
     }
 }

@@ -18,6 +18,15 @@ struct PreparedFolder {
     /// SHA-256 of everything that decides what the folder holds.
     let identity: String
 
+    /// Whether a preparation leaves a file of this name.
+    static func isOurs(_ name: String) -> Bool {
+        [
+            "dataset.json", "tokenizer.json", PreparationReport.jsonName,
+            PreparationReport.pageName,
+        ].contains(name)
+            || name.wholeMatch(of: /(train|validation|test)-[0-9]+\.tokens/) != nil
+    }
+
     func write(
         to output: String, shards: [Shard], configuration: PreparationConfiguration,
         report: PreparationReport, replaces: Bool

@@ -130,18 +130,32 @@ struct TokenReport: Codable, Sendable, Equatable {
 
 /// Small files of the stages: JSON with sorted keys.
 enum StageFile {
-    static func write(_ value: some Encodable, to path: String) throws(DatasetError) {
+    /// - Parameter isSealed: whether a line with the digest follows, by which `read` tells that nothing was changed.
+    static func write(
+        _ value: some Encodable, to path: String, isSealed: Bool = true
+    ) throws(DatasetError) {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(value) else {
             preconditionFailure("StageFile: expected a value that JSON has, got \(value)")
         }
-        try Folder.write(Array(data) + [0x0A], to: path)
+        let text = Array(data) + [0x0A]
+        let seal = isSealed ? Array((SHA256.digest(of: text).hexadecimal + "\n").utf8) : []
+        try Folder.write(text + seal, to: path)
     }
 
-    /// Nil where it is not there, or damaged: it is made again then.
-    static func read<Value: Decodable>(_ type: Value.Type, from path: String) -> Value? {
+    /// Nil where it is not there, or is not what was written.
+    static func read<Value: Decodable>(
+        _ type: Value.Type, from path: String, isSealed: Bool = true
+    ) -> Value? {
         guard let bytes = try? Folder.read(path, limit: 64 << 20) else { return nil }
-        return try? JSONDecoder().decode(type, from: Data(bytes))
+        let sealCount = isSealed ? 65 : 0
+        guard bytes.count > sealCount else { return nil }
+        let text = Array(bytes.dropLast(sealCount))
+        if isSealed {
+            let seal = Array((SHA256.digest(of: text).hexadecimal + "\n").utf8)
+            guard Array(bytes.suffix(sealCount)) == seal else { return nil }
+        }
+        return try? JSONDecoder().decode(type, from: Data(text))
     }
 }
