@@ -35,6 +35,8 @@ private let outOfBounds: [String: [String]] = [
     "data.train": ["[~]", "[{a: b}]"],
     "data.validation": ["[~]", "\"\""],
     "data.cache": ["~", "\"\""],
+    "data.sources": ["[~]", "\"\""], "data.weights": ["1", "[-1]", "[0]", "[~]"],
+    "data.curriculum": ["1", "[1]", "[\"0: 1\"]", "[\"5 1\"]"],
     "data.packing": ["~", "document", "[windows]"],
     "batch.sequences": ["0", "-12", "1e300", "12.5"],
     "batch.micro_batch": ["0", "-3", "1e300"],

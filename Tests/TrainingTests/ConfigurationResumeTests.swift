@@ -29,7 +29,8 @@ import Training
     /// These have one value in this version, or none beside `data.text` or beside AdamW.
     private static let fixed: Set = [
         "model.family", "optimizer.name", "optimizer.momentum", "optimizer.nesterov",
-        "precision.storage", "data.train", "data.validation",
+        "precision.storage", "data.train", "data.validation", "data.sources", "data.weights",
+        "data.curriculum",
     ]
 
     @Test func everyKeyIsTried() {
@@ -116,7 +117,7 @@ import Training
         // Texts take any word.
         #expect(
             Set(accepted).subtracting([
-                "run.directory", "data.text", "data.tokenizer", "data.cache",
+                "run.directory", "data.text", "data.tokenizer", "data.cache", "data.sources",
             ])
                 == Self.automatic)
     }

@@ -117,10 +117,12 @@ struct ConfigurationDocument {
             return refuse(name.mark?.line, "", "expected the name of a section, found no text")
         }
         guard sections.contains(section) else {
-            let nearest = hint(section, content.mapping != nil)
+            // Looked for where it is told alone: a hostile file has thousands.
+            let (hint, isMapping) = (hint, content.mapping != nil)
             return refuse(
                 name.mark?.line, "",
-                "expected a known section, found \(section.shortened)\(nearest)")
+                "expected a known section, found \(section.shortened)"
+                    + hint(section, isMapping))
         }
         sectionLines[section] = name.mark?.line
         switch content {
