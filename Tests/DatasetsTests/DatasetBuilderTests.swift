@@ -260,6 +260,9 @@ import Testing
         let escaped = text.replacingOccurrences(of: "train-00000.tokens", with: "../b/x.tokens")
         let error = try replaced("dataset.json", by: Array(escaped.utf8))
         #expect(error?.message.contains("expected train-00000.tokens") == true)
+        let key = try #require(text.range(of: "\"vocabulary\" : "))
+        let other = text.replacingCharacters(in: key, with: "\"vocabulary\" : 1")
+        #expect(try replaced("dataset.json", by: Array(other.utf8))?.kind == .mismatch)
         _ = try PreparedDataset(folder: folder.file("a"))
     }
 
@@ -375,5 +378,26 @@ import Testing
         let error = datasetError { _ = try expand("*.none", "a.txt", "z/q.txt") }
         #expect(error?.kind == .missing && error?.problems.count == 2)
         #expect(datasetError { _ = try FilePattern.expand([]) }?.kind == .missing)
+    }
+
+    /// Folders below each other until their path is longer than the system takes: whoever runs this, nobody looks into
+    /// the last ones.
+    @Test func aFolderThatCannotBeLookedIntoIsAnError() throws {
+        let folder = try TestFolder()
+        try folder.write("a.txt", "text")
+        let name = String(repeating: "d", count: 250)
+        var parent = open(folder.path, O_RDONLY)
+        defer { close(parent) }
+        for depth in 0..<17 {
+            try #require(mkdirat(parent, name, 0o755) == 0, "\(depth)")
+            let next = openat(parent, name, O_RDONLY)
+            try #require(next >= 0)
+            close(parent)
+            parent = next
+        }
+        let error = datasetError { _ = try FilePattern.expand([folder.file("**/*.txt")]) }
+        #expect(error?.kind == .inputOutput)
+        #expect(error?.message.contains("expected to look into this folder") == true)
+        #expect(try FilePattern.expand([folder.file("*.txt")]) == [folder.file("a.txt")])
     }
 }

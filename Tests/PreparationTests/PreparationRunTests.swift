@@ -249,6 +249,21 @@ private final class ThreadWorkers: Workers {
         #expect(try corpus.output() == ["notes": Array("mine".utf8)])
     }
 
+    /// Before anything is cleaned.
+    @Test(arguments: ["nowhere", "empty"]) func aLinkIsNoNameForTheFolder(target: String) throws {
+        let corpus = try Corpus()
+        let files = FileManager.default
+        try files.createDirectory(
+            atPath: corpus.folder.file("empty"), withIntermediateDirectories: false)
+        try files.createSymbolicLink(
+            atPath: corpus.folder.file("out"),
+            withDestinationPath: corpus.folder.file(target))
+        let error = #expect(throws: DatasetError.self) { try corpus.prepare() }
+        #expect(error?.kind == .outputExists && error?.message.contains("link") == true)
+        let work = try files.contentsOfDirectory(atPath: corpus.folder.file("out.work"))
+        #expect(work == ["lock"])
+    }
+
     @Test func whereNothingIsLeftTheRulesAreNamed() throws {
         let corpus = try Corpus()
         var configuration = corpus.configuration

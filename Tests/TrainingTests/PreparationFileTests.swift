@@ -37,8 +37,9 @@ private let root = URL(filePath: #filePath)
         let lines = error?.lines ?? []
         #expect(lines.count == 7)
         for (start, part) in [
-            ("p.yaml:3: input.kind: ", "found poems"), ("p.yaml:4: input.fields: ", "ROLE=NAME"),
-            ("p.yaml:5: quality.rules: ", "there twice"),
+            ("p.yaml:3: input.kind: ", "found poems"),
+            ("p.yaml:4: input.fields: ", "of which element 1 is"),
+            ("p.yaml:5: quality.rules: ", "element 2, gopher_quality, is there twice"),
             ("p.yaml:6: duplicates.treshold: ", "the nearest is duplicates.threshold"),
             ("p.yaml:7: ", "the nearest is output"),
             ("--set: output.validation_fraction: ", "below 1"),
@@ -53,6 +54,7 @@ private let root = URL(filePath: #filePath)
         for keys in [
             "output: { directory: b, validation_fraction: 0.6, test_fraction: 0.5 }",
             "output: { directory: b }\nlanguage: { allowed: [de] }",
+            "output: { directory: . }", "output: { directory: / }", "output: { directory: a/../ }",
         ] {
             #expect(throws: ConfigurationError.self) {
                 try PreparationConfiguration.parse(yaml: "input: { files: [a] }\n" + keys)
@@ -64,5 +66,11 @@ private let root = URL(filePath: #filePath)
                     yaml: "input: { files: [a], \(keys) }\noutput: { directory: c }")
             }
         }
+        let error = #expect(throws: ConfigurationError.self) {
+            try PreparationConfiguration.parse(
+                yaml: "input: { files: [] }\noutput: { directory: c }", file: "p.yaml")
+        }
+        #expect(error?.lines.count == 1)
+        #expect(error?.lines.first?.hasPrefix("p.yaml:1: input.files: ") == true)
     }
 }

@@ -14,6 +14,7 @@ import Training
     private struct Split: EvaluationSource {
         let batchCount = 100
         var damaged: Int?
+        var weight: Float = 1
 
         func evaluationBatch(_ index: Int) throws(DatasetError) -> Batch {
             if index == damaged { throw DatasetError(.corrupt, "batch \(index)") }
@@ -21,7 +22,7 @@ import Training
                 fields: [
                     .init(name: "tokens", rows: 1, columns: 1, values: [0]),
                     .init(name: "targets", rows: 1, columns: 1, values: [0]),
-                ], weights: [1], sequences: 1, firstSequence: 0)
+                ], weights: [weight], sequences: 1, firstSequence: 0)
         }
     }
 
@@ -50,6 +51,18 @@ import Training
                 objective: CausalLanguageModelling()
             ) { _ in [2] }
             #expect(result?.loss == 2 && result?.targets == 100)
+        }
+    }
+
+    @Test func aSplitOfNoTargetsIsAnErrorAndNoLoss() throws {
+        try InProcess.run(ranks: 2) { communicator in
+            let error = #expect(throws: RunError.self) {
+                try evaluate(
+                    on: Split(weight: 0), mesh: Mesh(data: communicator), host: "h",
+                    objective: CausalLanguageModelling()
+                ) { _ in [0] }
+            }
+            #expect(error?.kind == .data && error?.isShared == true)
         }
     }
 

@@ -7,7 +7,8 @@ package enum FilePattern {
     ///
     /// A pattern that names nothing is an error; all such patterns are reported at once. Hidden files
     /// match only a part that starts with a dot, and `**` does not follow symbolic links. A name that is no UTF-8 is an
-    /// error where it matches, as it could not be written down anywhere.
+    /// error where it matches, as it could not be written down anywhere, and so is a folder that cannot be looked into:
+    /// nothing is passed over in silence.
     package static func expand(_ patterns: [String]) throws(DatasetError) -> [String] {
         guard !patterns.isEmpty else {
             throw DatasetError(.missing, "files: expected at least 1 name or pattern, found 0")
@@ -71,7 +72,7 @@ private struct PatternSearch {
         let rest = parts.dropFirst()
         if part == "**" {
             collect(rest, below: folder)
-            for entry in FolderEntry.all(of: folder) where !entry.isHidden {
+            for entry in entries(of: folder) where !entry.isHidden {
                 let path = PatternSearch.join(folder, entry.name)
                 guard entry.isFolderItself(at: path), isWritable(entry, in: folder) else {
                     continue
@@ -79,7 +80,7 @@ private struct PatternSearch {
                 collect(parts, below: path)
             }
         } else if FilePattern.isWild(part) {
-            for entry in FolderEntry.all(of: folder)
+            for entry in entries(of: folder)
             where fnmatch(part, entry.name, FNM_PERIOD) == 0 {
                 if rest.isEmpty, entry.type != .unknown, entry.type != .regular { continue }
                 guard isWritable(entry, in: folder) else { continue }
@@ -94,6 +95,20 @@ private struct PatternSearch {
             let path = PatternSearch.join(folder, part)
             if Folder.exists(path) { collect(rest, below: path) }
         }
+    }
+
+    private mutating func entries(of folder: String) -> [FolderEntry] {
+        if let entries = FolderEntry.all(of: folder) { return entries }
+        let code = errno
+        // What is no folder, or leads to none, has no entries.
+        if [ENOENT, ENOTDIR, ELOOP].contains(code) { return [] }
+        errors.append(
+            DatasetError(
+                .inputOutput,
+                "\((folder.isEmpty ? "." : folder).printablePath): expected to look into this folder, found "
+                    + "\"\(String(cString: strerror(code)))\"; allow it, or name files that leave it out"
+            ))
+        return []
     }
 
     private mutating func isWritable(_ entry: FolderEntry, in folder: String) -> Bool {
@@ -137,9 +152,9 @@ private struct FolderEntry {
         return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
-    /// All but `.` and `..`; none where the folder cannot be read.
-    static func all(of folder: String) -> [FolderEntry] {
-        guard let stream = opendir(folder.isEmpty ? "." : folder) else { return [] }
+    /// All but `.` and `..`; nil, with `errno`, where the folder cannot be read.
+    static func all(of folder: String) -> [FolderEntry]? {
+        guard let stream = opendir(folder.isEmpty ? "." : folder) else { return nil }
         defer { closedir(stream) }
         var entries: [FolderEntry] = []
         while let entry = readdir(stream) {

@@ -52,6 +52,15 @@ public struct PreparedDataset: Sendable {
             return stream
         }
         let tokenizer = try Tokenizer.load(Folder.join(folder, Tokenizer.fileName))
+        guard index.tokenizerDigest == tokenizer.digest,
+            index.vocabulary == tokenizer.vocabularySize
+        else {
+            throw DatasetError(
+                .mismatch,
+                "\(Folder.join(folder, DatasetIndex.fileName)): tokenizer_digest, vocabulary: expected "
+                    + "\(tokenizer.digest) and \(tokenizer.vocabularySize) of \(Tokenizer.fileName), found "
+                    + "\(index.tokenizerDigest) and \(index.vocabulary)")
+        }
         guard let train = try open(index.train) else {
             preconditionFailure("PreparedDataset: expected shards, got none")
         }

@@ -12,18 +12,21 @@ final class DocumentTable: Sendable {
     private let checksums: [UInt32]
     /// What an entry is divided by: Megatron's are bytes.
     private let unit: Int
+    /// Where the 32-bit lengths of the documents are, which must agree with the starts; nil: there are none.
+    private let lengthsOffset: Int?
 
     /// Whether the table is in a file of its own.
     var isBeside: Bool { path != nil }
 
     init(_ header: TokenShardHeader, checksums: [UInt32]) {
         count = header.documentCount ?? 0
-        (path, offset, unit) = (nil, header.documentsOffset, 1)
+        (path, offset, unit, lengthsOffset) = (nil, header.documentsOffset, 1, nil)
         (blockByteCount, self.checksums) = (header.blockByteCount, checksums)
     }
 
-    init(path: String, count: Int, offset: Int, unit: Int) {
+    init(path: String, count: Int, offset: Int, unit: Int, lengthsOffset: Int) {
         (self.path, self.count, self.offset, self.unit) = (path, count, offset, unit)
+        self.lengthsOffset = lengthsOffset
         (blockByteCount, checksums) = (1 << 16, [])
     }
 
@@ -70,6 +73,12 @@ final class DocumentTable: Sendable {
         starts.reserveCapacity(range.count)
         for document in range {
             let entry = bytes.integer(at: document * width - first, as: UInt64.self)
+            guard entry % UInt64(unit) == 0 else {
+                throw DatasetError(
+                    .corrupt,
+                    "\(file.path): start of document \(document): expected a multiple of the \(unit) bytes of "
+                        + "a token, found \(entry)")
+            }
             let start = entry / UInt64(unit)
             let isAscending = starts.last.map { start > $0 } ?? true
             guard start < UInt64(tokenCount), isAscending else {
@@ -80,6 +89,32 @@ final class DocumentTable: Sendable {
             }
             starts.append(Int(start))
         }
+        if let lengthsOffset {
+            try check(starts, of: range, with: lengthsOffset, in: file, tokenCount: tokenCount)
+        }
         return starts
+    }
+
+    /// Throws where the lengths in a table beside the starts say something else.
+    private func check(
+        _ starts: [Int], of range: Range<Int>, with lengthsOffset: Int,
+        in file: borrowing FileDescriptor, tokenCount: Int
+    ) throws(DatasetError) {
+        let width = MemoryLayout<UInt32>.size
+        let lengths = try file.readExactly(
+            range.count * width, at: lengthsOffset + range.lowerBound * width)
+        for (place, document) in range.enumerated() {
+            // What follows the last of them is not known, unless the tokens end there.
+            let isLast = place == starts.count - 1
+            if isLast, document != count - 1 { continue }
+            let length = (isLast ? tokenCount : starts[place + 1]) - starts[place]
+            let stored = lengths.integer(at: place * width, as: UInt32.self)
+            guard Int(stored) == length else {
+                throw DatasetError(
+                    .corrupt,
+                    "\(file.path): length of document \(document): expected \(length) tokens by where it and "
+                        + "the next one start, found \(stored)")
+            }
+        }
     }
 }

@@ -47,6 +47,9 @@ struct ForeignTokens {
             documents = nil
         } else {
             guard file.path.hasSuffix(".bin") else {
+                guard size >= TokenShardHeader.byteCount else {
+                    throw TokenShard.tooShort(file.path, byteCount: size)
+                }
                 throw DatasetError(
                     .corrupt,
                     "\(file.path): first bytes: expected a token shard (\"MURMTOK\\n\"), or a .bin of nanoGPT, "
@@ -174,14 +177,9 @@ private struct MegatronIndex {
         tokenCount = byteCount / tokenWidth
         documents = DocumentTable(
             path: path, count: Int(sequences), offset: Self.headerByteCount + 4 * Int(sequences),
-            unit: tokenWidth)
-        let last = try documents.starts(
+            unit: tokenWidth, lengthsOffset: Self.headerByteCount)
+        // The last sequence ends with the tokens.
+        _ = try documents.starts(
             of: Int(sequences) - 1..<Int(sequences), in: nil, tokenCount: tokenCount)
-        let length = try file.readExactly(
-            4, at: Self.headerByteCount + 4 * (Int(sequences) - 1)
-        ).integer(at: 0, as: UInt32.self)
-        try check(
-            last[0] + Int(length) == tokenCount, "end of the last sequence",
-            "\(tokenCount), the tokens of \(tokenFile)", last[0] + Int(length))
     }
 }

@@ -41,14 +41,18 @@ final class TokenShard: Sendable {
         return Array(head[..<count]) == TokenShardHeader.magic
     }
 
+    static func tooShort(_ path: String, byteCount: Int) -> DatasetError {
+        DatasetError(
+            .corrupt,
+            "\(path): size: expected at least \(TokenShardHeader.byteCount) bytes, found \(byteCount)"
+        )
+    }
+
     private init(ours file: borrowing FileDescriptor) throws(DatasetError) {
         path = file.path
         let found = try file.byteCount()
         guard found >= TokenShardHeader.byteCount else {
-            throw DatasetError(
-                .corrupt,
-                "\(path): size: expected at least \(TokenShardHeader.byteCount) bytes, found \(found)"
-            )
+            throw TokenShard.tooShort(path, byteCount: found)
         }
         let headerBytes = try file.readExactly(TokenShardHeader.byteCount, at: 0)
         let header = try TokenShardHeader(decoding: headerBytes, path: path)

@@ -194,6 +194,16 @@ extension Key<PreparationConfiguration> {
 
 extension KeyCheck<PreparationConfiguration> {
     package static let all = [
+        KeyCheck(["input.files"]) { configuration in
+            configuration.input.files.isEmpty
+                ? "expected at least one file or pattern, found none" : nil
+        },
+        KeyCheck(["output.directory"]) { configuration in
+            let folder = configuration.output.directory
+            let name = folder.withoutSlashes.split(separator: "/").last ?? "/"
+            return [".", "..", "/"].contains(name)
+                ? "expected the name of a folder to make, found \(folder)" : nil
+        },
         KeyCheck(["output.test_fraction", "output.validation_fraction"]) { configuration in
             let output = configuration.output
             guard output.validationFraction + output.testFraction >= 1 else { return nil }
@@ -241,7 +251,7 @@ extension ValueFormat where Value == [String] {
                     ? texts : nil
             },
             text: { "[\($0.map(one.text).joined(separator: ", "))]" },
-            remark: { $0.remark { one.parse($0) == nil } ?? "of which one is there twice" })
+            remark: { $0.remark { one.parse($0) == nil } ?? $0.repetition })
     }
 
     /// `ROLE=NAME` in a list.
@@ -255,7 +265,25 @@ extension ValueFormat where Value == [String] {
                 var fields = RecordFields()
                 for name in names where !fields.rename(name) { return nil }
                 return names
-            }, text: texts.text, remark: texts.remark)
+            }, text: texts.text,
+            remark: { value in
+                texts.remark(value)
+                    ?? value.remark { element in
+                        var fields = RecordFields()
+                        return texts.parse(.list([element]))?.contains { !fields.rename($0) }
+                            ?? true
+                    }
+            })
+    }
+}
+
+extension ConfigurationValue {
+    /// Names the first element of a list that is there before.
+    fileprivate var repetition: String? {
+        guard case .list(let elements) = self else { return nil }
+        let texts = elements.map(\.found)
+        let index = texts.indices.first { texts[..<$0].contains(texts[$0]) }
+        return index.map { "of which element \($0 + 1), \(texts[$0]), is there twice" }
     }
 }
 
@@ -272,7 +300,7 @@ extension ValueFormat where Value == [CleaningOptions.RuleSet] {
                     ? rules : nil
             },
             text: { "[\($0.map(one.text).joined(separator: ", "))]" },
-            remark: { $0.remark { one.parse($0) == nil } ?? "of which one is there twice" })
+            remark: { $0.remark { one.parse($0) == nil } ?? $0.repetition })
     }
 }
 

@@ -121,7 +121,10 @@ package struct PreparationRun {
     private func finished(
         _ output: String, identity: String
     ) throws(DatasetError) -> PreparationReport? {
-        guard Folder.exists(output), !Folder.isEmpty(output) else { return nil }
+        guard Folder.exists(output), !Folder.isEmpty(output) else {
+            try requireNoLink(output)
+            return nil
+        }
         let index = try? DatasetIndex.load(folder: output)
         if let index, index.preparation == identity {
             return try PreparationReport.read(from: output)
@@ -146,7 +149,20 @@ package struct PreparationRun {
                 "\(output): expected a new folder, found one that was prepared from other files or by other "
                     + "rules; add --replace, or name another output.directory")
         }
+        try requireNoLink(output)
         return nil
+    }
+
+    /// A folder is renamed to its name when it is whole, which a link would not survive.
+    private func requireNoLink(_ output: String) throws(DatasetError) {
+        var status = stat()
+        guard lstat(output.withoutSlashes, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else {
+            return
+        }
+        throw DatasetError(
+            .outputExists,
+            "\(output): expected a new folder, found a symbolic link; name the folder that it leads to"
+        )
     }
 
     // MARK: Stages

@@ -89,8 +89,7 @@ extension KeyCheck<RunConfiguration> {
             guard !data.weights.isEmpty, data.weights.count != data.sources.count else {
                 return nil
             }
-            return "expected a weight for each of the \(data.sources.count) data.sources, found "
-                + "\(data.weights.count)"
+            return unequal(data, found: "\(data.weights.count)")
         },
         ConfigurationCheck(["data.curriculum", "data.sources", "batch.sequences"]) {
             configuration in
@@ -100,8 +99,7 @@ extension KeyCheck<RunConfiguration> {
                     $0.weights.count != data.sources.count
                 })
             else { return nil }
-            return "expected a weight for each of the \(data.sources.count) data.sources, found "
-                + "\(change.weights.count) from step \(change.step) on"
+            return unequal(data, found: "\(change.weights.count) from step \(change.step) on")
         },
         ConfigurationCheck(["data.labels", "data.images"]) { configuration in
             let data = configuration.data
@@ -197,4 +195,12 @@ extension RunConfiguration {
         }
         return warnings
     }
+}
+
+/// A complaint about weights that are not one for each source.
+private func unequal(_ data: RunConfiguration.DataSource, found: String) -> String {
+    let count = data.sources.count
+    return count == 0
+        ? "expected data.sources beside it, found none"
+        : "expected a weight for each of the \(count) data.sources, found \(found)"
 }

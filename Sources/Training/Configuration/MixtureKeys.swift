@@ -145,6 +145,12 @@ extension MixtureChange {
                 "\"\(change.step): \(change.weights.map { number.text($0) }.joined(separator: " "))\""
             }
             return "[\(texts.joined(separator: ", "))]"
+        },
+        remark: { value in
+            value.remark { element in
+                guard case .quoted(let text) = element else { return true }
+                return MixtureChange(text) == nil
+            }
         })
 
     private static let number = ValueFormat<Double>.number(

@@ -55,6 +55,7 @@ extension PreparationConfiguration {
                 .init(
                     line: document.sectionLines[String(key.section)], key: key.path,
                     message: "expected \(key.expected), found nothing"))
+            refused.insert(key.path)
         }
         for check in KeyCheck<PreparationConfiguration>.all
         where refused.isDisjoint(with: check.keys) {

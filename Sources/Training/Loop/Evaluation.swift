@@ -85,6 +85,12 @@ package func evaluate(
             (0..<count).reduce(0.0) { $0 + table.doubles[width * $1 + column] }
         }
     }
+    guard totals[0] > 0 else {
+        throw RunError(
+            .data,
+            "validation: expected a target that counts, found none in \(count) micro-batches; answers may lie "
+                + "behind model.context_length, or no label be known", isShared: true)
+    }
     let means = totals.dropFirst().map { $0 / totals[0] }
     var metrics = objective.metrics(means: means)
     for part in source.parts {
@@ -93,7 +99,8 @@ package func evaluate(
                 ($0.0 + table.doubles[width * $1], $0.1 + table.doubles[width * $1 + 1])
             }
         }
-        metrics.append(("loss_\(part.name)", loss / weight))
+        // A source none of whose targets count has no loss.
+        if weight > 0 { metrics.append(("loss_\(part.name)", loss / weight)) }
     }
     return EvaluationResult(loss: means[0], targets: totals[0], metrics: metrics)
 }
