@@ -47,7 +47,8 @@ let package = Package(
             name: "CCompression", pkgConfig: "zlib",
             providers: [.apt(["zlib1g-dev", "libzstd-dev", "liblzma-dev"])]),
 
-        // 1: arithmetic on pointers; what files are made of; keys and values; texts and images
+        // 1: arithmetic on pointers; what files are made of; keys and values; texts and images; a search without a model,
+        // and how good texts are
         .target(
             name: "KernelSupport", dependencies: ["COpenBLAS", "CTiles"],
             swiftSettings: kernelSettings()),
@@ -68,6 +69,8 @@ let package = Package(
         .target(
             name: "Preparation",
             dependencies: ["Datasets", "Tokenizers", "Configuration", "Files", "CCompression"]),
+        .target(name: "BeamSearch"),
+        .target(name: "Metrics"),
 
         // 2: tensors, the tape, primitive operations
         .target(name: "Tensors", dependencies: ["Kernels"]),
@@ -82,22 +85,23 @@ let package = Package(
         .target(name: "Checkpointing", dependencies: ["Layers", "Communication", "Files"]),
 
         // 5: texts from a model; parallelism, applied to a finished one
-        .target(name: "Decoding", dependencies: ["Models"]),
+        .target(name: "Decoding", dependencies: ["Models", "BeamSearch"]),
         .target(name: "Parallelism", dependencies: ["Models", "Optimizers", "Communication"]),
 
         // 6: a run
         .target(
             name: "Training",
             dependencies: [
-                "Parallelism", "Decoding", "Checkpointing", "Preparation", "Datasets", "Files",
-                yams,
+                "Parallelism", "Decoding", "BeamSearch", "Metrics", "Checkpointing", "Preparation",
+                "Datasets", "Files", yams,
             ]),
 
         // 7: the command line
         .executableTarget(
             name: "murmur",
             dependencies: [
-                "Training", "Preparation", "Tokenizers", "Files", argumentParser,
+                "Training", "BeamSearch", "Metrics", "Preparation", "Tokenizers", "Files",
+                argumentParser,
             ]),
 
         // Tests mirror sources; Support starts programs for them.
@@ -107,6 +111,9 @@ let package = Package(
         .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers"]),
         .testTarget(name: "DatasetsTests", dependencies: ["Datasets"]),
         .testTarget(name: "PreparationTests", dependencies: ["Preparation", "TestSupport"]),
+        .testTarget(
+            name: "BeamSearchTests", dependencies: ["BeamSearch"], exclude: ["Fixtures"]),
+        .testTarget(name: "MetricsTests", dependencies: ["Metrics"], exclude: ["Fixtures"]),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
         .testTarget(
             name: "ModelsTests", dependencies: ["Parallelism", "Decoding", "Checkpointing"]),

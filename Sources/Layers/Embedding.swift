@@ -4,14 +4,16 @@ import Tensors
 public struct Embedding: Layer {
     /// [count, width], cut by rows.
     public let weight: Parameter
+    /// An id that stands for padding, whose row looking it up does not train.
+    private let padding: Int32?
     private let numerics: Numerics
 
     /// - Parameter isSharded: whether tensor parallelism may cut the table by its rows (a vocabulary).
     public init(
         _ name: String, count: Int, width: Int, deviation: Float, isSharded: Bool,
-        numerics: Numerics
+        padding: Int? = nil, numerics: Numerics
     ) {
-        self.numerics = numerics
+        (self.numerics, self.padding) = (numerics, padding.map { Int32($0) })
         let shape: Shape = [count, width]
         weight = Parameter(
             "\(name).weight",
@@ -26,6 +28,6 @@ public struct Embedding: Layer {
     public func callAsFunction(_ ids: Tensor, _ pass: Pass) -> Tensor {
         embedding(
             ids, table: weight.leaf, vocabulary: weight.spec.axis == nil ? nil : weight.slices,
-            tokens: pass.tokens(numerics), tape: pass.tape)
+            frozen: padding, tokens: pass.tokens(numerics), tape: pass.tape)
     }
 }

@@ -10,6 +10,8 @@ public final class KeyValueCache {
     /// Tokens of each row so far.
     public private(set) var lengths: [Int]
     private var layers: [String: Layer] = [:]
+    /// Keys and values of sources, a row for each; the texts of a source are rows that follow each other.
+    private var memories: [String: Tensor] = [:]
 
     /// Of one layer: [rows, capacity, heads here · head dimension].
     private struct Layer {
@@ -25,6 +27,7 @@ public final class KeyValueCache {
     /// Bytes that keys and values take.
     public var byteCount: Int {
         layers.values.reduce(0) { $0 + $1.keys.buffer.byteCount + $1.values.buffer.byteCount }
+            + memories.values.reduce(0) { $0 + $1.buffer.byteCount }
     }
 
     /// After a pass in which each row had so many tokens that count: the others, which padded it, are forgotten.
@@ -81,13 +84,27 @@ public final class KeyValueCache {
         }
     }
 
+    /// Keys and values of the sources that a decoder looks at, which are made once.
+    func memory(_ layer: String, _ make: () -> Tensor) -> Tensor {
+        if let memory = memories[layer] { return memory }
+        let memory = make()
+        precondition(
+            rows.isMultiple(of: memory.shape[0]),
+            "KeyValueCache: \(rows) texts of \(memory.shape[0]) sources")
+        memories[layer] = memory
+        return memory
+    }
+
     /// A cache whose row i is what row `sources[i]` is here: rows that go on, or beams.
-    public func selecting(_ sources: [Int]) -> KeyValueCache {
+    ///
+    /// - Parameter memories: the sources that go on; nil: all.
+    public func selecting(_ sources: [Int], memories kept: [Int]? = nil) -> KeyValueCache {
         let result = KeyValueCache(rows: sources.count, capacity: capacity)
         result.lengths = sources.map { lengths[$0] }
         result.layers = layers.mapValues {
             Layer(keys: selected($0.keys, sources), values: selected($0.values, sources))
         }
+        result.memories = kept.map { kept in memories.mapValues { selected($0, kept) } } ?? memories
         return result
     }
 

@@ -93,17 +93,19 @@ public struct Pass {
         Tensors.gather(x, tokens: tokens(numerics), tape: tape)
     }
 
-    /// Runs `body`; where `isMadeAgain`, nothing of it is kept but `input`, and the backward pass runs
+    /// Runs `body`; where `isMadeAgain`, nothing of it is kept but `inputs`, and the backward pass runs
     /// it again. The bits are the same.
     ///
-    /// - Parameter parameters: those that `body` uses.
+    /// - Parameters:
+    ///   - inputs: the tensors that `body` uses.
+    ///   - parameters: those that `body` uses.
     public func recompute(
-        if isMadeAgain: Bool, from input: Tensor, _ parameters: [Parameter],
+        if isMadeAgain: Bool, from inputs: Tensor..., of parameters: [Parameter],
         _ body: @escaping (Pass) -> Tensor
     ) -> Tensor {
         guard isMadeAgain, tape != nil else { return body(self) }
         let (randomness, documents, scattered) = (randomness, documents, scatteredTokens)
-        return Tensors.recompute(inputs: [input], leaves: parameters.map(\.leaf), tape: tape) {
+        return Tensors.recompute(inputs: inputs, leaves: parameters.map(\.leaf), tape: tape) {
             body(
                 Pass(
                     tape: $0, randomness: randomness, documents: documents,

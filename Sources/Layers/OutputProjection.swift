@@ -23,14 +23,15 @@ public struct OutputProjection: Layer {
 
     /// Of a language model: the table of its tokens, or where it is not tied a weight of its own, `name.weight`.
     public init(
-        _ name: String, of tokens: Embedding, isTied: Bool, deviation: Float, numerics: Numerics
+        _ name: String, of tokens: Embedding, isTied: Bool, bias: Parameter? = nil,
+        deviation: Float, numerics: Numerics
     ) {
         weight =
             isTied
             ? tokens.weight
             : Parameter(
                 "\(name).weight", tokens.weight.spec, initializer: .normal(deviation: deviation))
-        (bias, readsAllTokens, ownsWeight, self.numerics) = (nil, false, !isTied, numerics)
+        (self.bias, readsAllTokens, ownsWeight, self.numerics) = (bias, false, !isTied, numerics)
     }
 
     /// A classifier that every rank has whole, on features that every rank has: few classes, `name.weight` and

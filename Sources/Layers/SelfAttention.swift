@@ -83,13 +83,13 @@ public struct SelfAttention: Layer {
         _ x: Tensor, residual: Tensor, visibility: AttentionVisibility, _ pass: Pass
     ) -> Tensor {
         var fused = projection(x, pass)  // [B, T, q₀k₀v₀ q₁k₁v₁ …]
-        let heads = localHeads
+        let heads = HeadPlaces(of: projection.weight, headDimension: headDimension)
         if let norms {
             fused = headNorm(
                 fused, [norms.query.heads(heads.offsets[0]), norms.key.heads(heads.offsets[1])],
                 headDimension: headDimension, sum: projection.weight.slices.sum, tape: pass.tape)
         }
-        let offsets = heads.offsets.map { $0.flatMap { $0 } }
+        let offsets = heads.offsets.indices.map { heads.flat($0) }
         if let rotary {
             fused = rotary(
                 fused, headOffsets: offsets[0] + offsets[1], starts: pass.cache?.lengths, pass)
@@ -108,37 +108,11 @@ public struct SelfAttention: Layer {
             visibility: visibility,
             segments: pass.documents.map {
                 AttentionSegments(queries: $0.segments, keys: $0.segments)
-            }, dropout: scoreDropout(heads: heads.queries, pass), tape: pass.tape)
+            },
+            dropout: scoreDropout.probabilities(
+                heads: heads.numbers, of: projection.weight.spec.segments[0].units, pass),
+            tape: pass.tape)
         return output(mixed, pass, dropout: outputDropout, residual: residual)
-    }
-
-    /// The query heads held here, by global number, and where in a token's row the q, k and v of each
-    /// head lie, slice by slice.
-    private var localHeads: (queries: [Int], offsets: [[[Int]]]) {
-        let spec = projection.weight.spec
-        let local = projection.weight.slices.sum.localSlices
-        let ranges = spec.segmentRanges(ofSlices: local)
-        let offsets = spec.segments.indices.map { segment in
-            ranges.map {
-                Array(
-                    stride(
-                        from: $0[segment].lowerBound, to: $0[segment].upperBound, by: headDimension)
-                )
-            }
-        }
-        let units = spec.segments[0].units
-        let queries =
-            local.lowerBound * units / spec.sliceCount..<local.upperBound * units / spec.sliceCount
-        return (Array(queries), offsets)
-    }
-
-    private func scoreDropout(heads: [Int], _ pass: Pass) -> AttentionDropout? {
-        guard let randomness = pass.randomness, scoreDropout.rate > 0 else { return nil }
-        return AttentionDropout(
-            rate: scoreDropout.rate, seed: randomness.seed,
-            stream: randomness.stream(site: scoreDropout.site),
-            firstSequence: randomness.firstSequence, heads: heads,
-            globalHeadCount: projection.weight.spec.segments[0].units)
     }
 }
 

@@ -86,9 +86,9 @@ public struct TransformerBlock<Norm: FeatureNorm, Network: PositionwiseNetwork>:
     public func callAsFunction(
         _ x: Tensor, _ visibility: AttentionVisibility, _ pass: Pass
     ) -> Tensor {
-        pass.recompute(if: recompute == .block, from: x, parameters) { pass in
+        pass.recompute(if: recompute == .block, from: x, of: parameters) { pass in
             let attended = pass.recompute(
-                if: recompute == .attention, from: x, attentionParameters
+                if: recompute == .attention, from: x, of: attentionParameters
             ) { attend(x, visibility, $0) }
             switch arrangement {
             case .normFirst:

@@ -22,6 +22,9 @@ public protocol ModelShape: Hashable, Sendable {
     /// Symbols that it needs beside those of the data.
     var addedSymbols: Int { get }
 
+    /// Fixes the symbols around sequences that were left to the tokenizer.
+    mutating func settle(start: Int, begin: Int?, end: Int)
+
     /// A model whose weights have no memory yet. `vocabulary` is given.
     func makeModel(_ build: Build) -> any Model
 }
@@ -29,12 +32,13 @@ public protocol ModelShape: Hashable, Sendable {
 extension ModelShape {
     public var objective: ObjectiveKind { .causalLanguageModelling }
     public var addedSymbols: Int { 0 }
+    public mutating func settle(start: Int, begin: Int?, end: Int) {}
 
     /// Symbols, or classes of images, where the data have so many; nil where neither says.
     ///
-    /// - Parameter hasMask: whether the symbol for what is masked is one of the data's.
-    public func symbols(ofData count: Int?, hasMask: Bool = false) -> Int? {
-        vocabulary ?? count.map { $0 + (hasMask ? 0 : addedSymbols) }
+    /// - Parameter hasAdded: whether those that are added are among the data's.
+    public func symbols(ofData count: Int?, hasAdded: Bool = false) -> Int? {
+        vocabulary ?? count.map { $0 + (hasAdded ? 0 : addedSymbols) }
     }
 }
 
@@ -42,12 +46,13 @@ extension ModelShape {
 public enum SampleShape: Hashable, Sendable {
     /// So many tokens.
     case tokens(Int)
+    case pair(PairShape)
     case image(ImageShape)
 
     /// Whether its numbers are symbols of a text.
     public var isText: Bool {
         switch self {
-        case .tokens: true
+        case .tokens, .pair: true
         case .image: false
         }
     }
@@ -56,8 +61,31 @@ public enum SampleShape: Hashable, Sendable {
     public var positions: Int {
         switch self {
         case .tokens(let count): count
+        case .pair(let pair): pair.source + pair.target
         case .image(let image): image.patches + 1
         }
+    }
+}
+
+/// A sequence and what a model makes of it.
+public struct PairShape: Hashable, Sendable {
+    /// Tokens of each, marks included.
+    public let source: Int
+    public let target: Int
+    /// Symbols around them; nil: what follows from the tokenizer, or none for `begin`.
+    public let start: Int?
+    public let begin: Int?
+    public let end: Int?
+
+    public init(source: Int, target: Int, start: Int?, begin: Int?, end: Int?) {
+        (self.source, self.target) = (source, target)
+        (self.start, self.begin, self.end) = (start, begin, end)
+    }
+
+    /// The symbols that sequences have around them where the tokenizer has so many, and one that ends texts or not.
+    public func marks(symbols: Int, endOfText: Int?) -> (start: Int, begin: Int?, end: Int) {
+        let end = end ?? endOfText ?? symbols
+        return (start ?? end, begin, end)
     }
 }
 

@@ -8,6 +8,7 @@ import Tensors
 public enum ObjectiveKind: Hashable, Sendable {
     case causalLanguageModelling
     case maskedLanguageModelling
+    case sequenceToSequence
     case sequenceClassification(classes: Int)
     case tokenClassification(classes: Int)
     case imageClassification
@@ -17,6 +18,7 @@ public enum ObjectiveKind: Hashable, Sendable {
         switch self {
         case .causalLanguageModelling: "causal language modelling"
         case .maskedLanguageModelling: "masked language modelling"
+        case .sequenceToSequence: "making one sequence of another"
         case .sequenceClassification: "classification of sequences"
         case .tokenClassification: "classification of tokens"
         case .imageClassification: "classification of images"
@@ -45,7 +47,8 @@ public protocol Objective: Sendable {
     func metrics(means: [Double]) -> [(name: String, value: Double)]
 }
 
-/// Prediction of the next token: each position's features give the distribution of the token after it.
+/// Prediction of the next token: each position's features give the distribution of the token after it, in a text or in
+/// the target that a decoder writes.
 public struct CausalLanguageModelling: Objective {
     /// ε: the part of each target that is spread evenly over the vocabulary while training (Szegedy et al. 2016,
     /// section 7). Evaluations report the plain cross-entropy.

@@ -22,6 +22,16 @@ public enum TensorSplit {
         ]
     }
 
+    /// Of a decoder's block: heads of both attentions, and features within the feed-forward part.
+    static func decoderBlock<Norm, Network>(_ block: DecoderBlock<Norm, Network>) -> [TensorSplit] {
+        let (cross, (first, last)) = (block.crossAttention, block.feedForward.maps)
+        return [
+            .columns(block.attention.projection), .rows(block.attention.output),
+            .columns(cross.query), .columns(cross.keyValue), .rows(cross.output), .columns(first),
+            .rows(last),
+        ]
+    }
+
     /// Of a language model's two ends, which may share their table.
     static func ends(_ tokens: Embedding, _ output: OutputProjection) -> [TensorSplit] {
         output.weight === tokens.weight

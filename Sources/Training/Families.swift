@@ -8,6 +8,7 @@ public enum Family: String, Sendable, CaseIterable {
     case bert
     case vit
     case neox
+    case transformer
 
     var shape: any ModelShape.Type {
         switch self {
@@ -16,6 +17,7 @@ public enum Family: String, Sendable, CaseIterable {
         case .bert: BERTConfiguration.self
         case .vit: ViTConfiguration.self
         case .neox: NeoXConfiguration.self
+        case .transformer: TransformerConfiguration.self
         }
     }
 

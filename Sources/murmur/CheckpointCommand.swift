@@ -7,7 +7,7 @@ struct CheckpointCommand: ParsableCommand {
         commandName: "checkpoint", abstract: "Everything about checkpoints, without MPI.",
         subcommands: [
             ListCheckpoints.self, VerifyCheckpoint.self, InspectCheckpoint.self, Digest.self,
-            CheckpointExport.self, CheckpointImport.self,
+            CheckpointExport.self, CheckpointImport.self, CheckpointAverage.self,
         ])
 
     struct Digest: ParsableCommand {

@@ -24,7 +24,7 @@ struct Murmur: ParsableCommand {
             TrainCommand.self, PrepareCommand.self, DataCommand.self, LanguageCommand.self,
             TokenizerCommand.self,
             EvaluateCommand.self,
-            GenerateCommand.self,
+            GenerateCommand.self, TranslateCommand.self, ScoreCommand.self,
             EmbedCommand.self, CheckpointCommand.self, BenchCommand.self, PlanCommand.self,
             DoctorCommand.self,
         ])

@@ -182,6 +182,48 @@ class TokenClassifier(SequenceClassifier):
         return super().logits(model, fields)[:, 0]
 
 
+class Pairs(Decoder):
+    """Sources and targets, of which the second are padded. A Marian's decoder starts with padding."""
+
+    lengths, target_lengths = (11, 7), (9, 6)
+    joined = (
+        ("self_attn.qkv", ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
+        ("encoder_attn.kv_proj", ["encoder_attn.k_proj", "encoder_attn.v_proj"]))
+
+    def __init__(self, name, **settings):
+        sizes = dict(
+            vocab_size=VOCABULARY, d_model=20, encoder_layers=2, decoder_layers=1, encoder_attention_heads=4,
+            decoder_attention_heads=4, encoder_ffn_dim=37, decoder_ffn_dim=37, max_position_embeddings=CONTEXT,
+            dropout=0.0, attention_dropout=0.0)
+        if name == "MarianMTModel":
+            sizes.update(pad_token_id=258, decoder_start_token_id=258, eos_token_id=0, forced_eos_token_id=0)
+        config = dict(MarianMTModel="MarianConfig").get(name, "BartConfig")
+        self.config = getattr(transformers, config)(**{**sizes, **settings})
+        self.name = name
+
+    def batch(self):
+        def existing(lengths):
+            return (torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]).long()
+
+        targets = numbers(ROWS, max(self.target_lengths))
+        decoder_tokens = torch.roll(targets, 1, dims=1)
+        decoder_tokens[:, 0] = self.config.decoder_start_token_id
+        mask = existing(self.target_lengths)
+        self.mask = existing(self.lengths)
+        fields = dict(
+            tokens=numbers(ROWS, max(self.lengths)), lengths=torch.tensor(self.lengths),
+            decoder_tokens=decoder_tokens, targets=torch.where(mask == 1, targets, -1))
+        return fields, mask.float().flatten()
+
+    def logits(self, model, fields):
+        return model(
+            fields["tokens"], attention_mask=self.mask, decoder_input_ids=fields["decoder_tokens"],
+            use_cache=False).logits
+
+    def rename(self, name, value):
+        return name, value[2:] if "embed_positions" in name else value
+
+
 class Images(Decoder):
     """Classes of images, whose patches are cut as the convolution sees them."""
 
@@ -247,6 +289,9 @@ KINDS = {
     "bert_tokens": lambda: TokenClassifier("BertForTokenClassification", num_labels=5),
     "vit": lambda: Images(),
     "vit_no_bias": lambda: Images(qkv_bias=False, patch_size=3, num_channels=1, layer_norm_eps=1e-6),
+    "marian": lambda: Pairs("MarianMTModel"),
+    "marian_scaled": lambda: Pairs("MarianMTModel", scale_embedding=True, activation_function="swish"),
+    "bart": lambda: Pairs("BartForConditionalGeneration"),
     "roberta": lambda: Roberta("RobertaForMaskedLM", layer_norm_eps=1e-5),
 }
 
@@ -277,7 +322,10 @@ def make(kind):
     model = getattr(transformers, kind.name)(kind.config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.2)
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+        if hasattr(model, "final_logits_bias"):
+            model.final_logits_bias.copy_(torch.randn_like(model.final_logits_bias) * 0.2)
     return model
 
 
@@ -309,11 +357,13 @@ def main(kind, folder, expected, loads):
     tensors.update({
         "input." + name: field if field.is_floating_point() else field.int() for name, field in fields.items()})
     tensors.update(weights=weights, loss=value.detach()[None])
-    gradients = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    gradients = {
+        name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.requires_grad}
     for name, gradient in ours(kind, gradients).items():
         tensors["gradient." + name] = gradient
-    decaying = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    others = [parameter for parameter in model.parameters() if parameter.dim() < 2]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decaying = [parameter for parameter in trained if parameter.dim() > 1]
+    others = [parameter for parameter in trained if parameter.dim() < 2]
     optimizer = torch.optim.AdamW(
         [dict(params=decaying, weight_decay=0.1), dict(params=others, weight_decay=0.0)], lr=3e-3,
         betas=(0.9, 0.95), eps=1e-8)

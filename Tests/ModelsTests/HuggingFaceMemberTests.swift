@@ -38,7 +38,14 @@ import Testing
         var neox = NeoXConfiguration(
             vocabulary: 61, contextLength: 13, layers: 2, heads: 2, width: 16)
         (neox.rotaryFraction, neox.isParallel, neox.attentionBias) = (0.5, false, false)
-        return shapes + [images, neox]
+        var marian = TransformerConfiguration(
+            vocabulary: 61, contextLength: 13, layers: 2, heads: 2, width: 10)
+        (marian.decoderLayers, marian.activation, marian.dropout) = (3, .silu, 0.25)
+        (marian.startToken, marian.endToken, marian.paddingToken) = (60, 0, 60)
+        var bart = marian
+        (bart.positions, bart.normalisesEmbedding, bart.scalesEmbedding) = (.learned, true, false)
+        (bart.startToken, bart.beginToken, bart.paddingToken) = (2, 0, nil)
+        return shapes + [images, neox, marian, bart]
     }()
 
     private func read<Shape: HuggingFaceShape>(
@@ -52,7 +59,8 @@ import Testing
             #expect(try read(shape.huggingFace(), as: shape) == shape)
             // Seen: another number of layers.
             var other = shape.huggingFace()
-            let key = other["n_layer"] == nil ? "num_hidden_layers" : "n_layer"
+            let keys = ["n_layer", "encoder_layers", "num_hidden_layers"]
+            let key = keys.first { other[$0] != nil } ?? ""
             other[key] = .integer(9)
             #expect(try read(other, as: shape) != shape, "control")
         }

@@ -101,6 +101,7 @@ struct ReplicaRun: Sendable {
             case .bert: makeBERT()
             case .vit: makeViT()
             case .neox: makeNeoX()
+            case .transformer: makeTransformer()
             }
         for parameter in model.parameters where frozen.contains(parameter.name) {
             parameter.leaf.isTrainable = false
@@ -133,6 +134,14 @@ struct ReplicaRun: Sendable {
         return NeoX(shape, numerics: Numerics(slices: 4), recompute: recompute)
     }
 
+    /// An encoder–decoder with padding, of one block and two.
+    private func makeTransformer() -> Transformer {
+        var shape = TransformerConfiguration(
+            vocabulary: 61, contextLength: 16, layers: 1, heads: 4, width: 20, inner: 53)
+        (shape.decoderLayers, shape.dropout, shape.paddingToken) = (2, 0.1, 7)
+        return Transformer(shape, numerics: Numerics(slices: 4), recompute: recompute)
+    }
+
     private func makeViT() -> ViT {
         var shape = ViTConfiguration(
             classes: 7, imageSize: 12, patchSize: 4, layers: 2, heads: 4, width: 20, inner: 53)
@@ -158,7 +167,7 @@ struct ReplicaRun: Sendable {
 
     private var objective: any Objective {
         switch family {
-        case .gpt, .llama, .neox: CausalLanguageModelling()
+        case .gpt, .llama, .neox, .transformer: CausalLanguageModelling()
         case .bert: Classification(of: "masked token", labelSmoothing: 0.1)
         case .vit: Classification(of: "image")
         }
@@ -217,9 +226,12 @@ struct ReplicaRun: Sendable {
             let labels = tokens(count).integers?.map { $0 % 7 } ?? []
             fields["targets"] = Tensor(integers: labels, shape: [sequences, count])
         }
-        if family == .bert {
+        if family == .transformer { fields["decoder_tokens"] = tokens(count) }
+        if family == .bert || family == .transformer {
             fields["lengths"] = Tensor(
                 integers: (0..<sequences).map { 13 - Int32($0) * 3 }, shape: [sequences])
+        }
+        if family == .bert {
             fields["places"] = Tensor(
                 integers: (0..<sequences * count).map { Int32($0 % count * 3) },
                 shape: [sequences, count])
@@ -233,6 +245,7 @@ struct ReplicaRun: Sendable {
     private var targetsOfSequence: Int {
         switch family {
         case .gpt, .llama, .neox: 13
+        case .transformer: 11
         case .bert: 4
         case .vit: 1
         }

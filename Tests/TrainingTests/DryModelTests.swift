@@ -70,7 +70,7 @@ import Training
         private var own: [String] {
             let texts = ["model.context_length=13", "model.vocabulary=\(Run.vocabulary)"]
             return switch family {
-            case .gpt, .llama, .bert: texts
+            case .gpt, .llama, .bert, .transformer: texts
             case .neox: texts + ["model.rotary_fraction=0.34"]
             case .vit: ["model.classes=\(Run.vocabulary)"]
             }

@@ -48,7 +48,7 @@ import Training
             try given.checkResume(from: saved, overrides: [])
         }
         _ = try given.checkResume(from: saved, overrides: ["data.weights"])
-        let changed = try given.changingMixture(of: saved, step: 30)
+        let changed = try given.changingMixture(of: saved, step: 30, samples: 300)
         #expect(changed.data.weights == [1, 1])
         #expect(changed.data.curriculum == [MixtureChange(step: 30, weights: [1, 3])])
         let order = changed.data.mixture(tokens: [7, 7], sequences: 10)
@@ -63,17 +63,18 @@ import Training
         #expect(throws: ConfigurationError.self) {
             try saved.checkResume(from: changed, overrides: [])
         }
-        let back = try saved.changingMixture(of: changed, step: 60)
+        let back = try saved.changingMixture(of: changed, step: 60, samples: 600)
         #expect(back.data.curriculum.map(\.step) == [30, 60])
         #expect(back.data.weights(after: 70) == [1, 1] && back.data.weights == [1, 1])
-        let third = try configuration("weights: [5, 3]").changingMixture(of: changed, step: 60)
+        let third = try configuration("weights: [5, 3]").changingMixture(
+            of: changed, step: 60, samples: 600)
         #expect(third.data.curriculum.map(\.step) == [30, 60])
     }
 
     @Test func whatWasUsedStays() throws {
         let saved = try configuration("weights: [1, 1], curriculum: [\"10: 1 2\", \"90: 2 1\"]")
         let later = try configuration("weights: [1, 1], curriculum: [\"10: 1 2\", \"80: 9 1\"]")
-        #expect(try later.changingMixture(of: saved, step: 50) == later)
+        #expect(try later.changingMixture(of: saved, step: 50, samples: 500) == later)
         for data in [
             "weights: [1, 1], curriculum: [\"10: 1 3\", \"90: 2 1\"]",
             "weights: [1, 1], curriculum: [\"90: 2 1\"]",
@@ -82,8 +83,56 @@ import Training
         ] {
             let given = try configuration(data)
             #expect(throws: ConfigurationError.self) {
-                try given.changingMixture(of: saved, step: 50)
+                try given.changingMixture(of: saved, step: 50, samples: 500)
             }
         }
+    }
+
+    /// Weights that change and changes that are planned go together, and a plan can be given up.
+    @Test func whatIsPlannedComesToPassUnlessItIsGivenUp() throws {
+        let plan = "curriculum: [\"90: 2 1\"]"
+        let saved = try configuration("weights: [1, 1], \(plan)")
+        let given = try configuration("weights: [1, 3], \(plan)")
+        let changed = try given.changingMixture(of: saved, step: 50, samples: 500)
+        #expect(changed.data.curriculum.map(\.step) == [50, 90])
+        #expect(given.adoptingMixture(of: changed, step: 70) == changed)
+
+        let without = try configuration("weights: [1, 1]")
+        #expect(without.adoptingMixture(of: saved, step: 50) == without)
+        #expect(throws: ConfigurationError.self) {
+            try without.checkResume(from: saved, overrides: [])
+        }
+        let given2 = try without.changingMixture(of: saved, step: 50, samples: 500)
+        #expect(given2.data.curriculum.isEmpty && given2.data.weights == [1, 1])
+        // A change that begins now is none of the past, and holds.
+        let now = try without.changingMixture(
+            of: configuration("weights: [2, 1], curriculum: [\"50: 1 1\"]"), step: 50, samples: 500)
+        #expect(now.data.weights == [2, 1] && now.data.curriculum.map(\.step) == [50])
+    }
+
+    /// Changes stand at steps: where steps had other numbers of samples, none can be placed.
+    @Test func stepsOfOtherSizesAdmitNoChange() throws {
+        let saved = try configuration("weights: [1, 1]")
+        for data in ["weights: [1, 3]", "weights: [1, 1], curriculum: [\"90: 2 1\"]"] {
+            let given = try configuration(data)
+            #expect(throws: ConfigurationError.self) {
+                try given.changingMixture(of: saved, step: 50, samples: 499)
+            }
+            _ = try given.changingMixture(of: saved, step: 50, samples: 500)
+        }
+        #expect(throws: ConfigurationError.self) {
+            try configuration("weights: [1, 1], curriculum: [\"1000000000000000000: 2 1\"]")
+        }
+    }
+
+    /// Sources are known by their names: folders that were moved are the same.
+    @Test func movedSourcesKeepTheirHistory() throws {
+        let saved = try configuration(
+            "weights: [1, 1], curriculum: [\"10: 1 2\"]")
+        var moved = try configuration("weights: [1, 2]")
+        moved.data.sources = ["/elsewhere/a", "b"]
+        #expect(moved.adoptingMixture(of: saved, step: 50).data.curriculum == saved.data.curriculum)
+        moved.data.sources = ["/elsewhere/c", "b"]
+        #expect(moved.adoptingMixture(of: saved, step: 50) == moved)
     }
 }

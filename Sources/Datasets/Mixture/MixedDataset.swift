@@ -16,8 +16,12 @@ public struct MixedDataset: Sendable {
     public var tokenizer: Tokenizer { sources[0].dataset.tokenizer }
 
     /// SHA-256 that names tokenizer, content and order of all tokens of all sources.
-    public var fingerprint: String {
-        let parts = sources.map { "\($0.name) \($0.dataset.fingerprint)" }
+    ///
+    /// - Parameter readsDocuments: as of a prepared folder.
+    public func fingerprint(readsDocuments: Bool) -> String {
+        let parts = sources.map {
+            "\($0.name) \($0.dataset.fingerprint(readsDocuments: readsDocuments))"
+        }
         return SHA256.digest(of: Array(parts.joined(separator: "\n").utf8)).hexadecimal
     }
 
@@ -61,6 +65,13 @@ public struct MixedDataset: Sendable {
                         .mismatch,
                         "\(folder): expected \(first.dataset.train.kind.name) as in \(folders[0]), found "
                             + source.dataset.train.kind.name)
+                }
+                if let first = sources.first, first.dataset.classes != source.dataset.classes {
+                    throw DatasetError(
+                        .mismatch,
+                        "\(folder): classes: expected \(first.dataset.classes) as in \(folders[0]), found "
+                            + "\(source.dataset.classes); prepare the sources with one list input.classes"
+                    )
                 }
                 sources.append(source)
             } catch {

@@ -7,6 +7,8 @@ public struct PreparedDataset: Sendable {
     public let train: TokenStream
     /// Nil where everything trains.
     public let validation: TokenStream?
+    /// Names of the classes of labelled texts, where they have some.
+    public var classes: [String] = []
 
     /// The training split, of which windows are samples.
     public func texts() throws(DatasetError) -> TokenStream {
@@ -21,10 +23,19 @@ public struct PreparedDataset: Sendable {
 
     /// SHA-256 that names tokenizer, content and order of all tokens: 64 hexadecimal digits. A run that
     /// resumes with another one would not see the data it started on.
-    public var fingerprint: String {
-        let parts = [tokenizer.digest, train.fingerprint, validation?.fingerprint ?? ""]
+    ///
+    /// - Parameter readsDocuments: whether samples depend on where documents are, as records always do.
+    public func fingerprint(readsDocuments: Bool) -> String {
+        var parts = [tokenizer.digest, train.fingerprint, validation?.fingerprint ?? ""]
+        for stream in [train, validation].compactMap({ $0 })
+        where readsDocuments || stream.kind != .text {
+            parts.append("\(stream.kind.name) \(stream.documentsFingerprint)")
+        }
         return SHA256.digest(of: Array(parts.joined(separator: "\n").utf8)).hexadecimal
     }
+
+    /// The same where samples do not depend on documents.
+    public var fingerprint: String { fingerprint(readsDocuments: false) }
 
     /// Opens a folder that `DatasetBuilder` made and checks it against its index.
     public init(folder: String) throws(DatasetError) {
@@ -65,6 +76,7 @@ public struct PreparedDataset: Sendable {
             preconditionFailure("PreparedDataset: expected shards, got none")
         }
         try self.init(tokenizer: tokenizer, train: train, validation: open(index.validation))
+        classes = index.classes ?? []
     }
 
     /// Opens shards by file names or patterns; the tokenizer is the `tokenizer.json` beside the first, or, of files

@@ -1,3 +1,4 @@
+import Files
 import Synchronization
 
 /// Where the documents of a file of tokens start: a table of ascending 64-bit numbers, read as it is needed.
@@ -18,16 +19,30 @@ final class DocumentTable: Sendable {
     /// Whether the table is in a file of its own.
     var isBeside: Bool { path != nil }
 
+    /// SHA-256 that names the documents: of the checksums of the table, or of a file that has none, of what it says.
+    let fingerprint: String
+
     init(_ header: TokenShardHeader, checksums: [UInt32]) {
         count = header.documentCount ?? 0
+        fingerprint = DocumentTable.fingerprint(count, checksums)
         (path, offset, unit, lengthsOffset) = (nil, header.documentsOffset, 1, nil)
         (blockByteCount, self.checksums) = (header.blockByteCount, checksums)
     }
 
-    init(path: String, count: Int, offset: Int, unit: Int, lengthsOffset: Int) {
+    /// - Parameter fingerprint: of the file.
+    init(
+        path: String, count: Int, offset: Int, unit: Int, lengthsOffset: Int, fingerprint: String
+    ) {
+        self.fingerprint = fingerprint
         (self.path, self.count, self.offset, self.unit) = (path, count, offset, unit)
         self.lengthsOffset = lengthsOffset
         (blockByteCount, checksums) = (1 << 16, [])
+    }
+
+    private static func fingerprint(_ count: Int, _ checksums: [UInt32]) -> String {
+        var bytes = Array("\(count) documents\n".utf8)
+        for checksum in checksums { bytes.append(littleEndian: checksum) }
+        return SHA256.digest(of: bytes).hexadecimal
     }
 
     /// The starts of the documents `range`, from the table in `file`, which is that of the tokens; nil where the

@@ -108,7 +108,7 @@ struct ForeignTokens {
         path.hasSuffix(".bin") ? String(path.dropLast(4)) + ".idx" : nil
     }
 
-    private static func fingerprint(
+    fileprivate static func fingerprint(
         of file: borrowing FileDescriptor, size: Int
     ) throws(DatasetError) -> String {
         let pageByteCount = 4096
@@ -177,7 +177,8 @@ private struct MegatronIndex {
         tokenCount = byteCount / tokenWidth
         documents = DocumentTable(
             path: path, count: Int(sequences), offset: Self.headerByteCount + 4 * Int(sequences),
-            unit: tokenWidth, lengthsOffset: Self.headerByteCount)
+            unit: tokenWidth, lengthsOffset: Self.headerByteCount,
+            fingerprint: try ForeignTokens.fingerprint(of: file, size: size))
         // The last sequence ends with the tokens.
         _ = try documents.starts(
             of: Int(sequences) - 1..<Int(sequences), in: nil, tokenCount: tokenCount)

@@ -55,6 +55,12 @@ public struct TokenStream: Sendable {
         fingerprint = SHA256.digest(of: Array(listing.utf8)).hexadecimal
     }
 
+    /// SHA-256 that names where documents are; of a file that does not tell, only that.
+    package var documentsFingerprint: String {
+        let listing = shards.map { $0.documents?.fingerprint ?? "none" }.joined(separator: "\n")
+        return SHA256.digest(of: Array(listing.utf8)).hexadecimal
+    }
+
     /// Opens the shards that file names or patterns name, sorted by name.
     package init(
         patterns: [String], vocabulary: ForeignVocabulary? = nil

@@ -21,6 +21,14 @@ public enum Vocabulary: Sendable, Equatable {
         }
     }
 
+    /// The symbol that ends a text.
+    public var endSymbol: Int? {
+        switch self {
+        case .tokens(let tokenizer): tokenizer.endOfText
+        case .classes: nil
+        }
+    }
+
     /// What a checkpoint keeps, as JSON.
     public var json: String {
         switch self {

@@ -20,10 +20,10 @@ public struct SequenceMarks: Sendable, Equatable {
     }
 
     /// Tokens around a sequence.
-    var count: Int { (begin == nil ? 0 : 1) + (end == nil ? 0 : 1) }
+    package var count: Int { (begin == nil ? 0 : 1) + (end == nil ? 0 : 1) }
 
     /// `tokens` with what stands around them, of which only so many first ones are kept that all have room.
-    func around(_ tokens: some Collection<Int32>, limit: Int) -> [Int32] {
+    package func around(_ tokens: some Collection<Int32>, limit: Int) -> [Int32] {
         var sequence: [Int32] = []
         if let begin { sequence.append(begin) }
         sequence += tokens.prefix(limit - count)

@@ -98,8 +98,20 @@ extension KeyCheck<RunConfiguration> {
                 let change = data.curriculum.first(where: {
                     $0.weights.count != data.sources.count
                 })
-            else { return nil }
+            else {
+                let last = data.curriculum.last?.step ?? 0
+                let limit = Int.max / max(1, configuration.batch.sequences)
+                return last > limit
+                    ? "expected steps of at most \(limit), as many as samples can be counted in, found \(last)"
+                    : nil
+            }
             return unequal(data, found: "\(change.weights.count) from step \(change.step) on")
+        },
+        ConfigurationCheck(["batch.micro_batch", "batch.tokens"]) { configuration in
+            let batch = configuration.batch
+            guard batch.tokens != nil, batch.microBatch != 1 else { return nil }
+            return "expected 1 with batch.tokens, whose groups are micro-batches, found "
+                + "\(batch.microBatch)"
         },
         ConfigurationCheck(["data.labels", "data.images"]) { configuration in
             let data = configuration.data

@@ -155,6 +155,11 @@ extension Key<RunConfiguration> {
             resume: .override,
             "Sequences of one forward and backward pass; divides `batch.sequences`."),
         ConfigurationKey(
+            "batch.tokens", \.batch.tokens, .automatic(.integer(1...1_073_741_824)),
+            resume: .never,
+            "Of pairs: those of about the same length are put together, at most so many tokens of a side with their padding, and such a group counts as a sequence. `auto`: each pair is a sequence."
+        ),
+        ConfigurationKey(
             "numerics.slices", \.numerics.slices, .powerOfTwo(upTo: 256), resume: .override,
             "Partial results of every sum that tensor parallelism may split."),
         ConfigurationKey(

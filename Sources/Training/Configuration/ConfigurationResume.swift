@@ -97,6 +97,7 @@ extension ObjectiveKind {
         case "objective.masking_rate", "objective.mask_token", "objective.whole_words":
             self == .maskedLanguageModelling
         case "data.packing": self == .causalLanguageModelling
+        case "batch.tokens": self == .sequenceToSequence
         case _ where ObjectiveKind.imageKeys.contains(key): self == .imageClassification
         case "data.text", "data.tokenizer", "data.train", "data.validation", "data.cache",
             "data.sources", "data.weights", "data.curriculum":

@@ -2,6 +2,7 @@
 
 import Configuration
 import Datasets
+import Foundation
 
 /// Other weights from a step on.
 public struct MixtureChange: Sendable, Equatable {
@@ -36,6 +37,12 @@ extension RunConfiguration.DataSource {
 
     /// The changes that steps have been taken with, of which none may be different later.
     fileprivate func past(_ step: Int) -> [MixtureChange] { curriculum.filter { $0.step < step } }
+
+    /// The changes that are still to come.
+    fileprivate func future(_ step: Int) -> [MixtureChange] { curriculum.filter { $0.step > step } }
+
+    /// The sources by their names, which stay when their folders are moved.
+    package var sourceNames: [String] { sources.map { ($0 as NSString).lastPathComponent } }
 }
 
 extension Double {
@@ -44,11 +51,12 @@ extension Double {
 }
 
 extension RunConfiguration {
-    /// This configuration with the history of `saved`, where it asks for the weights that hold there after `step`
-    /// steps: a file that named them for an earlier resume need not be changed again.
+    /// This configuration with the history of `saved`, where from `step` on it asks for what is planned there: a file
+    /// that named other weights for an earlier resume need not be changed again.
     package func adoptingMixture(of saved: RunConfiguration, step: Int) -> RunConfiguration {
-        guard !data.weights.isEmpty, data.curriculum.isEmpty, data.sources == saved.data.sources,
-            saved.data.weights(after: step) == data.weights
+        guard !data.weights.isEmpty, data.sourceNames == saved.data.sourceNames,
+            saved.data.weights(after: step) == data.weights,
+            data.past(step).isEmpty, data.curriculum == saved.data.future(step)
         else { return self }
         var adopted = self
         (adopted.data.weights, adopted.data.curriculum) =
@@ -58,12 +66,13 @@ extension RunConfiguration {
 
     /// This configuration as it goes on after `step` steps of `saved`, where an override was allowed: other
     /// `data.weights` begin to hold now, and what was used before stays in `data.curriculum`.
+    ///
+    /// - Parameter samples: that the steps of `saved` have taken.
     package func changingMixture(
-        of saved: RunConfiguration, step: Int
+        of saved: RunConfiguration, step: Int, samples: Int
     ) throws(ConfigurationError) -> RunConfiguration {
-        guard !saved.data.sources.isEmpty, data.sources == saved.data.sources, step > 0 else {
-            return self
-        }
+        guard !saved.data.sources.isEmpty, data.sourceNames == saved.data.sourceNames, step > 0
+        else { return self }
         guard saved.data.curriculum.isEmpty || batch.sequences == saved.batch.sequences else {
             throw mixtureError(
                 "batch.sequences",
@@ -72,6 +81,22 @@ extension RunConfiguration {
         }
         let (given, before) = (data, saved.data)
         if given.weights == before.weights, given.curriculum == before.curriculum { return self }
+        let changed = try changed(from: before, step)
+        // Changes stand at steps, and steps must be as many samples as they always were.
+        guard changed.data.curriculum.isEmpty || samples == step * batch.sequences else {
+            throw mixtureError(
+                given.curriculum == before.curriculum ? "data.weights" : "data.curriculum",
+                "expected no change of weights in a run of which batch.sequences has changed (\(samples) samples "
+                    + "in \(step) steps, \(batch.sequences) a step now), found one: samples would be lost or "
+                    + "repeated")
+        }
+        return changed
+    }
+
+    private func changed(
+        from before: DataSource, _ step: Int
+    ) throws(ConfigurationError) -> RunConfiguration {
+        let given = data
         guard given.curriculum.isEmpty || given.curriculum == before.curriculum else {
             // Changes by themselves: those that steps were taken with must stay.
             guard given.weights == before.weights, given.past(step) == before.past(step) else {
@@ -95,7 +120,11 @@ extension RunConfiguration {
         changed.data.curriculum = before.past(step)
         if before.weights(after: step) != given.weights {
             changed.data.curriculum.append(MixtureChange(step: step, weights: given.weights))
+        } else {
+            changed.data.curriculum += before.curriculum.filter { $0.step == step }
         }
+        // What the file still plans comes to pass.
+        if !given.curriculum.isEmpty { changed.data.curriculum += given.future(step) }
         return changed
     }
 

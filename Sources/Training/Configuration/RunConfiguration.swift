@@ -35,7 +35,16 @@ public struct RunConfiguration: Sendable, Equatable {
     }
 
     /// Positions that a step goes through, over all ranks.
-    var positionsOfStep: Int { batch.sequences * model.shape.sample.positions }
+    var positionsOfStep: Int { batch.sequences * positionsOfSequence }
+
+    /// Of a sequence of the batch, which may be a group of pairs: as many as it can have.
+    var positionsOfSequence: Int { rowsOfSequence * model.shape.sample.positions }
+
+    /// Rows of a sequence of the batch: of a group of pairs that are as long as can be, or 1.
+    var rowsOfSequence: Int {
+        guard case .pair(let pair) = model.shape.sample, let tokens = batch.tokens else { return 1 }
+        return max(1, tokens / max(pair.source, pair.target))
+    }
 
     /// Small forward passes waste the processor: at least 1,024 positions each.
     var defaultEvaluationMicroBatch: Int {
@@ -118,6 +127,8 @@ public struct RunConfiguration: Sendable, Equatable {
         public var sequences: Int
         /// Sequences of one forward and backward pass.
         public var microBatch: Int
+        /// Tokens of a group of pairs of about the same length, which counts as a sequence then; nil: a pair is one.
+        public var tokens: Int?
 
         public init(sequences: Int, microBatch: Int) {
             (self.sequences, self.microBatch) = (sequences, microBatch)

@@ -34,14 +34,20 @@ public func exportCheckpoint(
     let model = configuration.makeModel(symbols: symbols)
 
     let passedOn = try PassedOnFiles(besides: reader.path, run: identity.run)
-    let shape = try configuration.model.huggingFaceShape(vocabulary: symbols)
+    let shape = try configuration.model.huggingFaceShape(
+        vocabulary: symbols, tokenizer: vocabulary)
     var (end, members): (Int?, [String: JSONValue]) = (nil, [:])
     var texts: [(name: String, bytes: [UInt8])] = []
     switch vocabulary {
     case .tokens(let tokenizer):
         end = tokenizer.endOfText
         let id = end.map { JSONValue.integer($0) } ?? .null
-        members = ["bos_token_id": id, "eos_token_id": id]
+        // A shape that has symbols around sequences names them itself.
+        if case .tokens = shape.sample {
+            members = ["bos_token_id": id, "eos_token_id": id]
+        } else {
+            end = nil
+        }
         texts += tokenizer.huggingFaceFiles(
             contextLength: configuration.model.shape.sample.positions)
     case .classes(let names):

@@ -72,14 +72,13 @@ public func importCheckpoint(
     let identity = configuration.identity(
         tokenizer: vocabulary?.json ?? stock.text,
         tokenizerDigest: vocabulary?.digest ?? ContentDigest.hexadecimal(stock.text),
-        datasetDigest: dataset?.fingerprint ?? "none")
+        datasetDigest: dataset?.fingerprint(
+            readsDocuments: configuration.data.packing == .documents) ?? "none")
     // The checkpoint is last, and makes the run: what ends an import before leaves none.
     try write(configuration.yaml, to: "\(directory)/configuration.yaml")
     if keepsFiles { try passedOn.write(to: directory, run: identity.run) }
     let saved = try checkpointing { () throws(CheckpointError) in
-        let moments = configuration.makeOptimizer().momentNames.flatMap { moment in
-            StreamedTensor.zeros(like: weights.state) { "optimizer.\(moment).\($0)" }
-        }
+        let moments = configuration.makeMoments(like: weights.state, of: model)
         return try CheckpointWriter(
             runDirectory: directory, keep: configuration.checkpoint.keep
         ).save(

@@ -2,6 +2,7 @@
 
 import Checkpointing
 import Configuration
+import Datasets
 import Files
 import Models
 
@@ -118,9 +119,17 @@ extension HuggingFaceShape {
 
 extension RunConfiguration.Model {
     /// This model as its family exchanges it. Throws where it has no form there.
-    func huggingFaceShape(vocabulary: Int) throws(RunError) -> any HuggingFaceShape {
+    ///
+    /// - Parameter tokenizer: what the texts are made of, where that is known.
+    func huggingFaceShape(
+        vocabulary: Int, tokenizer: Vocabulary? = nil
+    ) throws(RunError) -> any HuggingFaceShape {
         var shape = shape
         shape.vocabulary = vocabulary
+        if case .pair(let pair) = shape.sample, let tokenizer {
+            let marks = pair.marks(symbols: tokenizer.count, endOfText: tokenizer.endSymbol)
+            shape.settle(start: marks.start, begin: marks.begin, end: marks.end)
+        }
         guard let exchanged = shape as? any HuggingFaceShape else {
             throw RunError(
                 .usage,

@@ -1,5 +1,6 @@
 // From a configuration to the things it describes.
 
+import Checkpointing
 import Communication
 import Datasets
 import Kernels
@@ -38,13 +39,32 @@ extension RunConfiguration {
                             ? ", the one after the tokenizer's; set it, or model.vocabulary" : ""))
             }
         }
+        if case .pair(let pair) = model.shape.sample, let data {
+            let marks = pair.marks(symbols: data, endOfText: vocabulary?.endSymbol)
+            let named = [("start", marks.start), ("begin", marks.begin ?? 0), ("end", marks.end)]
+            if let (key, symbol) = named.first(where: { $1 >= size }) {
+                throw RunError(
+                    .usage,
+                    "model.\(key)_token: expected one of the model's \(size) symbols, found \(symbol)"
+                        + (symbol == data
+                            ? ", the one after the tokenizer's; set it, or model.vocabulary" : ""))
+            }
+        }
         return size
     }
 
     /// The same, unchecked; nil where nothing says.
     func symbolCount(ofData vocabulary: Vocabulary?) -> Int? {
         model.shape.symbols(
-            ofData: vocabulary?.count, hasMask: vocabulary?.maskSymbol != nil)
+            ofData: vocabulary?.count, hasAdded: hasAddedSymbols(vocabulary))
+    }
+
+    /// Whether the data have what a model needs beside the symbols of texts: the mask, the end.
+    private func hasAddedSymbols(_ vocabulary: Vocabulary?) -> Bool {
+        switch model.shape.objective {
+        case .sequenceToSequence: vocabulary?.endSymbol != nil
+        default: vocabulary?.maskSymbol != nil
+        }
     }
 
     /// Where a configuration says how many symbols, or classes, there are.
@@ -68,7 +88,7 @@ extension RunConfiguration {
             Classification(of: target, labelSmoothing: objective.labelSmoothing)
         }
         return switch model.shape.objective {
-        case .causalLanguageModelling:
+        case .causalLanguageModelling, .sequenceToSequence:
             CausalLanguageModelling(labelSmoothing: objective.labelSmoothing)
         case .maskedLanguageModelling: classification(of: "masked token")
         case .sequenceClassification: classification(of: "sequence")
@@ -104,6 +124,18 @@ extension RunConfiguration {
             SGD(
                 momentum: optimizer.momentum, isNesterov: optimizer.nesterov,
                 weightDecay: optimizer.weightDecay)
+        }
+    }
+
+    /// What the optimizer keeps of a model before its first step: zeros like the weights that are trained.
+    func makeMoments(
+        like weights: [StreamedTensor], of model: any Models.Model
+    ) -> [StreamedTensor] {
+        let trained = Set(model.parameters.filter(\.leaf.isTrainable).map(\.name))
+        return makeOptimizer().momentNames.flatMap { moment in
+            StreamedTensor.zeros(like: weights.filter { trained.contains($0.name) }) {
+                "optimizer.\(moment).\($0)"
+            }
         }
     }
 

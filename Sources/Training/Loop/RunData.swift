@@ -19,11 +19,22 @@ enum RunData: Sendable {
     }
 
     /// SHA-256 that names it: a run that resumes with another one would not see the data it started on.
-    var fingerprint: String {
+    ///
+    /// - Parameter readsDocuments: whether samples depend on where documents are.
+    func fingerprint(readsDocuments: Bool) -> String {
         switch self {
-        case .text(let dataset): dataset.fingerprint
-        case .mixture(let dataset): dataset.fingerprint
+        case .text(let dataset): dataset.fingerprint(readsDocuments: readsDocuments)
+        case .mixture(let dataset): dataset.fingerprint(readsDocuments: readsDocuments)
         case .images(let dataset): dataset.fingerprint
+        }
+    }
+
+    /// The folders or shards that it is made of; none of images.
+    var prepared: [PreparedDataset] {
+        switch self {
+        case .text(let dataset): [dataset]
+        case .mixture(let mixture): mixture.sources.map(\.dataset)
+        case .images: []
         }
     }
 
@@ -57,7 +68,7 @@ extension RunConfiguration {
     func openDataset() throws(RunError) -> RunData {
         do throws(DatasetError) {
             switch model.shape.sample {
-            case .tokens:
+            case .tokens, .pair:
                 guard data.text.isEmpty else {
                     return .text(
                         try DatasetCache.dataset(

@@ -66,7 +66,8 @@ public func train(
             of: try found.reader.configuration(), step: step)
         let saved = try checkResume(found.reader, configuration, options, console)
         do throws(ConfigurationError) {
-            configuration = try configuration.changingMixture(of: saved, step: step)
+            configuration = try configuration.changingMixture(
+                of: saved, step: step, samples: found.reader.progress.samples)
         } catch {
             throw RunError(.usage, problems: error.lines)
         }
@@ -194,7 +195,8 @@ extension RunConfiguration {
         return TrainingProgress.Identity(
             run: run, configuration: yaml, configurationDigest: ContentDigest.hexadecimal(yaml),
             tokenizer: dataset.vocabulary.json,
-            tokenizerDigest: dataset.vocabulary.digest, datasetDigest: dataset.fingerprint,
+            tokenizerDigest: dataset.vocabulary.digest,
+            datasetDigest: dataset.fingerprint(readsDocuments: data.packing == .documents),
             build: ProgramIdentity.build, blas: ProgramIdentity.blas)
     }
 }
@@ -234,6 +236,12 @@ private func checkResume(
         console.note(
             "resume: \(difference.key) changes from \(difference.saved) to \(difference.given)")
     }
+    let names = (configuration.data.sourceNames, saved.data.sourceNames)
+    if names.0 != names.1 || configuration.run.seed != saved.run.seed {
+        console.note(
+            "warning: \(names.0 != names.1 ? "data.sources" : "run.seed") decides the order of the samples, "
+                + "which is another one now: in this epoch some come again, and some do not come")
+    }
     return saved
 }
 
@@ -269,7 +277,8 @@ private func checkTokens(
                     + "\(identity.datasetDigest); add --override data to change it on purpose")
         }
         console.note(
-            "resume: data change from \(old.datasetDigest) to \(identity.datasetDigest)")
+            "resume: data change from \(old.datasetDigest) to \(identity.datasetDigest); in this epoch some "
+                + "samples may come again, and some not at all")
     }
     if old.build != identity.build {
         console.note(

@@ -41,6 +41,10 @@ extension RunConfiguration {
     private func trainingBatches(
         of dataset: PreparedDataset, layout: BatchLayout, seed: UInt64
     ) throws(DatasetError) -> any BatchSource {
+        if let groups = try pairGroups(of: dataset.train, dataset.tokenizer) {
+            return try GroupedPairBatches(
+                groups: groups, groupsPerStep: layout.sequences, seed: seed)
+        }
         if let records = try records(of: dataset.train, dataset.tokenizer) {
             return try RecordBatches(
                 records: records.source, view: records.view, layout: layout, seed: seed)
@@ -59,6 +63,7 @@ extension RunConfiguration {
                 stream: dataset.texts(), sampleLength: length, layout: layout,
                 masking: masking(of: dataset.tokenizer, seed: seed))
         case .labelledSequences, .labelledTokens: throw unlabelled
+        case .pairs: throw unpaired
         case .images: preconditionFailure("Views: data of another kind")
         }
     }
@@ -96,6 +101,10 @@ extension RunConfiguration {
         case (.labelledSequences(let length, let classes), .labelled):
             let view = LabelledView(length: length, classes: classes, tokenizer: tokenizer)
             return (try RecordShards(stream, kind: .labelled), view)
+        case (.pairs(let pair), .pairs):
+            return (
+                try RecordShards(stream, kind: .pairs), PairView(pair, tokenizer: tokenizer)
+            )
         case (_, .labelled), (_, .pairs), (_, .conversations), (_, .preferences):
             throw DatasetError(
                 .mismatch,
@@ -104,9 +113,21 @@ extension RunConfiguration {
         }
     }
 
+    /// Pairs of about the same length together, where `batch.tokens` asks for that; nil: they come one by one.
+    private func pairGroups(
+        of stream: TokenStream, _ tokenizer: Tokenizer
+    ) throws(DatasetError) -> PairGroups? {
+        guard let tokens = batch.tokens, let records = try records(of: stream, tokenizer),
+            let view = records.view as? PairView
+        else { return nil }
+        return try PairGroups(
+            records: records.source, view: view, budget: TokenBudget(tokens: tokens))
+    }
+
     /// Samples of an epoch of one source.
     func samplesPerEpoch(of dataset: PreparedDataset) throws(DatasetError) -> Int {
         let stream = dataset.train
+        if let groups = try pairGroups(of: stream, dataset.tokenizer) { return groups.count }
         if stream.kind != .text { return max(1, stream.documentCount ?? 1) }
         switch view {
         case .nextTokens(let length), .maskedTokens(let length):
@@ -115,7 +136,7 @@ extension RunConfiguration {
             ).samplesPerEpoch
         case .packedTokens(let length):
             return try packedRows(of: stream, length, dataset.tokenizer).count
-        case .labelledSequences, .labelledTokens, .images: return 1
+        case .labelledSequences, .labelledTokens, .pairs, .images: return 1
         }
     }
 
@@ -123,6 +144,9 @@ extension RunConfiguration {
         of dataset: PreparedDataset
     ) throws(DatasetError) -> (any EvaluationSource)? {
         guard let stream = dataset.validation else { return nil }
+        if let groups = try pairGroups(of: stream, dataset.tokenizer) {
+            return GroupedPairEvaluationBatches(groups: groups)
+        }
         if let records = try records(of: stream, dataset.tokenizer) {
             return try RecordEvaluationBatches(
                 records: records.source, view: records.view, microBatch: evaluation.microBatch)
@@ -140,8 +164,16 @@ extension RunConfiguration {
                 stream: stream, sampleLength: length, microBatch: evaluation.microBatch,
                 masking: masking(of: dataset.tokenizer, seed: run.seed))
         case .labelledSequences, .labelledTokens: throw unlabelled
+        case .pairs: throw unpaired
         case .images: preconditionFailure("Views: data of another kind")
         }
+    }
+
+    private var unpaired: DatasetError {
+        DatasetError(
+            .mismatch,
+            "data: expected pairs of texts for \(model.shape.objective.name), found text alone; prepare "
+                + "pairs (input.kind: pairs)")
     }
 
     private var unlabelled: DatasetError {
@@ -192,6 +224,10 @@ extension RunConfiguration {
             SyntheticLabels(
                 sampleLength: length, vocabularySize: symbols, targets: length, classes: classes,
                 layout: batchLayout, seed: run.seed)
+        case .pairs(let pair):
+            SyntheticPairs(
+                source: pair.source, target: pair.target, rows: rowsOfSequence,
+                vocabularySize: symbols, layout: batchLayout, seed: run.seed)
         case .images(let view):
             SyntheticImages(view: view, classes: symbols, layout: batchLayout, seed: run.seed)
         }
@@ -225,6 +261,15 @@ extension RunConfiguration {
                 ], weights: Tensor(uninitialized: [sequences * chosen]))
         case .labelledSequences(let length, _): return labelled(length, targets: 1)
         case .labelledTokens(let length, _): return labelled(length, targets: length)
+        case .pairs(let pair):
+            let sequences = sequences * rowsOfSequence
+            return ModelInput(
+                fields: [
+                    Name.tokens: integers([sequences, pair.source]),
+                    Name.lengths: integers([sequences]),
+                    Name.decoderTokens: integers([sequences, pair.target]),
+                    Name.targets: integers([sequences, pair.target]),
+                ], weights: Tensor(uninitialized: [sequences * pair.target]))
         case .images(let view):
             return ModelInput(
                 fields: [
@@ -252,8 +297,10 @@ extension RunConfiguration {
             .labelledSequences(length, classes: classes)
         case (.tokens(let length), .tokenClassification(let classes)):
             .labelledTokens(length, classes: classes)
+        case (.pair(let pair), .sequenceToSequence): .pairs(pair)
         case (.image(let image), .imageClassification): .images(imageView(image))
-        case (.tokens, .imageClassification), (.image, _):
+        case (.tokens, .imageClassification), (.tokens, .sequenceToSequence), (.pair, _),
+            (.image, _):
             preconditionFailure(
                 "Views: none of \(model.shape.sample) for \(model.shape.objective.name)")
         }
@@ -266,6 +313,7 @@ extension RunConfiguration {
         case maskedTokens(Int)
         case labelledSequences(Int, classes: Int)
         case labelledTokens(Int, classes: Int)
+        case pairs(PairShape)
         case images(ImageView)
     }
 
@@ -283,5 +331,18 @@ extension RunConfiguration {
                 objective.maskToken ?? tokenizer.maskToken ?? tokenizer.vocabularySize),
             symbols: tokenizer.vocabularySize,
             words: objective.wholeWords ? tokenizer.wordBoundary : nil, seed: seed)
+    }
+}
+
+extension PairView {
+    /// Pairs with the marks of a model, whose tokenizer says what it leaves open.
+    init(_ shape: PairShape, tokenizer: Tokenizer) {
+        let marks = shape.marks(
+            symbols: tokenizer.vocabularySize, endOfText: tokenizer.endOfText)
+        self.init(
+            sourceLength: shape.source, targetLength: shape.target,
+            marks: SequenceMarks(
+                start: Int32(marks.start), begin: marks.begin.map { Int32($0) },
+                end: Int32(marks.end)))
     }
 }

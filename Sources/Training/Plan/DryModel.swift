@@ -33,7 +33,7 @@ package struct DryModel {
         tensorGroup = parallelize(
             network, on: Mesh(dryTensor: tensor),
             scattersTokens: configuration.parallelism.sequence)
-        positions = configuration.model.shape.sample.positions
+        positions = configuration.positionsOfSequence
         self.configuration = configuration
         (model, storage) = (network, configuration.storageType)
     }
@@ -157,6 +157,8 @@ package struct DryModel {
 struct TokenWork {
     /// 6·N + 12·Σ context·(keys·heads' width), N parameters, the sum over layers of attention: forward and
     /// backward (PaLM: Chowdhery et al. 2022, appendix B).
+    ///
+    /// Where half of the weights see a source and half a target: of the products that are made, and attention likewise.
     let flops: Double
     /// What the backward pass computes a second time.
     let repeated: Double
@@ -172,9 +174,10 @@ struct TokenWork {
             return
         }
         let work = whole.train(sequences: 1, threads: 1).log.operations
-        let tokens = Double(configuration.model.shape.sample.positions)
+        let tokens = Double(configuration.positionsOfSequence)
         // A backward pass makes two products of each of the forward pass.
-        flops = parameters + 3 * work.attention / tokens
+        let isPair = if case .pair = configuration.model.shape.sample { true } else { false }
+        flops = (isPair ? work.products / tokens : parameters) + 3 * work.attention / tokens
         repeated = work.repeated / tokens
         productWidth = work.products > 0 ? work.extentWeighted / work.products : 1
     }

@@ -114,7 +114,7 @@ public struct Plan: Sendable, Equatable, Encodable {
         productWidth = work.productWidth
         tokensPerStep =
             Double(configuration.batch.sequences)
-            * Double(configuration.model.shape.sample.positions)
+            * Double(configuration.positionsOfSequence)
 
         let layout = FlatEstimate(configuration, heldParameters.total, mesh)
         let element = configuration.storageType.size

@@ -47,7 +47,7 @@ struct HostileFolder: Sendable {
         configuration("list", "[]", "expected an object"),
         configuration("null", "null", "expected an object"),
         configuration("number", "1", "expected an object"),
-        configuration("no model", "{}", "or \"gpt_neox\", found null"),
+        configuration("no model", "{}", "or \"bart\", found null"),
         configuration("text after it", "{}x", "expected the end, found \"x\""),
         configuration("trailing comma", "{\"a\":1,}", "expected a string"),
         configuration("colon missing", "{\"a\" 1}", "expected \":\""),
@@ -88,8 +88,8 @@ struct HostileFolder: Sendable {
     }
 
     private static let values: [HostileFolder] = [
-        value("model_type", "\"bloom\"", "or \"gpt_neox\", found \"bloom\""),
-        value("model_type", "2", "or \"gpt_neox\", found 2"),
+        value("model_type", "\"bloom\"", "or \"bart\", found \"bloom\""),
+        value("model_type", "2", "or \"bart\", found 2"),
         value("n_layer", "0", "n_layer: expected an integer from 1 to 10000, found 0"),
         value("n_layer", "-1", "n_layer: expected an integer"),
         value("n_layer", "1.5", "n_layer: expected an integer"),
