@@ -42,8 +42,9 @@ extension Workers {
     ) throws(DatasetError) -> Value {
         let answers = try together(on: what) { () throws(DatasetError) -> [UInt8] in
             guard number == 0 else { return [] }
+            let value = try body()
             // In a list, as JSON by itself is no `null` everywhere.
-            guard let data = try? JSONEncoder().encode([try body()]) else {
+            guard let data = try? JSONEncoder().encode([value]) else {
                 preconditionFailure("Workers: expected a value that JSON has")
             }
             return Array(data)
