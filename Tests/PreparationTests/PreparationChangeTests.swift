@@ -140,7 +140,10 @@ import Testing
     @Test(arguments: [(16, 8), (12, 3), (12, 4), (8, 4), (28, 4)])
     func damagedTextsAreAnError(offset: Int, count: Int) throws {
         let folder = try TemporaryFolder()
-        try folder.write("a.jsonl", labelled(0..<40, classes: 3))
+        // More than is made tokens of at once, so that this begins before the checksum is read.
+        let long = String(repeating: "a", count: 1 << 20)
+        let lines = (0..<6).map { "{\"text\": \"\($0)\(long)\", \"label\": \($0 % 3)}\n" }
+        try folder.write("a.jsonl", lines.joined())
         var configuration = PreparationConfiguration()
         configuration.input.files = [folder.file("a.jsonl")]
         configuration.input.kind = .labelled
