@@ -120,12 +120,13 @@ package struct PreparationRun {
     private func existing(_ output: OutputFolder) throws(DatasetError) -> PreparationReport? {
         try workers.told(on: "looking for what is there") {
             () throws(DatasetError) -> PreparationReport? in
-            switch try output.state() {
+            let state = try output.state()
+            try work.own()
+            switch state {
             case .finished(let report): return report
             case .replaceable(let damage?): note("making \(output.path) anew: \(damage)")
             case .free, .replaceable: break
             }
-            try work.own()
             return nil
         }
     }
