@@ -10,20 +10,40 @@ package enum FilePattern {
     /// error where it matches, as it could not be written down anywhere, and so is a folder that cannot be looked into:
     /// nothing is passed over in silence.
     package static func expand(_ patterns: [String]) throws(DatasetError) -> [String] {
+        let lists = try files(of: patterns)
+        var found = lists.count == 1 ? lists[0] : lists.flatMap { $0 }
+        found.sortInByteOrder()
+        return found.withoutRepetitions()
+    }
+
+    /// The same files, pattern after pattern, those of one sorted by the bytes of their paths: for lists of which each
+    /// place belongs to one of another list. A file that two patterns name is there twice.
+    package static func expand(
+        inOrderOf patterns: [String]
+    ) throws(DatasetError) -> [String] {
+        var files: [String] = []
+        for var found in try self.files(of: patterns) {
+            found.sortInByteOrder()
+            files += found.withoutRepetitions()
+        }
+        return files
+    }
+
+    /// What each pattern names, in no order.
+    private static func files(of patterns: [String]) throws(DatasetError) -> [[String]] {
         guard !patterns.isEmpty else {
             throw DatasetError(.missing, "files: expected at least 1 name or pattern, found 0")
         }
-        var (found, errors): ([String], [DatasetError]) = ([], [])
+        var (found, errors): ([[String]], [DatasetError]) = ([], [])
         for pattern in patterns {
             var search = PatternSearch()
             search.run(pattern)
             errors += search.errors
             if search.files.isEmpty, search.errors.isEmpty { errors.append(nothingFound(pattern)) }
-            if found.isEmpty { found = search.files } else { found += search.files }
+            found.append(search.files)
         }
         if !errors.isEmpty { throw DatasetError(all: errors) }
-        found.sortInByteOrder()
-        return found.withoutRepetitions()
+        return found
     }
 
     private static func nothingFound(_ pattern: String) -> DatasetError {

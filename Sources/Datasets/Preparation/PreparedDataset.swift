@@ -47,21 +47,6 @@ public struct PreparedDataset: Sendable {
             )
         }
         try index.requireWhole(in: folder)
-        func open(_ shards: [DatasetIndex.Shard]) throws(DatasetError) -> TokenStream? {
-            if shards.isEmpty { return nil }
-            let stream = try TokenStream(paths: shards.map { Folder.join(folder, $0.file) })
-            for (number, shard) in shards.enumerated() {
-                guard stream.shardFingerprints[number] == shard.fingerprint,
-                    stream.shardCounts[number] == shard.tokens
-                else {
-                    throw DatasetError(
-                        .mismatch,
-                        "\(stream.paths[number]): fingerprint: expected \(shard.fingerprint) of "
-                            + "\(DatasetIndex.fileName), found \(stream.shardFingerprints[number])")
-                }
-            }
-            return stream
-        }
         let tokenizer = try Tokenizer.load(Folder.join(folder, Tokenizer.fileName))
         guard index.tokenizerDigest == tokenizer.digest,
             index.vocabulary == tokenizer.vocabularySize
@@ -72,11 +57,39 @@ public struct PreparedDataset: Sendable {
                     + "\(tokenizer.digest) and \(tokenizer.vocabularySize) of \(Tokenizer.fileName), found "
                     + "\(index.tokenizerDigest) and \(index.vocabulary)")
         }
-        guard let train = try open(index.train) else {
+        guard let train = try PreparedDataset.open(index.train, in: folder) else {
             preconditionFailure("PreparedDataset: expected shards, got none")
         }
-        try self.init(tokenizer: tokenizer, train: train, validation: open(index.validation))
+        try self.init(
+            tokenizer: tokenizer, train: train,
+            validation: PreparedDataset.open(index.validation, in: folder))
         classes = index.classes ?? []
+    }
+
+    /// Opens every shard of a folder, those that are put aside for tests too, and checks headers against the index.
+    package static func check(folder: String) throws(DatasetError) {
+        let dataset = try PreparedDataset(folder: folder)
+        let index = try DatasetIndex.load(folder: folder)
+        guard let test = try open(index.test ?? [], in: folder) else { return }
+        _ = try PreparedDataset(tokenizer: dataset.tokenizer, train: test, validation: nil)
+    }
+
+    private static func open(
+        _ shards: [DatasetIndex.Shard], in folder: String
+    ) throws(DatasetError) -> TokenStream? {
+        if shards.isEmpty { return nil }
+        let stream = try TokenStream(paths: shards.map { Folder.join(folder, $0.file) })
+        for (number, shard) in shards.enumerated() {
+            guard stream.shardFingerprints[number] == shard.fingerprint,
+                stream.shardCounts[number] == shard.tokens
+            else {
+                throw DatasetError(
+                    .mismatch,
+                    "\(stream.paths[number]): fingerprint: expected \(shard.fingerprint) of "
+                        + "\(DatasetIndex.fileName), found \(stream.shardFingerprints[number])")
+            }
+        }
+        return stream
     }
 
     /// Opens shards by file names or patterns; the tokenizer is the `tokenizer.json` beside the first, or, of files

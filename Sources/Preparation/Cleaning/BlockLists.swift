@@ -137,6 +137,8 @@ struct BlockedWords: Sendable {
 /// compared as bytes, ASCII letters in either case; international ones must be written alike on both sides.
 struct BlockedDomains: Sendable {
     private var domains: Set<[UInt8]> = []
+    /// Bytes of the longest.
+    private var longest = 0
     var isEmpty: Bool { domains.isEmpty }
 
     init(files: [String]) throws(DatasetError) {
@@ -158,6 +160,7 @@ struct BlockedDomains: Sendable {
                     )
                 }
                 domains.insert(Array(domain))
+                longest = max(longest, domain.count)
             }
         }
     }
@@ -166,7 +169,8 @@ struct BlockedDomains: Sendable {
     func contains(_ address: String) -> Bool {
         guard let host = BlockedDomains.host(Array(address.utf8)) else { return false }
         if domains.contains(host) { return true }
-        for index in host.indices where host[index] == 0x2E {
+        // No further to the left than the longest reaches: an address may be as long as a document.
+        for index in host.indices.suffix(longest + 1) where host[index] == 0x2E {
             if domains.contains(Array(host[(index + 1)...])) { return true }
         }
         return false

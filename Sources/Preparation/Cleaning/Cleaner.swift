@@ -92,7 +92,12 @@ package struct Cleaner: Sendable {
         let isPlain =
             document.parts.count == 1 && document.parts[0].role == .text && document.label == nil
         if isPlain, let reason = judge(&document.parts[0].text) { return reason }
-        return privateData.looksForAnything ? redact(&document) : nil
+        if privateData.looksForAnything { return redact(&document) }
+        return isTooLong(document) ? .tooLong : nil
+    }
+
+    private func isTooLong(_ document: Document) -> Bool {
+        document.parts.contains { $0.text.count > options.mostBytes }
     }
 
     /// Makes valid UTF-8 of `text`, without controls, in its normal form, with the lines that are asked for.
@@ -159,6 +164,7 @@ package struct Cleaner: Sendable {
             document.parts[index].text = PrivateData.redacted(text, finds)
             for find in finds { redactions[find.kind] += 1 }
         }
+        if isTooLong(document) { return .tooLong }
         counts.redactions += redactions
         return nil
     }

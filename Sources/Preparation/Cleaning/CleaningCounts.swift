@@ -9,6 +9,8 @@ package enum Verdict: Sendable, Equatable {
 /// The rule that a document fell to. Raw values are names of the report and stay.
 package enum DropReason: String, CaseIterable, Sendable, Codable {
     case empty
+    /// Of more bytes than a text may have, once it was cleaned.
+    case tooLong = "too_long"
     case blockedDomain = "blocked_domain"
     case blockedWord = "blocked_word"
     case languageNotAllowed = "language_not_allowed"

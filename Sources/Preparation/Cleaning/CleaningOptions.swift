@@ -61,6 +61,10 @@ package struct CleaningOptions: Sendable, Equatable {
     /// Below it a language counts as unknown; 0 to 1.
     package var minimumLanguageConfidence = 0.65
 
+    /// Bytes of a text beyond which its document goes when it is cleaned: what the file of cleaned texts can tell. A normal
+    /// form may have eleven times as many as the text.
+    package var mostBytes = Int(UInt32.max)
+
     package init() {}
 
     func treatment(of kind: PrivateDataKind) -> Treatment {

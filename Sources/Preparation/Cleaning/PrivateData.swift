@@ -84,6 +84,7 @@ struct PrivateData: Sendable {
             }
         }
         var finds: [PrivateDatum] = []
+        var secrets = Secrets()
         var (index, email) = (0, 0)
         let triggers = triggers.span
         while index < text.count {
@@ -102,7 +103,7 @@ struct PrivateData: Sendable {
                 continue
             }
             let end = email < emails.count ? emails[email].lowerBound : text.count
-            if let find = find(text, at: index, trigger, before: end) {
+            if let find = find(text, at: index, trigger, before: end, &secrets) {
                 finds.append(find)
                 index = find.range.upperBound
             } else {
@@ -114,9 +115,10 @@ struct PrivateData: Sendable {
 
     /// What begins at `index`. Only a secret may go on behind `end`.
     private func find(
-        _ text: Span<UInt8>, at index: Int, _ trigger: Trigger, before end: Int
+        _ text: Span<UInt8>, at index: Int, _ trigger: Trigger, before end: Int,
+        _ secrets: inout Secrets
     ) -> PrivateDatum? {
-        if trigger.contains(.secret), let last = Secrets.end(text, from: index) {
+        if trigger.contains(.secret), let last = secrets.end(text, from: index) {
             return PrivateDatum(kind: .secret, range: index..<last)
         }
         // What is in the middle of a word, a number or a code is none of the others.

@@ -1,6 +1,25 @@
 // Keys and tokens that have a beginning of their own, as their makers give it, and private keys in PEM (RFC 7468).
 
-enum Secrets {
+/// Looks for secrets in one text, from its beginning to its end. What was found out about the bytes ahead is kept, so that
+/// a text in which one may begin at every third byte is not read through from each of them.
+struct Secrets {
+    /// Of each part of a web token.
+    private var tokenEnds = [RunEnds](repeating: RunEnds(), count: 3)
+    /// Bytes at which no private key ends.
+    private var endless = 0..<0
+
+    /// The end of the run of letters, digits, `_` and `-` that was looked at last.
+    private struct RunEnds {
+        private var known = 0..<0
+
+        mutating func end(_ text: Span<UInt8>, from start: Int) -> Int {
+            if known.contains(start) { return known.upperBound }
+            let end = Secrets.run(text, start, .hyphened, before: text.count)
+            known = start..<end
+            return end
+        }
+    }
+
     /// What follows a prefix.
     private struct Form {
         let prefix: [UInt8]
@@ -57,21 +76,24 @@ enum Secrets {
     }()
 
     /// Where the secret that begins at `start` ends.
-    static func end(_ text: Span<UInt8>, from start: Int) -> Int? {
+    mutating func end(_ text: Span<UInt8>, from start: Int) -> Int? {
         let byte = text[start]
         if byte == 0x2D { return privateKeyEnd(text, start) }
         if start > 0, TextCharacters.isWordByte(text[start - 1]) { return nil }
         if byte == 0x65 { return webTokenEnd(text, start) }
         // The second byte tells most words apart at once.
-        guard start + 1 < text.count, beginsPair[Int(byte) << 8 | Int(text[start + 1])] else {
+        guard start + 1 < text.count, Secrets.beginsPair[Int(byte) << 8 | Int(text[start + 1])]
+        else {
             return nil
         }
-        for form in forms where form.prefix[0] == byte {
-            guard has(text, form.prefix, at: start) else { continue }
+        for form in Secrets.forms where form.prefix[0] == byte {
+            guard Secrets.has(text, form.prefix, at: start) else { continue }
             let first = start + form.prefix.count
-            let end = run(text, first, form.allows)
+            // No further than tells that it is too long.
+            let most = min(text.count, first + form.most + 1)
+            let end = Secrets.run(text, first, form.allows, before: most)
             guard form.fewest...form.most ~= end - first else { continue }
-            if form.isMixed, !isMixed(text, first..<end) { continue }
+            if form.isMixed, !Secrets.isMixed(text, first..<end) { continue }
             if end < text.count, TextCharacters.isWordByte(text[end]) { continue }
             return end
         }
@@ -85,9 +107,11 @@ enum Secrets {
         return true
     }
 
-    private static func run(_ text: Span<UInt8>, _ start: Int, _ alphabet: Alphabet) -> Int {
+    private static func run(
+        _ text: Span<UInt8>, _ start: Int, _ alphabet: Alphabet, before most: Int
+    ) -> Int {
         var index = start
-        while index < text.count {
+        while index < most {
             let byte = text[index]
             let isAllowed =
                 switch alphabet {
@@ -115,11 +139,11 @@ enum Secrets {
     private static let objectStart = Array("eyJ".utf8)
 
     /// A JSON Web Token (RFC 7519): three parts in base64url, of which two are objects.
-    private static func webTokenEnd(_ text: Span<UInt8>, _ start: Int) -> Int? {
+    private mutating func webTokenEnd(_ text: Span<UInt8>, _ start: Int) -> Int? {
         var index = start
         for part in 0..<3 {
-            if part < 2, !has(text, objectStart, at: index) { return nil }
-            let end = run(text, index, .hyphened)
+            if part < 2, !Secrets.has(text, Secrets.objectStart, at: index) { return nil }
+            let end = tokenEnds[part].end(text, from: index)
             guard end - index >= 10 else { return nil }
             index = end
             if part < 2 {
@@ -137,22 +161,23 @@ enum Secrets {
 
     /// From `-----BEGIN … PRIVATE KEY-----` to the end of the line that ends the block; where there is none within 32 KiB, to
     /// the end of what may be base64.
-    private static func privateKeyEnd(_ text: Span<UInt8>, _ start: Int) -> Int? {
-        guard has(text, begin, at: start), let head = labelEnd(text, start + begin.count) else {
-            return nil
-        }
-        var index = head
+    private mutating func privateKeyEnd(_ text: Span<UInt8>, _ start: Int) -> Int? {
+        guard Secrets.has(text, Secrets.begin, at: start),
+            let head = Secrets.labelEnd(text, start + Secrets.begin.count)
+        else { return nil }
         let most = min(text.count, head + 32_768)
+        var index = endless.contains(head) ? min(endless.upperBound, most) : head
         while index < most {
-            if text[index] == 0x2D, has(text, ending, at: index),
-                let end = labelEnd(text, index + ending.count)
+            if text[index] == 0x2D, Secrets.has(text, Secrets.ending, at: index),
+                let end = Secrets.labelEnd(text, index + Secrets.ending.count)
             {
                 return end
             }
             index += 1
         }
+        endless = (endless.contains(head) ? endless.lowerBound : head)..<max(head, most)
         index = head
-        while index < most, isBlockByte(text[index]) { index += 1 }
+        while index < most, Secrets.isBlockByte(text[index]) { index += 1 }
         return TextCharacters.endWithoutSpace(text, head..<index)
     }
 

@@ -46,7 +46,15 @@ package enum InputFiles {
         return files
     }
 
-    private static func file(_ path: String) throws(DatasetError) -> InputFile {
+    /// The files that each of `patterns` names, sorted by the bytes of their paths, pattern after pattern.
+    package static func files(inOrderOf patterns: [String]) throws(DatasetError) -> [InputFile] {
+        var files: [InputFile] = []
+        for path in try FilePattern.expand(inOrderOf: patterns) { files.append(try file(path)) }
+        return files
+    }
+
+    /// The file at `path` itself, whatever characters are in it.
+    package static func file(_ path: String) throws(DatasetError) -> InputFile {
         var status = stat()
         guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw DatasetError(

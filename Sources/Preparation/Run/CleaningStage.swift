@@ -22,15 +22,15 @@ struct CleaningStage {
 
     /// - Parameter contamination: of the test sets; empty where there are none.
     init(
-        _ configuration: PreparationConfiguration, contamination: ContaminationIndex, threads: Int
+        _ configuration: PreparationConfiguration, _ named: NamedFiles,
+        contamination: ContaminationIndex, threads: Int
     ) throws(DatasetError) {
         self.configuration = configuration
         self.contamination = contamination
         reading = configuration.readingOptions
         var cleaners: [CleanerOfThread] = []
-        for _ in 0..<threads {
-            cleaners.append(CleanerOfThread(try Cleaner(configuration.cleaning)))
-        }
+        let cleaning = named.options(configuration.cleaning)
+        for _ in 0..<threads { cleaners.append(CleanerOfThread(try Cleaner(cleaning))) }
         self.cleaners = cleaners
     }
 
@@ -56,6 +56,8 @@ struct CleaningStage {
     private func clean(
         _ unit: PreparationUnit, into folder: String
     ) throws(DatasetError) -> CleaningReport {
+        // What a unit that failed has left in them.
+        for cleaner in cleaners { _ = cleaner.takeCounts() }
         var report = CleaningReport()
         report.files = unit.files.count
         var texts = try PreparedTextsWriter(path: Folder.join(folder, Self.textsName))
@@ -88,15 +90,6 @@ struct CleaningStage {
             } else {
                 try DocumentReader(path: file.path, options: reading)
             }
-        if file.target == nil, reading.fields.kind != .text,
-            reading.format.resolved(for: file.path) == .text
-        {
-            throw DatasetError(
-                .mismatch,
-                "\(file.path): expected JSON Lines, a table or a catalogue for input.kind: "
-                    + "\(reading.fields.kind.rawValue), found plain text; name input.format where the name does "
-                    + "not tell")
-        }
         var isAtEnd = false
         var total = 0
         while !isAtEnd {

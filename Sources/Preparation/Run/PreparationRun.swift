@@ -25,6 +25,7 @@ package struct PreparationRun {
     private let options: Options
     private let workers: any Workers
     private let note: (String) -> Void
+    private let work: WorkFolder
 
     /// - Parameter note: is told what happens, on every process.
     package init(
@@ -33,56 +34,58 @@ package struct PreparationRun {
     ) {
         (self.configuration, self.options) = (configuration, options)
         (self.workers, self.note) = (workers, note)
+        work = WorkFolder(of: configuration)
     }
 
     /// Makes the folder; returns what became of everything. Collective.
     package func run() throws(DatasetError) -> PreparationReport {
-        let work = configuration.workFolder
         var lock: FileLock?
         try workers.first(on: "waiting for another preparation") { () throws(DatasetError) in
-            try Folder.create(work)
-            lock = try FileLock(Folder.join(work, "lock")) {
-                note("waiting for another preparation that uses \(work)")
+            try Folder.create(work.path)
+            lock = try FileLock(Folder.join(work.path, "lock")) {
+                note("waiting for another preparation that uses \(work.path)")
             }
+            try work.requireOwn()
         }
         defer { withExtendedLifetime(lock) {} }
 
-        let units = try sameUnits()
+        let (units, named) = try sameUnits()
         let tokenizer = try sharedTokenizer()
-        let identity = identity(of: units, tokenizer)
-        let output = configuration.output.directory
-        var existing: PreparationReport?
-        try workers.all(on: "looking for what is there") { () throws(DatasetError) in
-            existing = try finished(output, identity: identity)
-        }
-        if let existing { return existing }
+        let output = OutputFolder(
+            path: configuration.output.directory, identity: identity(of: units, tokenizer),
+            replaces: options.replaces)
+        if let existing = try existing(output) { return existing }
 
-        try clean(units)
+        try clean(units, named)
         let forest = try findDuplicates(among: units)
+        let classes = try classCount(units)
         let keys = units.enumerated().map { number, unit in
             unit.tokenKey(
-                dropped: forest.dropped(inUnit: number), tokenizer: tokenizer,
+                dropped: forest.dropped(inUnit: number), tokenizer: tokenizer, classes: classes,
                 configuration.output)
         }
-        try tokenize(units, forest, tokenizer, keys)
-        var report: PreparationReport?
-        try workers.first(on: "publishing \(output)") { () throws(DatasetError) in
-            report = try publish(
-                units, forest, keys, PreparedFolder(tokenizer: tokenizer, identity: identity))
-            try sweep(units, keys)
+        try tokenize(units, forest, tokenizer, classes: classes, keys)
+        return try workers.told(on: "publishing \(output.path)") {
+            () throws(DatasetError) -> PreparationReport in
+            let report = try publish(
+                units, forest, keys, PreparedFolder(tokenizer: tokenizer, output: output))
+            work.sweep(
+                needed: Set(
+                    units.map { work.cleaned($0) } + keys.map { work.tokens($0) }
+                        + [duplicatesPath(units)]))
+            return report
         }
-        guard let report else { return try PreparationReport.read(from: output) }
-        return report
     }
 
     // MARK: What there is to do
 
-    /// The units, which all processes must see alike.
-    private func sameUnits() throws(DatasetError) -> [PreparationUnit] {
-        var units: [PreparationUnit] = []
+    /// The units, which all processes must see alike, and the other files that decide what they become.
+    private func sameUnits() throws(DatasetError) -> ([PreparationUnit], NamedFiles) {
+        var (units, named): ([PreparationUnit], NamedFiles) = ([], NamedFiles())
         let digests = try workers.together(on: "looking for files") {
             () throws(DatasetError) -> [UInt8] in
-            units = try PreparationUnit.all(of: configuration)
+            named = try NamedFiles(of: configuration)
+            units = try PreparationUnit.all(of: configuration, named)
             let keys = units.map(\.cleaningKey).joined(separator: "\n")
             return SHA256.digest(of: Array(keys.utf8))
         }
@@ -92,17 +95,40 @@ package struct PreparationRun {
                 "input.files: expected the same files with the same times on every process, found others on "
                     + "process \(other) than on process 0; start again when nothing writes to them")
         }
-        return units
+        return (units, named)
     }
 
     private func sharedTokenizer() throws(DatasetError) -> Tokenizer {
         var tokenizer = Tokenizer.byte(ByteTokenizer())
-        try workers.all(on: "reading the tokenizer") { () throws(DatasetError) in
+        let digests = try workers.together(on: "reading the tokenizer") {
+            () throws(DatasetError) -> [UInt8] in
             if let named = try configuration.output.tokenizer.load() {
                 tokenizer = .pipeline(named)
             }
+            return tokenizer.digestBytes
+        }
+        if let other = digests.firstIndex(where: { $0 != digests[0] }) {
+            throw DatasetError(
+                .mismatch,
+                "output.tokenizer: expected the same on every process, found another on process \(other) "
+                    + "than on process 0; start again when nothing writes to it")
         }
         return tokenizer
+    }
+
+    /// The report of a folder that holds what is to be made; throws where it holds something else that stays. Collective.
+    private func existing(_ output: OutputFolder) throws(DatasetError) -> PreparationReport? {
+        try workers.told(on: "looking for what is there") {
+            () throws(DatasetError) -> PreparationReport? in
+            let state = try output.state()
+            try work.own()
+            switch state {
+            case .finished(let report): return report
+            case .replaceable(let damage?): note("making \(output.path) anew: \(damage)")
+            case .free, .replaceable: break
+            }
+            return nil
+        }
     }
 
     /// SHA-256 of everything that decides what the folder holds.
@@ -117,65 +143,17 @@ package struct PreparationRun {
         return SHA256.digest(of: Array(lines.joined(separator: "\n").utf8)).hexadecimal
     }
 
-    /// The report of a folder that holds what is to be made; throws where it holds something else.
-    private func finished(
-        _ output: String, identity: String
-    ) throws(DatasetError) -> PreparationReport? {
-        guard Folder.exists(output), !Folder.isEmpty(output) else {
-            try requireNoLink(output)
-            return nil
-        }
-        let index = try? DatasetIndex.load(folder: output)
-        if let index, index.preparation == identity {
-            return try PreparationReport.read(from: output)
-        }
-        guard let index, index.preparation != nil else {
-            throw DatasetError(
-                .outputExists,
-                "\(output): expected a new folder, found "
-                    + (index == nil ? "something else" : "a dataset that no preparation made")
-                    + "; name another output.directory")
-        }
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: output)) ?? []
-        if let other = names.sorted().first(where: { !PreparedFolder.isOurs($0) }) {
-            throw DatasetError(
-                .outputExists,
-                "\(output): expected what a preparation leaves, found \(other) too; move it away, or name "
-                    + "another output.directory")
-        }
-        guard options.replaces else {
-            throw DatasetError(
-                .outputExists,
-                "\(output): expected a new folder, found one that was prepared from other files or by other "
-                    + "rules; add --replace, or name another output.directory")
-        }
-        try requireNoLink(output)
-        return nil
-    }
-
-    /// A folder is renamed to its name when it is whole, which a link would not survive.
-    private func requireNoLink(_ output: String) throws(DatasetError) {
-        var status = stat()
-        guard lstat(output.withoutSlashes, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else {
-            return
-        }
-        throw DatasetError(
-            .outputExists,
-            "\(output): expected a new folder, found a symbolic link; name the folder that it leads to"
-        )
-    }
-
     // MARK: Stages
 
     /// Cleans the units of this process that are not there yet. Collective.
-    private func clean(_ units: [PreparationUnit]) throws(DatasetError) {
+    private func clean(
+        _ units: [PreparationUnit], _ named: NamedFiles
+    ) throws(DatasetError) {
         try workers.all(on: "cleaning") { () throws(DatasetError) in
-            let missing = units.indices.filter { !isCleaned(units[$0]) }
+            let missing = units.indices.filter { !work.isCleaned(units[$0]) }
             let words = configuration.contamination.words
             var contamination = ContaminationIndex(words: words, shortest: min(8, words))
-            if !missing.isEmpty, !configuration.contamination.texts.isEmpty {
-                try addTests(to: &contamination)
-            }
+            if !missing.isEmpty { try add(named.tests, to: &contamination) }
             let own = share(
                 of: units.map(\.byteCount), number: workers.number, count: workers.count)
             let todo = own.filter { missing.contains($0) }
@@ -184,19 +162,21 @@ package struct PreparationRun {
                     + (todo.count < own.count ? ", the others are there" : ""))
             if todo.isEmpty { return }
             let stage = try CleaningStage(
-                configuration, contamination: contamination, threads: options.threads)
+                configuration, named, contamination: contamination, threads: options.threads)
             try forEach(todo, "cleaned", sizes: units.map(\.byteCount)) {
                 (number) throws(DatasetError) in
-                try stage.run(units[number], into: cleanedFolder(units[number]))
+                try stage.run(units[number], into: work.cleaned(units[number]))
             }
         }
     }
 
-    private func addTests(to contamination: inout ContaminationIndex) throws(DatasetError) {
+    private func add(
+        _ tests: [String], to contamination: inout ContaminationIndex
+    ) throws(DatasetError) {
         var reading = ReadingOptions()
         reading.textDocuments = .line
-        for file in try InputFiles.files(configuration.contamination.texts) {
-            var reader = try DocumentReader(path: file.path, options: reading)
+        for path in tests {
+            var reader = try DocumentReader(path: path, options: reading)
             while let document = try reader.next() {
                 for part in document.parts { contamination.insert(part.text) }
             }
@@ -207,10 +187,8 @@ package struct PreparationRun {
     private func findDuplicates(
         among units: [PreparationUnit]
     ) throws(DatasetError) -> DuplicateForest {
-        let signatures = units.map {
-            Folder.join(cleanedFolder($0), CleaningStage.signaturesName)
-        }
-        let path = Folder.join(configuration.workFolder, duplicatesName(units))
+        let signatures = units.map { work.signatures($0) }
+        let path = duplicatesPath(units)
         try workers.first(on: "looking for duplicates") { () throws(DatasetError) in
             let isThere = try? DuplicateForest(
                 reading: path, signatures: signatures, options: configuration.duplicates)
@@ -235,25 +213,19 @@ package struct PreparationRun {
         return forest
     }
 
-    private func duplicatesName(_ units: [PreparationUnit]) -> String {
-        let keys = units.map(\.cleaningKey).joined(separator: "\n")
-        let digest = SHA256.digest(
-            of: Array("\(keys) \(configuration.duplicates.threshold.bitPattern)".utf8)
-        ).hexadecimal
-        return "duplicates-\(digest.prefix(32))"
+    private func duplicatesPath(_ units: [PreparationUnit]) -> String {
+        work.duplicates(units, threshold: configuration.duplicates.threshold)
     }
 
     /// Makes the shards of the units of this process that are not there yet. Collective.
     private func tokenize(
         _ units: [PreparationUnit], _ forest: DuplicateForest, _ tokenizer: Tokenizer,
-        _ keys: [String]
+        classes: Int, _ keys: [String]
     ) throws(DatasetError) {
-        // A label beyond the names, or the greatest there is, decides how wide ids are: the same on every process.
-        let classes = try classCount(units)
         try workers.all(on: "tokenising") { () throws(DatasetError) in
             let own = share(
                 of: units.map(\.byteCount), number: workers.number, count: workers.count)
-            let todo = own.filter { !isTokenized(keys[$0]) }
+            let todo = own.filter { !work.isTokenized(keys[$0]) }
             note(
                 "tokenising: \(todo.count) of \(own.count) units"
                     + (todo.count < own.count ? ", the others are there" : ""))
@@ -263,16 +235,21 @@ package struct PreparationRun {
             try forEach(todo, "tokenised", sizes: units.map(\.byteCount)) {
                 (number) throws(DatasetError) in
                 try stage.run(
-                    cleaned: cleanedFolder(units[number]),
-                    dropped: forest.dropped(inUnit: number), into: tokenFolder(keys[number]))
+                    cleaned: work.cleaned(units[number]),
+                    dropped: forest.dropped(inUnit: number), into: work.tokens(keys[number]))
             }
         }
     }
 
+    /// Of the labelled texts in all units: the names, or up to the greatest label. It decides how wide ids are. Collective.
     private func classCount(_ units: [PreparationUnit]) throws(DatasetError) -> Int {
         guard configuration.input.kind == .labelled else { return 0 }
         if !configuration.input.classes.isEmpty { return configuration.input.classes.count }
-        return 1 + (try cleaningReports(units).map(\.highestLabel).max() ?? -1)
+        return try workers.told(on: "counting classes") { () throws(DatasetError) -> Int in
+            var highest = -1
+            for unit in units { highest = max(highest, try work.cleaningReport(unit).highestLabel) }
+            return highest + 1
+        }
     }
 
     /// Does the pieces `numbers`; an error in one does not keep the others from being done, and their work kept.
@@ -306,16 +283,10 @@ package struct PreparationRun {
         var report = PreparationReport(kind: configuration.sampleKind)
         var shards: [PreparedFolder.Shard] = []
         for (number, unit) in units.enumerated() {
-            let folder = tokenFolder(keys[number])
-            let cleanedPath = Folder.join(cleanedFolder(unit), CleaningStage.reportName)
-            guard let cleaned = StageFile.read(CleaningReport.self, from: cleanedPath) else {
-                throw damaged(cleanedPath)
-            }
-            let tokensPath = Folder.join(folder, TokenStage.reportName)
-            guard let tokens = StageFile.read(TokenReport.self, from: tokensPath) else {
-                throw damaged(tokensPath)
-            }
-            try verify(tokens, in: folder)
+            let folder = work.tokens(keys[number])
+            let cleaned = try work.cleaningReport(unit)
+            let tokens = try work.tokenReport(keys[number])
+            try work.verify(tokens, of: keys[number])
             report.add(cleaned, tokens)
             for split in PreparedSplit.allCases {
                 for shard in tokens[split].shards {
@@ -343,35 +314,8 @@ package struct PreparationRun {
                     + report.losses.prefix(4).map { "\($0.name) \($0.count)" }.joined(
                         separator: ", "))
         }
-        try prepared.write(
-            to: configuration.output.directory, shards: shards, configuration: configuration,
-            report: report, replaces: options.replaces)
+        try prepared.write(shards: shards, configuration: configuration, report: report)
         return report
-    }
-
-    /// Reads the shards of a unit through: they may lie there since long, and others have their names too.
-    private func verify(_ tokens: TokenReport, in folder: String) throws(DatasetError) {
-        for split in PreparedSplit.allCases {
-            for shard in tokens[split].shards {
-                do throws(DatasetError) {
-                    let stream = try TokenStream(paths: [Folder.join(folder, shard.file)])
-                    try stream.verify()
-                    guard stream.shardFingerprints[0] == shard.fingerprint else {
-                        throw DatasetError(
-                            .corrupt,
-                            "\(Folder.join(folder, shard.file)): fingerprint: expected "
-                                + "\(shard.fingerprint), found \(stream.shardFingerprints[0])")
-                    }
-                } catch {
-                    // The next run makes the unit again.
-                    Folder.discard(folder)
-                    throw DatasetError(
-                        error.kind,
-                        error.message
-                            + "; the unit's folder is removed: prepare again, and it is made anew")
-                }
-            }
-        }
     }
 
     /// A few duplicates with what they are duplicates of.
@@ -383,7 +327,7 @@ package struct PreparationRun {
             var wanted = dropped.prefix(CleaningReport.mostExamples)[...]
             if wanted.isEmpty { continue }
             let texts = try PreparedTextsReader(
-                path: Folder.join(cleanedFolder(unit), CleaningStage.textsName))
+                path: Folder.join(work.cleaned(unit), CleaningStage.textsName))
             var place = 0
             while let next = wanted.first, let document = try texts.read() {
                 defer { place += 1 }
@@ -394,82 +338,4 @@ package struct PreparationRun {
             if report.hasDuplicateExamples { return }
         }
     }
-
-    /// Removes what no unit needs any more.
-    private func sweep(_ units: [PreparationUnit], _ keys: [String]) throws(DatasetError) {
-        let work = configuration.workFolder
-        let needed = Set(
-            units.map { "cleaned-\($0.cleaningKey)" } + keys.map { "tokens-\($0)" }
-                + [duplicatesName(units)])
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: work)) ?? []
-        where isResult(name) && !needed.contains(name) {
-            Folder.discard(Folder.join(work, name))
-        }
-    }
-
-    /// Whether a preparation gives such names, to results and to what it is about to make one of.
-    private func isResult(_ name: String) -> Bool {
-        name.wholeMatch(of: /(cleaned|tokens|duplicates)-[0-9a-f]{32}/) != nil
-            || name.wholeMatch(of: /\.tmp-(cleaned|tokens|duplicates)-[0-9a-f]{32}-[0-9a-f-]{36}/)
-                != nil
-    }
-
-    private func cleaningReports(
-        _ units: [PreparationUnit]
-    ) throws(DatasetError) -> [CleaningReport] {
-        var reports: [CleaningReport] = []
-        for unit in units {
-            let path = Folder.join(cleanedFolder(unit), CleaningStage.reportName)
-            guard let report = StageFile.read(CleaningReport.self, from: path) else {
-                throw damaged(path)
-            }
-            reports.append(report)
-        }
-        return reports
-    }
-
-    private func damaged(_ path: String) -> DatasetError {
-        DatasetError(
-            .corrupt,
-            "\(path): expected what a preparation wrote, found it missing or changed; remove its folder "
-                + "and prepare again")
-    }
-
-    private func isCleaned(_ unit: PreparationUnit) -> Bool {
-        let folder = cleanedFolder(unit)
-        let path = Folder.join(folder, CleaningStage.reportName)
-        return StageFile.read(CleaningReport.self, from: path) != nil
-            && Folder.exists(Folder.join(folder, CleaningStage.textsName))
-            && Folder.exists(Folder.join(folder, CleaningStage.signaturesName))
-    }
-
-    private func isTokenized(_ key: String) -> Bool {
-        let path = Folder.join(tokenFolder(key), TokenStage.reportName)
-        return StageFile.read(TokenReport.self, from: path) != nil
-    }
-
-    private func cleanedFolder(_ unit: PreparationUnit) -> String {
-        Folder.join(configuration.workFolder, "cleaned-\(unit.cleaningKey)")
-    }
-
-    private func tokenFolder(_ key: String) -> String {
-        Folder.join(configuration.workFolder, "tokens-\(key)")
-    }
-}
-
-/// Held while a preparation is under way; a second one of the same folder waits.
-private final class FileLock {
-    private let number: Int32
-
-    /// - Parameter waits: is told where somebody else holds it.
-    init(_ path: String, waits: () -> Void) throws(DatasetError) {
-        number = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        guard number >= 0 else { throw FileDescriptor.error(path, "open") }
-        if flock(number, LOCK_EX | LOCK_NB) == 0 { return }
-        if errno == EWOULDBLOCK { waits() }
-        // A file system without locks gives none.
-        while flock(number, LOCK_EX) != 0 && errno == EINTR {}
-    }
-
-    deinit { close(number) }
 }

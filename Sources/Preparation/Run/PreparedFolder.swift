@@ -15,8 +15,7 @@ struct PreparedFolder {
     }
 
     let tokenizer: Tokenizer
-    /// SHA-256 of everything that decides what the folder holds.
-    let identity: String
+    let output: OutputFolder
 
     /// Whether a preparation leaves a file of this name.
     static func isOurs(_ name: String) -> Bool {
@@ -28,12 +27,11 @@ struct PreparedFolder {
     }
 
     func write(
-        to output: String, shards: [Shard], configuration: PreparationConfiguration,
-        report: PreparationReport, replaces: Bool
+        shards: [Shard], configuration: PreparationConfiguration, report: PreparationReport
     ) throws(DatasetError) {
-        try Folder.create(Folder.parent(of: output))
-        Folder.discardAbandoned(beside: output)
-        let temporary = Folder.temporary(beside: output)
+        try Folder.create(Folder.parent(of: output.path))
+        Folder.discardAbandoned(beside: output.path)
+        let temporary = Folder.temporary(beside: output.path)
         try Folder.create(temporary)
         defer { Folder.discard(temporary) }
         var named: [PreparedSplit: [DatasetIndex.Shard]] = [:]
@@ -46,31 +44,13 @@ struct PreparedFolder {
                     file: name, tokens: shard.tokens, fingerprint: shard.fingerprint))
         }
         let index = DatasetIndex(
-            prepared: identity, kind: configuration.sampleKind, tokenizer: tokenizer,
+            prepared: output.identity, kind: configuration.sampleKind, tokenizer: tokenizer,
             classes: configuration.input.classes,
             validationFraction: configuration.output.validationFraction,
             train: named[.train, default: []], validation: named[.validation, default: []],
             test: named[.test, default: []])
         try index.write(tokenizer: tokenizer, folder: temporary)
         try report.write(to: temporary, configuration: configuration)
-        if try Folder.publish(temporary, as: output) { return }
-        guard replaces else {
-            throw DatasetError(
-                .outputExists,
-                "\(output): expected a new folder, found one that appeared meanwhile; prepare again"
-            )
-        }
-        // The old one goes when the new one has its place.
-        let old = Folder.temporary(beside: output)
-        if rename(output, old) != 0 {
-            throw FileDescriptor.error(output, "rename")
-        }
-        guard try Folder.publish(temporary, as: output) else {
-            throw DatasetError(
-                .outputExists,
-                "\(output): expected its name to be free, found that another process took it; the folder "
-                    + "that was there is \(old)")
-        }
-        Folder.discard(old)
+        try output.publish(temporary)
     }
 }

@@ -23,6 +23,7 @@ struct PreparedTextsWriter: ~Copyable {
         pending = Self.magic
     }
 
+    /// - Parameter document: whose numbers and lengths are below 2^32, as cleaning leaves them.
     mutating func append(_ document: Document) throws(DatasetError) {
         let start = pending.count
         pending.append(littleEndian: UInt32(document.parts.count))
@@ -99,8 +100,9 @@ final class PreparedTextsReader {
             isAtEnd = true
             return nil
         }
+        // Read before the checksum is, so any value may stand here.
         let label = try integer(Int32.self)
-        let number = try integer(UInt64.self)
+        guard let number = Int(exactly: try integer(UInt64.self)) else { throw damaged("number") }
         var parts: [Document.Part] = []
         for _ in 0..<partCount {
             guard let role = RecordRole(rawValue: Int32(bitPattern: try integer(UInt32.self)))
@@ -112,7 +114,7 @@ final class PreparedTextsReader {
         }
         count += 1
         return Document(
-            parts: parts, label: label < 0 ? nil : Int(label), number: Int(number))
+            parts: parts, label: label < 0 ? nil : Int(label), number: number)
     }
 
     private func integer<Value: FixedWidthInteger>(

@@ -15,7 +15,7 @@ struct TokenStage {
     private let tokenizer: Tokenizer
     private let encoders: [EncoderOfThread]
     private let kind: SampleKind
-    private let markCount: Int
+    private let (markCount, classes): (Int, Int)
 
     init(
         _ configuration: PreparationConfiguration, tokenizer: Tokenizer, classes: Int,
@@ -23,7 +23,7 @@ struct TokenStage {
     ) {
         (self.configuration, self.tokenizer) = (configuration, tokenizer)
         kind = configuration.sampleKind
-        markCount = Record.markCount(of: kind, classes: classes)
+        (markCount, self.classes) = (Record.markCount(of: kind, classes: classes), classes)
         encoders = (0..<threads).map { _ in EncoderOfThread(tokenizer) }
     }
 
@@ -60,6 +60,14 @@ struct TokenStage {
                 guard let document = try texts.read() else {
                     isAtEnd = true
                     break
+                }
+                // The file's checksum stands behind all of them.
+                guard document.label.map({ $0 < classes }) ?? true else {
+                    throw DatasetError(
+                        .corrupt,
+                        "\(Folder.join(cleaned, CleaningStage.textsName)): label: expected a class below "
+                            + "\(classes), found \(document.label ?? 0); remove the file and prepare again"
+                    )
                 }
                 if next < dropped.count, dropped[next].number == number {
                     next += 1

@@ -1,6 +1,7 @@
 // The processes that prepare one corpus together: alone, or the ranks that a launcher started.
 
 import Datasets
+import Foundation
 
 /// The processes that prepare together. They share a disk and meet between the stages.
 package protocol Workers: Sendable {
@@ -32,6 +33,29 @@ extension Workers {
         on what: String, _ body: () throws(DatasetError) -> Void
     ) throws(DatasetError) {
         try all(on: what) { () throws(DatasetError) in if number == 0 { try body() } }
+    }
+
+    /// Runs `body` on the first process alone and gives all of them what it returned: what decides how they go on is
+    /// decided once, as a disk may show each of them another state. Collective.
+    func told<Value: Codable>(
+        on what: String, _ body: () throws(DatasetError) -> Value
+    ) throws(DatasetError) -> Value {
+        let answers = try together(on: what) { () throws(DatasetError) -> [UInt8] in
+            guard number == 0 else { return [] }
+            let value = try body()
+            // In a list, as JSON by itself is no `null` everywhere.
+            guard let data = try? JSONEncoder().encode([value]) else {
+                preconditionFailure("Workers: expected a value that JSON has")
+            }
+            return Array(data)
+        }
+        guard
+            let value = try? JSONDecoder().decode([Value].self, from: Data(answers[0])).first
+        else {
+            throw DatasetError(
+                .inputOutput, "\(what): expected process 0 to tell the others, found no message")
+        }
+        return value
     }
 }
 

@@ -19,6 +19,7 @@ extension PreparationConfiguration {
         options.replaces = replaces
         let share = try world.processorShare().threads
         options.threads = threads ?? share
+        try requireSharedWork(world)
         let workers = RankWorkers(world: world)
         let run = PreparationRun(
             self, options: options, workers: workers,
@@ -27,6 +28,32 @@ extension PreparationConfiguration {
             return try run.run().summary
         } catch {
             throw workers.failure ?? RunError(error)
+        }
+    }
+
+    /// Throws where a rank does not see the folder of results that the others see: it would work for nothing, and all
+    /// would find out at the end. Collective.
+    private func requireSharedWork(_ world: World) throws(RunError) {
+        guard world.size > 1 else { return }
+        let folder = workFolder
+        try world.communicator.together(world.placement.hostName) { () throws(RunError) in
+            guard world.isFirst else { return }
+            do throws(DatasetError) {
+                try Folder.create(folder)
+            } catch {
+                throw RunError(error)
+            }
+        }
+        do throws(RunError) {
+            try SharedFolder.require(folder, world: world)
+        } catch {
+            // What is a run's directory there is this folder here.
+            let problems = error.problems.map {
+                $0.replacingOccurrences(of: "run.directory", with: "output.work")
+            }
+            throw RunError(
+                error.kind, problems: problems, rank: error.rank, host: error.host,
+                step: error.step, isShared: error.isShared)
         }
     }
 }

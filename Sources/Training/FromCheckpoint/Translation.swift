@@ -117,7 +117,7 @@ private struct Translator {
         let symbols = tokenizer.vocabularySize
         let found = pair.marks(symbols: symbols, endOfText: tokenizer.endOfText)
         (self.model, self.options) = (model, options)
-        marks = SequenceMarks(
+        self.marks = SequenceMarks(
             start: Int32(found.start), begin: found.begin.map { Int32($0) },
             end: Int32(found.end))
         var search = BeamOptions(
@@ -131,9 +131,14 @@ private struct Translator {
         search.repetitionPenalty = Float(options.repetitionPenalty)
         (search.groups, search.diversityPenalty) =
             (options.groups, Float(options.diversityPenalty))
-        if found.start != found.end { search.suppressed = [Int32(found.start)] }
+        // What the tokenizer lacks is no text, and a start stands before targets alone.
+        let marks = [found.start, found.begin, found.end].compactMap { $0 }
+        search.suppressed = (symbols..<max(symbols, model.output.classCount)).filter {
+            !marks.contains($0)
+        }.map { Int32($0) }
+        if found.start != found.end { search.suppressed.append(Int32(found.start)) }
         do {
-            try search.validate(vocabulary: max(symbols, found.end + 1, found.start + 1))
+            try search.validate(vocabulary: model.output.classCount)
         } catch {
             throw RunError(.usage, error.description)
         }
@@ -143,10 +148,6 @@ private struct Translator {
         } catch {
             throw RunError(.usage, "--prefix: \(error.message)")
         }
-    }
-
-    private var vocabulary: Int {
-        max(tokenizer.vocabularySize, Int(marks.end ?? 0) + 1, Int(marks.start) + 1)
     }
 
     /// A line on its way.
@@ -200,7 +201,8 @@ private struct Translator {
                     maximumLength: maximumLength(of: source))
             }
             let found = findTargets(
-                of: batch.map(\.tokens), targets, by: model, vocabulary: vocabulary, search)
+                of: batch.map(\.tokens), targets, by: model, vocabulary: model.output.classCount,
+                search)
             for (source, hypotheses) in zip(batch, found) {
                 results[source.number] = hypotheses.enumerated().map { rank, hypothesis in
                     translation(of: lines[source.number], rank, hypothesis, source)

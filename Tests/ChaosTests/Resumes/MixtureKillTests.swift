@@ -9,13 +9,16 @@ import Testing
 private struct MixtureRun {
     /// What the samples are.
     enum View: String, CaseIterable {
-        case windows, documents, masked, conversations, labelled
+        case windows, documents, masked, conversations, labelled, pairs
+        /// Pairs of about the same length together.
+        case pairGroups
 
         var kind: String {
             switch self {
             case .windows, .documents, .masked: "text"
             case .conversations: "conversations"
             case .labelled: "labelled"
+            case .pairs, .pairGroups: "pairs"
             }
         }
 
@@ -28,6 +31,8 @@ private struct MixtureRun {
             case .labelled:
                 "{ family: bert, layers: 1, heads: 4, width: 16, context_length: 16, "
                     + "head: sequence_classification, labels: 3 }"
+            case .pairs, .pairGroups:
+                "{ family: transformer, layers: 1, heads: 4, width: 16, context_length: 32 }"
             }
         }
     }
@@ -48,6 +53,7 @@ private struct MixtureRun {
                 return switch view.kind {
                 case "conversations": "{\"prompt\": \"\(text)\", \"response\": \"r\(number)\"}"
                 case "labelled": "{\"text\": \"\(text)\", \"label\": \(number % 3)}"
+                case "pairs": "{\"source\": \"\(text)\", \"target\": \"t\(number)\"}"
                 default: "{\"text\": \"\(text)\"}"
                 }
             }
@@ -63,13 +69,16 @@ private struct MixtureRun {
         }
         let sources = (0..<3).map { folder.file("source\($0)") }.joined(separator: ", ")
         let packing = view == .documents ? ", packing: documents" : ""
+        let batch =
+            view == .pairGroups
+            ? "{ sequences: 12, micro_batch: 1, tokens: 96 }" : "{ sequences: 24, micro_batch: 3 }"
         try folder.write(
             "run.yaml",
             """
             run:        { directory: \(folder.file("run")), steps: \(Self.steps), threads: 1 }
             model:      \(view.model)
             data:       { sources: [\(sources)], weights: [1, 1.5, 0.5], curriculum: ["31: 1 0.2 2"]\(packing) }
-            batch:      { sequences: 24, micro_batch: 3 }
+            batch:      \(batch)
             optimizer:  { learning_rate: 1.0e-3 }
             evaluation: { every: 0 }
             checkpoint: { every: 4, keep: 2 }
