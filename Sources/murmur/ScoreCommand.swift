@@ -29,10 +29,11 @@ struct ScoreCommand: ParsableCommand {
 
     func run() throws {
         guard Launch.isFirst else { return }
-        let given = try TextFile(texts, option: "texts", key: "text").texts
+        let given = try TextFile(texts, option: "texts", key: "text", isPlain: true).texts
         var columns: [[String]] = []
         for name in references {
-            let lines = try TextFile(name, option: "references", key: "text").texts
+            let lines = try TextFile(name, option: "references", key: "text", isPlain: true)
+                .texts
             guard lines.count == given.count else {
                 throw RunError(
                     .usage,

@@ -9,7 +9,9 @@ struct TextFile {
     /// - Parameters:
     ///   - option: of the command line, for errors.
     ///   - key: of the JSON.
-    init(_ path: String, option: String, key: String) throws(RunError) {
+    ///   - isPlain: whether lines are JSON only in a file named `.jsonl`, as texts may begin with anything, and there may be
+    ///     none.
+    init(_ path: String, option: String, key: String, isPlain: Bool = false) throws(RunError) {
         let data: Data
         do {
             data =
@@ -25,12 +27,12 @@ struct TextFile {
         }
         var lines = whole.split(separator: "\n", omittingEmptySubsequences: false)
         if lines.last?.isEmpty == true { lines.removeLast() }
-        guard !lines.isEmpty else {
+        guard !lines.isEmpty || isPlain else {
             throw RunError(.usage, "\(option): \(path): expected at least one \(key), found none")
         }
         var texts: [String] = []
         for (number, line) in lines.enumerated() {
-            guard line.hasPrefix("{") else {
+            guard isPlain ? path.hasSuffix(".jsonl") : line.hasPrefix("{") else {
                 texts.append(String(line))
                 continue
             }

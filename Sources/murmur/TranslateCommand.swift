@@ -18,7 +18,7 @@ struct TranslateCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A file of sources, one a line, or JSON Lines with a key source; - is standard input. (default: -)",
+            "A file of sources, one a line, or a .jsonl with a key source; - is standard input. (default: -)",
             valueName: "file"),
         transform: path)
     var sources = "-"
@@ -140,7 +140,7 @@ struct TranslateCommand: ParsableCommand {
     }
 
     private func given() throws(RunError) -> [String] {
-        try TextFile(sources, option: "--sources", key: "source").texts
+        try TextFile(sources, option: "--sources", key: "source", isPlain: true).texts
     }
 
     private var options: TranslationOptions {
