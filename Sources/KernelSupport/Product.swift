@@ -107,6 +107,17 @@ package protocol ProductKernels: Sendable {
     /// Computes `tasks`, whose results do not overlap; those with few rows without packing, unless a tile is asked
     /// for.
     static func compute(_ tasks: [ProductTask], tile: TileShape?)
+
+    /// Floats that the right factors of a task take, packed; its rows do not matter.
+    static func packedCount(_ task: ProductTask) -> Int
+
+    /// Packs the right factors of a task for `compute(_:packed:)`: where many products have the same ones and few
+    /// rows, packing would take as long as multiplying.
+    static func pack(_ task: ProductTask, into packed: UnsafeMutablePointer<Float>)
+
+    /// Computes a task, with the bits of `sumOfProducts`; its right factors, of which only type and extents are
+    /// looked at, are those of a task that was packed. Both have left factors of one type.
+    static func compute(_ task: ProductTask, packed: UnsafeMutablePointer<Float>)
 }
 
 extension ProductKernels {
