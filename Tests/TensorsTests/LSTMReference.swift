@@ -20,9 +20,9 @@ struct LSTMReference {
         var hidden: [Double]
         var cell: [Double]
 
-        static let paths: [WritableKeyPath<Operands, [Double]>] = [
-            \.gates, \.weight, \.bias, \.hidden, \.cell,
-        ]
+        static var paths: [WritableKeyPath<Operands, [Double]>] {
+            [\.gates, \.weight, \.bias, \.hidden, \.cell]
+        }
     }
 
     struct Result {
