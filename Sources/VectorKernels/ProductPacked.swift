@@ -3,12 +3,6 @@
 // reads it from end to end anyway.
 
 extension VectorKernels {
-    package static func packedCount(_ task: ProductTask) -> Int {
-        let tile = TileShape.best(for: task.rule)
-        return (task.columns + tile.width - 1) / tile.width * tile.width
-            * task.packedInner(0..<task.links.count, tile)
-    }
-
     package static func pack(_ task: ProductTask, into packed: UnsafeMutablePointer<Float>) {
         let panel = ProductPanel(whole: task, packed: packed)
         parallelFor(panel.packingCount) { panel.pack(piece: $0) }
