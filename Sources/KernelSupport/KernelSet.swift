@@ -5,7 +5,7 @@
 ///
 /// No element type and no instruction set is a generic parameter: a kernel takes `Elements` and decides once.
 package protocol KernelSet: ActivationKernels, AttentionKernels, CrossEntropyKernels,
-    ElementwiseKernels,
-    EmbeddingKernels, NormKernels, OptimizerKernels, ProductKernels, RandomKernels, YardstickKernels
+    ElementwiseKernels, EmbeddingKernels, NormKernels, OptimizerKernels, ProductKernels,
+    RandomKernels, RecurrentKernels, YardstickKernels
 {
 }

@@ -107,6 +107,15 @@ package protocol ProductKernels: Sendable {
     /// Computes `tasks`, whose results do not overlap; those with few rows without packing, unless a tile is asked
     /// for.
     static func compute(_ tasks: [ProductTask], tile: TileShape?)
+
+    /// Packs the right factors of a task, whose rows do not matter, for `compute(_:packed:)`: where many products have the same ones and few
+    /// rows, packing would take as long as multiplying.
+    static func pack(_ task: ProductTask, into packed: UnsafeMutablePointer<Float>)
+
+    /// Computes a task, with the bits of `sumOfProducts`; its right factors, of which only type and extents are
+    /// looked at, are those of a task that was packed. Both have left factors of one type.
+    /// - Parameter packed: `packedCount` floats.
+    static func compute(_ task: ProductTask, packed: UnsafeMutablePointer<Float>)
 }
 
 extension ProductKernels {
@@ -146,6 +155,13 @@ extension ProductKernels {
                     stride: stride,
                     epilogue: epilogue)
             ], tile: tile)
+    }
+
+    /// Floats that the right factors of a task take, packed.
+    package static func packedCount(_ task: ProductTask) -> Int {
+        let tile = task.rule == .pairs && MatrixUnit.isUsed ? TileShape.matrix : nativeTile
+        return (task.columns + tile.width - 1) / tile.width * tile.width
+            * task.links.reduce(0) { $0 + tile.packed(inner: $1.inner.count) }
     }
 
     /// Computes `terms`, whose results do not overlap, each with the bits of `product`; threads share all of

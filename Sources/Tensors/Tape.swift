@@ -16,10 +16,12 @@ public final class Tape {
     }
 
     typealias Pullback = (Upstream, Backward) -> Void
+    /// Of a primitive with several outputs, in their order; nil where no gradient reached one.
+    typealias PullbackOfSeveral = ([Upstream?], Backward) -> Void
 
     /// What the backward pass does at a record.
     private enum Work {
-        case pullback(Pullback)
+        case pullback(PullbackOfSeveral)
         /// Runs primitives again, on a tape of their own, and goes back through them.
         case again((Tape) -> Tensor)
     }
@@ -27,7 +29,7 @@ public final class Tape {
     private struct Record {
         let name: StaticString
         let bytes: Int
-        let output: Slot
+        let outputs: [Slot]
         let leaves: [Leaf]
         let work: Work
     }
@@ -56,7 +58,18 @@ public final class Tape {
         _ output: Tensor, inputs: [Tensor], leaves: [Leaf] = [], name: StaticString = #function,
         bytes: Int = 0, pullback: @escaping Pullback
     ) -> Tensor {
-        append(output, inputs: inputs, leaves: leaves, name, bytes, .pullback(pullback))
+        let work = Work.pullback { upstreams, backward in
+            if let upstream = upstreams[0] { pullback(upstream, backward) }
+        }
+        return append([output], inputs: inputs, leaves: leaves, name, bytes, work)[0]
+    }
+
+    /// Appends a primitive with several outputs; its pullback runs where a gradient reached any of them.
+    func record(
+        _ outputs: [Tensor], inputs: [Tensor], leaves: [Leaf] = [], name: StaticString = #function,
+        bytes: Int = 0, pullback: @escaping PullbackOfSeveral
+    ) -> [Tensor] {
+        append(outputs, inputs: inputs, leaves: leaves, name, bytes, .pullback(pullback))
     }
 
     /// Appends primitives that have run unrecorded; the backward pass runs them again.
@@ -68,22 +81,22 @@ public final class Tape {
             leaves.firstIndex { $0 === leaf } == index
         }
         return append(
-            output, inputs: inputs, leaves: distinct.map(\.element), name, 0, .again(again))
+            [output], inputs: inputs, leaves: distinct.map(\.element), name, 0, .again(again))[0]
     }
 
     private func append(
-        _ output: Tensor, inputs: [Tensor], leaves: [Leaf], _ name: StaticString, _ bytes: Int,
+        _ outputs: [Tensor], inputs: [Tensor], leaves: [Leaf], _ name: StaticString, _ bytes: Int,
         _ work: Work
-    ) -> Tensor {
+    ) -> [Tensor] {
         let trainable = leaves.filter(\.isTrainable)
         guard !trainable.isEmpty || inputs.contains(where: { $0.slot != nil }) else {
-            return output
+            return outputs
         }
-        let slot = newSlot()
+        let slots = outputs.map { _ in newSlot() }
         for leaf in trainable { uses[ObjectIdentifier(leaf), default: 0] += 1 }
         records.append(
-            Record(name: name, bytes: bytes, output: slot, leaves: trainable, work: work))
-        return output.recorded(as: slot)
+            Record(name: name, bytes: bytes, outputs: slots, leaves: trainable, work: work))
+        return zip(outputs, slots).map { $0.recorded(as: $1) }
     }
 
     /// Runs the pullbacks, last record first, and empties the tape.
@@ -120,9 +133,10 @@ public final class Tape {
         while let record = records.popLast() {
             switch record.work {
             case .pullback(let pullback):
-                if let upstream = pass.take(record.output) {
+                let upstreams = record.outputs.map(pass.take)
+                if upstreams.contains(where: { $0 != nil }) {
                     let span = Trace.begin(.backward, record.name, bytes: record.bytes)
-                    pullback(upstream, pass)
+                    pullback(upstreams, pass)
                     span.end()
                 }
                 for leaf in record.leaves { finish(leaf) }
@@ -140,7 +154,7 @@ public final class Tape {
         leafIsComplete: (Leaf) -> Void
     ) {
         var left = record.leaves
-        if let upstream = pass.take(record.output) {
+        if let upstream = pass.take(record.outputs[0]) {
             let firstSlot = pass.slotCount
             let inner = Tape(firstSlot: firstSlot)
             let span = Trace.begin(.recompute, record.name)

@@ -75,6 +75,9 @@ func silu(_ x: Vector) -> Vector { x * SiLU(at: x).sigmoid }
 func relu(_ x: Vector) -> Vector { x.raised(to: 0) }
 
 @inline(__always)
+func sigmoid(_ x: Vector) -> Vector { SiLU(at: x).sigmoid }
+
+@inline(__always)
 func hyperbolicTangent(_ x: Vector) -> Vector { HyperbolicTangent(at: x).value }
 
 @inline(__always)

@@ -315,6 +315,34 @@ private let rowwise: [KernelCase] = [
     },
 ]
 
+private let recurrent: [KernelCase] = [
+    KernelCase("lstmStep") { kernels, x in
+        withMemory { memory in
+            let (sums, cells) = (
+                memory.copy(x.values(7, x.count)), memory.copy(x.values(8, x.count))
+            )
+            let activations = memory.unset(x.count)
+            return x.elements(3) {
+                kernels.lstmStep(
+                    count: x.count / 4, recurrent: sums, gates: $0[0], bias: $0[1],
+                    previous: cells, activations: activations, cell: cells, hidden: $0[2])
+            } + array(cells, x.count / 4) + array(activations, x.count / 4 * 4)
+        }
+    },
+    KernelCase("lstmStepBackward") { kernels, x in
+        withMemory { memory in
+            let activations = memory.copy(x.values(6, x.count).map { 0.25 * $0 + 0.5 })
+            let floats = (7..<11).map { memory.copy(x.values($0, x.count)) }
+            return x.elements(2) {
+                kernels.lstmStepBackward(
+                    count: x.count / 4, activations: activations, cell: floats[0],
+                    previous: floats[1], upstream: $0[0], hidden: floats[2],
+                    cellGradient: floats[3], gates: $0[1])
+            } + array(floats[3], x.count / 4)
+        }
+    },
+]
+
 private let optimizers: [KernelCase] = [
     KernelCase("adamW") { kernels, x in
         withMemory { memory in
@@ -379,6 +407,22 @@ private let products: [KernelCase] =
             }
         }
     } + [
+        KernelCase("pack") { kernels, x in
+            withMemory { memory in
+                let a = memory.elements(x.values(0, 7 * 67), x.type)
+                let b = memory.elements(x.values(1, 67 * 75), x.type)
+                let c = memory.unset(7 * 75)
+                let factors = ProductSlice(
+                    inner: 67, a: Operand(a, stride: 67), b: Operand(b, stride: 75))
+                let task = ProductTask(
+                    rows: 7, columns: 75, slices: [factors], accumulate: false, into: c,
+                    stride: 75, epilogue: nil)
+                let packed = memory.unset(kernels.packedCount(task))
+                kernels.pack(task, into: packed)
+                kernels.compute(task, packed: packed)
+                return array(c, 7 * 75)
+            }
+        },
         KernelCase("multiplyRows") { kernels, x in
             withMemory { memory in
                 let a = memory.copy(x.values(0, 12 * 33))
@@ -439,7 +483,7 @@ private func attentionRun(_ shape: AttentionShape, _ isBiased: Bool, _ x: Operan
     return run
 }
 
-private let all = elementwise + rowwise + optimizers + products + attention
+private let all = elementwise + rowwise + recurrent + optimizers + products + attention
 
 @Suite struct CompilationBitsTests {
     static let processorHasBoth = Compilation.all.count == 2
