@@ -27,6 +27,7 @@ extension ConfigurationKey {
             "objective.masking_rate", "objective.mask_token", "objective.whole_words",
             "data.images", "data.labels", "data.validation_images", "data.validation_labels",
             "data.crop_padding", "data.flip", "data.image_mean", "data.image_deviation",
+            "batch.tokens",
         ]
         return !others.contains(key.path)
     }
