@@ -50,7 +50,13 @@ public func averageCheckpoints(
             }
         }
     }
-    let path = try save(means, of: model, configuration, progress, into: directory)
+    var identity = progress.identity
+    identity.run = UUID().uuidString.lowercased()
+    let path = try configuration.makeRun(
+        in: directory, of: model, weights: means,
+        progress: TrainingProgress(
+            step: progress.step, optimizerUpdates: 0, samples: progress.samples,
+            lossScale: progress.lossScale, identity: identity))
     return (path, readers.map(\.path))
 }
 
@@ -103,32 +109,5 @@ private func add(
     for (tensor, sum) in zip(state, sums) {
         let values = tensor.pieces[0].buffer
         for index in 0..<values.count { sum.doubles[index] += Double(values.floats[index]) }
-    }
-}
-
-private func save(
-    _ weights: [StreamedTensor], of model: any Model, _ configuration: RunConfiguration,
-    _ progress: TrainingProgress, into directory: String
-) throws(RunError) -> String {
-    let lock = try RunLock(directory: directory)
-    defer { withExtendedLifetime(lock) {} }
-    guard !entryExists("\(directory)/\(MetricsFile.name)"),
-        CheckpointWriter.isUnused(runDirectory: directory)
-    else {
-        throw RunError(
-            .usage, "\(directory): expected no earlier run, found one; name another run directory")
-    }
-    var identity = progress.identity
-    identity.run = UUID().uuidString.lowercased()
-    try write(configuration.yaml, to: "\(directory)/configuration.yaml")
-    return try checkpointing { () throws(CheckpointError) in
-        let moments = configuration.makeMoments(like: weights, of: model)
-        return try CheckpointWriter(
-            runDirectory: directory, keep: configuration.checkpoint.keep
-        ).save(
-            streaming: weights + moments,
-            progress: TrainingProgress(
-                step: progress.step, optimizerUpdates: 0, samples: progress.samples,
-                lossScale: progress.lossScale, identity: identity))
     }
 }

@@ -61,30 +61,16 @@ public func importCheckpoint(
     // They read the weights: what is wrong with a folder is told before there is a run directory.
     try checkpointing { () throws(CheckpointError) in try weights.checkAliases() }
     try checkpointing { () throws(CheckpointError) in try weights.checkValues() }
-    let lock = try RunLock(directory: directory)
-    defer { withExtendedLifetime(lock) {} }
-    guard !entryExists("\(directory)/\(MetricsFile.name)"),
-        CheckpointWriter.isUnused(runDirectory: directory)
-    else {
-        throw RunError(
-            .usage, "\(directory): expected no earlier run, found one; name another run directory")
-    }
     let identity = configuration.identity(
         tokenizer: vocabulary?.json ?? stock.text,
         tokenizerDigest: vocabulary?.digest ?? ContentDigest.hexadecimal(stock.text),
         datasetDigest: dataset?.fingerprint(
             readsDocuments: configuration.data.packing == .documents) ?? "none")
-    // The checkpoint is last, and makes the run: what ends an import before leaves none.
-    try write(configuration.yaml, to: "\(directory)/configuration.yaml")
-    if keepsFiles { try passedOn.write(to: directory, run: identity.run) }
-    let saved = try checkpointing { () throws(CheckpointError) in
-        let moments = configuration.makeMoments(like: weights.state, of: model)
-        return try CheckpointWriter(
-            runDirectory: directory, keep: configuration.checkpoint.keep
-        ).save(
-            streaming: weights.state + moments,
-            progress: TrainingProgress(step: 0, optimizerUpdates: 0, samples: 0, identity: identity)
-        )
+    let saved = try configuration.makeRun(
+        in: directory, of: model, weights: weights.state,
+        progress: TrainingProgress(step: 0, optimizerUpdates: 0, samples: 0, identity: identity)
+    ) { () throws(RunError) in
+        if keepsFiles { try passedOn.write(to: directory, run: identity.run) }
     }
     return ImportedCheckpoint(
         path: saved, parameterCount: model.parameterCount, notes: notes)

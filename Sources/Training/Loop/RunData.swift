@@ -53,13 +53,8 @@ enum RunData: Sendable {
 
     /// Reads the validation split through, where that can be done beforehand.
     func verify() throws(DatasetError) {
-        switch self {
-        case .text(let dataset): try dataset.validation?.verify()
-        case .mixture(let dataset):
-            for source in dataset.sources { try source.dataset.validation?.verify() }
         // Each image is checked when it is decoded.
-        case .images: break
-        }
+        for dataset in prepared { try dataset.validation?.verify() }
     }
 }
 
